@@ -1,0 +1,1 @@
+"""A MindRecord data engine for unpaired image-to-image translation."""

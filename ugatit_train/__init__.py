@@ -1,0 +1,1 @@
+"""A lean graph-mode U-GAT-IT trainer for MindSpore."""
