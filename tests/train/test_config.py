@@ -1,0 +1,168 @@
+"""The options: what parses, to what; what is refused, with which words; what a run's folder gives back."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from ugatit_train import config
+from ugatit_train.config import OptionError, Options, parse
+
+NAMES = """
+adv_weight batch_size cam_weight ch cycle_weight data_path dataset decay_epoch decay_flag device_id device_target
+dry_run epoch graph_path identity_weight img_ch img_size iteration keep light loss_scale lr n_dis n_res output_path
+padding print_freq resume save_freq save_graphs seed sn_iterations spectral_norm threads update_order use_global_norm
+weight_decay
+"""
+TRAIN_YAML = Path(__file__).parents[2] / "tools" / "train.yaml"
+
+
+def test_defaults_are_those_of_the_paper_and_the_seed():
+    options = parse([])
+    assert options == Options()
+    weights = (options.adv_weight, options.cycle_weight, options.identity_weight, options.cam_weight)
+    assert weights == (1, 10, 10, 1000)
+    assert (options.ch, options.n_res, options.n_dis, options.img_size, options.seed) == (64, 4, 6, 256, 1)
+    assert (options.lr, options.weight_decay, options.batch_size, options.loss_scale) == (1e-4, 1e-4, 1, 1024)
+    assert options.schedule(3400).iteration == 1_000_000
+
+
+def test_the_default_file_says_what_the_code_says():
+    assert config.load(TRAIN_YAML) == Options()
+    for field in dataclasses.fields(Options):
+        assert f"{field.name}:" in TRAIN_YAML.read_text(), field.name
+
+
+def test_the_command_line_is_frozen():
+    """A name that is added or lost is a decision: write it here and in the CHANGELOG."""
+    assert sorted(field.name for field in dataclasses.fields(Options)) == NAMES.split()
+
+
+@pytest.mark.parametrize(
+    ("argv", "value"),
+    [
+        (["--light"], True),
+        (["--light", "true"], True),
+        (["--light=True"], True),
+        (["--light", "--ch", "32"], True),
+        (["--light", "false"], False),
+        (["--light=False"], False),
+    ],
+)
+def test_booleans(argv, value):
+    assert parse(argv).light is value
+
+
+def test_the_command_line_beats_the_file_and_the_file_the_defaults(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("ch: 32\nlr: 1e-3\nlight: true\nprint_freq: 2e\n")
+    options = parse(["--config", str(file), "--ch", "16"])
+    assert (options.ch, options.lr, options.light, options.print_freq) == (16, 1e-3, True, "2e")
+
+
+def test_only_two_lengths_given_in_one_place_conflict(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("iteration: 500\n")
+    assert parse(["--epoch", "3"]).schedule(10).iteration == 30  # beats the default
+    assert parse(["--config", str(file), "--epoch", "3"]).schedule(10).iteration == 30  # beats the file
+    with pytest.raises(OptionError, match="--iteration 5 and --epoch 3 both"):
+        parse(["--iteration", "5", "--epoch", "3"])
+
+
+def test_schedule_in_steps():
+    options = Options(epoch=10, decay_epoch=4, print_freq="2e", save_freq=7)
+    assert options.schedule(25) == config.Schedule(iteration=250, decay_start=100, print_every=50, save_every=7)
+    assert Options(iteration=100).schedule(25).decay_start == 50
+    assert Options(iteration=100, decay_flag=False).schedule(25).decay_start == 100
+    with pytest.raises(OptionError, match="decay_epoch 5 is step 125, after the last step 100"):
+        Options(iteration=100, decay_epoch=5).schedule(25)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--chh", "3"], "--chh: unknown option: did you mean ch"),
+        (["--itertion=3"], "did you mean iteration"),
+        (["--img-size", "64"], "did you mean img_size"),
+        (["--li"], "did you mean light"),  # no abbreviations
+        (["--qqq"], "--help lists"),
+        (["stray"], "stray"),
+        (["--ch", "x"], "--ch x: give a whole number"),
+        (["--ch", "3.0"], "--ch 3.0: give a whole number"),
+        (["--ch"], "--ch: expected one argument"),
+        (["--ch", "0"], "--ch 0 is out of range: give 1 or more"),
+        (["--light", "2"], "--light 2: give true or false"),
+        (["--lr", "0"], "--lr 0.0 is out of range: give more than 0"),
+        (["--lr", "nan"], "--lr nan"),
+        (["--lr", "inf"], "--lr inf"),
+        (["--seed", "4294967296"], "too large"),
+        (["--padding", "wrap"], "--padding wrap: give reflect or zero"),
+        (["--img_ch", "2"], "give 3 or 1"),
+        (["--img_size", "66"], "not a multiple of 4: give 64 or 68"),
+        (["--img_size", "64"], "--img_size 64 is too small for --n_dis 6: give --n_dis 5, or --img_size 96"),
+        (["--img_size", "16", "--n_dis", "4"], "give --img_size 24 or more"),
+        (["--print_freq", "0"], "--print_freq 0: give a number of steps such as 500"),
+        (["--save_freq", "2x"], "--save_freq 2x"),
+        (["--epoch", "3", "--decay_epoch", "4"], "at most --epoch 3"),
+        (["--device_num", "8"], "--device_num 8: training on several devices is not in this version"),
+        (["--distributed"], "--distributed True: training on several devices is not in this version"),
+        (["--phase=test"], "tools/translate.py"),
+        (["--enable_modarts"], "unknown option"),
+        (["--enable_modelarts", "true"], "ModelArts is not in this version"),
+        (["--config", "missing.yaml"], "missing.yaml: No such file or directory"),
+    ],
+)
+def test_refusals_are_one_line_that_names_option_and_remedy(argv, words):
+    with pytest.raises(OptionError) as caught:
+        parse(argv)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_seed_names_that_ask_for_nothing_pass():
+    argv = ["--distributed", "False", "--phase", "train", "--enable_modelarts=false", "--data_url", ""]
+    assert parse(argv) == Options()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("chh: 3", "chh: unknown option: did you mean ch"),
+        ("ch: many", "--ch many: give a whole number"),
+        ("ch:", "ch has no value"),
+        ("distributed: true", "distributed True: training on several devices is not in this version"),
+        ("- ch", "holds a list, not options"),
+        ("a: b: c", "line 1: not YAML"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path, text, words):
+    file = tmp_path / "run.yaml"
+    file.write_text(text)
+    with pytest.raises(OptionError) as caught:
+        parse(["--config", str(file)])
+    assert str(file) in str(caught.value)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_saved_options_come_back(tmp_path):
+    options = Options(light=True, epoch=3, print_freq="1e", lr=2e-5, output_path=str(tmp_path))
+    config.save(options, tmp_path / config.OPTIONS_FILE)
+    assert [path.name for path in tmp_path.iterdir()] == [config.OPTIONS_FILE]
+    assert parse(["--config", str(tmp_path / config.OPTIONS_FILE)]) == options
+
+
+def test_resume_takes_the_options_of_the_run(tmp_path):
+    config.save(Options(light=True, ch=8, iteration=100, output_path="elsewhere"), tmp_path / config.OPTIONS_FILE)
+    argv = ["--output_path", str(tmp_path), "--resume"]
+    options = parse([*argv, "--iteration", "200"])
+    assert options == Options(light=True, ch=8, iteration=200, output_path=str(tmp_path), resume=True)
+    with pytest.raises(OptionError, match="has ch 8, not 16: leave --ch out"):
+        parse([*argv, "--ch", "16"])
+    with pytest.raises(OptionError, match="no run in"):
+        parse(["--output_path", str(tmp_path / "other"), "--resume"])
+
+
+def test_data_folder():
+    assert Options().data_folder == Path("dataset/selfie2anime")
+    assert Options(data_path="x/y").data_folder == Path("x/y")
