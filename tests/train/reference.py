@@ -4,8 +4,8 @@ It shares nothing with `ugatit_train`: NumPy and HIPS autograd, one function a l
 batching of passes, no folding of weights, and the generators run again for the G update as in the paper's code.
 Sources: U-GAT-IT (ICLR 2020, arXiv 1907.10830) and the behaviour of its public PyTorch implementation.
 
-Legend: N C H W batch, channels, height, width; all arrays float64; images in [-1, 1]. Domain a is translated by genA2B, disGA and disLA
-judge images of domain a: real_a against the fakes of genB2A.
+Legend: N C H W batch, channels, height, width; all arrays float64; images in [-1, 1]. Domain a is translated by
+genA2B; disGA and disLA judge images of domain a, that is real_a against the fakes of genB2A.
 
 State: `params` and `u` are flat dicts, "genA2B.down0.weight", "disGA.convs.0.weight", "disGA.convs.0.u" and so on.
 
