@@ -1,0 +1,49 @@
+"""Tools are run as a user runs them, or imported as a module where a function of theirs is tested."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+@pytest.fixture
+def run_tool():
+    """run_tool("train", "--ch", 3) -> the finished process, with its text output."""
+
+    def run(name: str, *arguments, **options) -> subprocess.CompletedProcess:
+        command = [sys.executable, TOOLS / f"{name}.py", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, **options)
+
+    return run
+
+
+@pytest.fixture
+def load_tool(monkeypatch):
+    """load_tool("demo") -> the module tools/demo.py."""
+
+    def load(name: str):
+        monkeypatch.syspath_prepend(str(TOOLS))
+        spec = importlib.util.spec_from_file_location(f"tools_{name}", TOOLS / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture
+def refused():
+    """Assert that a tool refused its input: exit 2, one line on stderr with the words, nothing else printed."""
+
+    def check(process: subprocess.CompletedProcess, *words: str) -> None:
+        assert process.returncode == 2, process.stderr
+        assert process.stdout == ""
+        assert process.stderr.count("\n") == 1, process.stderr
+        for word in words:
+            assert word in process.stderr
+
+    return check

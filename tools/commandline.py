@@ -1,0 +1,49 @@
+"""The tools' argument parser: an error is one line and exit 2; an unknown option is answered with the likely name."""
+
+import argparse
+import difflib
+import sys
+from typing import NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse without abbreviations; defaults appear in the help; the epilog keeps its lines."""
+
+    def __init__(self, *, prog: str, description: str, epilog: str):
+        super().__init__(
+            prog=prog, description=description, epilog=epilog, allow_abbrev=False, formatter_class=_Formatter
+        )
+
+    def parse_known_args(self, args=None, namespace=None):
+        args = sys.argv[1:] if args is None else args
+        names = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+        for word in args:
+            name = word.partition("=")[0]
+            if name.startswith("--") and name != "--" and name not in names:
+                close = difflib.get_close_matches(name.replace("-", "_").replace("__", "--", 1), names, n=1)
+                self.error(f"{name}: unknown option" + (f": did you mean {close[0]}?" if close else ""))
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        ending = "" if message.endswith("?") else ": --help lists what can be given"
+        print(f"{self.prog}: {message}{ending}", file=sys.stderr)
+        sys.exit(2)
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    pass
+
+
+def whole(least: int):
+    """An argparse type: a whole number of at least `least`."""
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number from {least}")
+        return value
+
+    return convert
