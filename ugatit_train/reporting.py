@@ -1,0 +1,198 @@
+"""What a run shows: the console line, the metrics file, sample grids with heat maps, contact sheets, loss curves.
+
+NumPy, OpenCV and matplotlib only; no MindSpore. Shapes: N images, C channels, H height, W width. Pictures are float32
+(N, C, H, W) in [-1, 1] with C 1 or 3 (RGB) as the networks give them, or uint8 HWC RGB as files hold them.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+# The rows of a sample grid for one direction, in the seed's order.
+SAMPLE_ROWS = ("real_a", "heatmap_a2a", "fake_a2a", "heatmap_a2b", "fake_a2b", "heatmap_a2b2a", "fake_a2b2a")
+
+
+def log_line(step: int, iteration: int, step_s: float, d_loss: float, g_loss: float) -> str:
+    """The seed's line of the console and the log."""
+    width = len(str(iteration))
+    return f"[{step:{width}d}/{iteration}] time per iter: {step_s:.3f}s, d_loss: {d_loss:.7g}, g_loss: {g_loss:.7g}"
+
+
+def to_uint8(pictures: np.ndarray) -> np.ndarray:
+    """float32 (N, C, H, W) in [-1, 1] to uint8 (N, H, W, 3) RGB; gray is repeated, values outside are clipped."""
+    pixels = np.rint((np.clip(pictures, -1, 1) + 1) * 127.5).astype(np.uint8).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:3], 3)))
+
+
+def heatmap_to_uint8(heatmaps: np.ndarray, size: int) -> np.ndarray:
+    """float32 (N, 1, h, w) of any range to uint8 (N, size, size, 3) RGB: least is blue, most is red, per image.
+
+    A constant map, which says nothing, comes out as its lowest colour.
+    """
+    low = heatmaps.min((1, 2, 3), keepdims=True)
+    span = heatmaps.max((1, 2, 3), keepdims=True) - low
+    unit = (heatmaps - low) / np.where(span > 0, span, 1)
+    large = [cv2.resize(image[0].astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR) for image in unit]
+    coloured = [cv2.applyColorMap(np.rint(image * 255).astype(np.uint8), cv2.COLORMAP_JET) for image in large]
+    return np.stack(coloured)[..., ::-1]
+
+
+def sample_grid(rows: Mapping[str, np.ndarray]) -> np.ndarray:
+    """One picture of all samples: uint8 HWC RGB, a column an image, a row an entry of `rows`, in its order.
+
+    `rows` maps names to arrays of the same N: pictures float32 (N, C, H, W) in [-1, 1], and under names that begin with
+    `heatmap` maps float32 (N, 1, h, w), drawn at the pictures' size. `SAMPLE_ROWS` lists the seed's seven.
+
+    Raises:
+        ValueError: there is no picture among the rows.
+    """
+    sizes = [array.shape[2] for name, array in rows.items() if not name.startswith("heatmap")]
+    if not sizes:
+        raise ValueError(f"sample_grid: no picture among the rows {list(rows)}: their size is the heat maps' size")
+    drawn = [
+        heatmap_to_uint8(array, sizes[0]) if name.startswith("heatmap") else to_uint8(array)
+        for name, array in rows.items()
+    ]
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in drawn], axis=0)
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Write uint8 HWC RGB as what the suffix says (.png, .jpg); the file appears complete or not at all.
+
+    Raises:
+        ValueError: OpenCV has no writer for the suffix.
+        OSError: the file cannot be written.
+    """
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix.lower() in (".jpg", ".jpeg") else []
+    try:
+        data = cv2.imencode(path.suffix, np.ascontiguousarray(image[..., ::-1]), quality)[1].tobytes()
+    except cv2.error:
+        raise ValueError(f"{path}: no writer for {path.suffix!r}: name it .png or .jpg") from None
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(data)
+    os.replace(partial, path)
+
+
+def contact_sheet(columns: Sequence[Sequence[np.ndarray]], titles: Sequence[str], out: Path, cell: int = 128) -> None:
+    """Write a table of pictures: a column of uint8 HWC RGB images under each title, each drawn `cell` pixels wide.
+
+    Raises:
+        ValueError: columns of different lengths, or another number of titles.
+    """
+    lengths = sorted({len(column) for column in columns})
+    if len(columns) != len(titles) or len(lengths) != 1 or lengths[0] == 0:
+        raise ValueError(f"contact_sheet: {len(titles)} titles for columns of {lengths} pictures: give equal columns")
+    gap, head = 4, 24
+    height = head + lengths[0] * (cell + gap)
+    sheet = np.full((height, len(columns) * (cell + gap) + gap, 3), 255, np.uint8)
+    for i, (column, title) in enumerate(zip(columns, titles, strict=True)):
+        x = gap + i * (cell + gap)
+        (width, _), _ = cv2.getTextSize(title, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)
+        scale = 0.5 * min(1, cell / width)
+        cv2.putText(sheet, title, (x, 16), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)
+        for j, image in enumerate(column):
+            y = head + j * (cell + gap)
+            way = cv2.INTER_AREA if image.shape[0] > cell else cv2.INTER_CUBIC
+            sheet[y : y + cell, x : x + cell] = cv2.resize(image, (cell, cell), interpolation=way)
+    write_image(out, sheet)
+
+
+class Metrics:
+    """The run's `metrics.jsonl`: a JSON object a step, each line on the disk's way before `write` returns.
+
+    Opened for a run that has done `done_steps`: later lines, of steps that a killed run had done after its last
+    checkpoint, are dropped, so that the file is that of a run without an interruption, apart from the times.
+
+    Raises:
+        ValueError: the file holds a line that is no step (a torn last line is dropped instead).
+    """
+
+    def __init__(self, path: Path, done_steps: int = 0):
+        kept = [line for line in read_metrics(path) if line["step"] <= done_steps] if path.exists() else []
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        os.replace(partial, path)
+        self._file = path.open("a")
+
+    def write(self, step: int, values: Mapping[str, Any]) -> None:
+        """Append one step. Values are numbers, NumPy's too; names end in their unit where they have one (`step_s`)."""
+        line = {"step": step} | {name: float(value) for name, value in values.items()}
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> "Metrics":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Every step of a metrics file in order; a torn last line, of a run that was killed, is left out.
+
+    Raises:
+        ValueError: a line in the middle is not a step.
+        OSError: the file cannot be read.
+    """
+    lines = path.read_text().split("\n")[:-1]  # what follows the last newline is nothing, or a torn line
+    steps = []
+    for number, text in enumerate(lines, start=1):
+        try:
+            line = json.loads(text)
+            steps.append({**line, "step": int(line["step"])})
+        except (ValueError, TypeError, KeyError):
+            raise ValueError(f"{path}, line {number}: not a step of a run: remove the line, or the file") from None
+    return steps
+
+
+def loss_curves(metrics: Path, out: Path) -> None:
+    """Draw every loss of a metrics file over the steps, raw and smoothed, a panel each, into a PNG.
+
+    Raises:
+        ValueError: the file holds no step, or a broken line.
+    """
+    # matplotlib takes half a second to import: only who draws pays. No pyplot: it keeps global state.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    steps = read_metrics(metrics)
+    if not steps:
+        raise ValueError(f"{metrics}: holds no step: train first")
+    names = [name for name in steps[0] if name not in ("step", "lr") and not name.endswith("_s")]
+    x = np.array([line["step"] for line in steps])
+    window = max(1, len(steps) // 30)
+
+    across = min(4, math.ceil(math.sqrt(len(names))))
+    down = math.ceil(len(names) / across)
+    figure = Figure(figsize=(4 * across, 2.8 * down), layout="constrained")
+    FigureCanvasAgg(figure)
+    for i, name in enumerate(names):
+        y = np.array([line.get(name, np.nan) for line in steps], float)
+        axes = figure.add_subplot(down, across, i + 1)
+        axes.plot(x, y, color="tab:blue", alpha=0.25, linewidth=0.8)
+        axes.plot(x[window - 1 :], _moving_mean(y, window), color="tab:blue", linewidth=1.6)
+        # The first steps dwarf the rest (the CAM loss weighs 1000): a log axis keeps both readable.
+        if np.nanmin(y) > 0:
+            axes.set_yscale("log")
+        axes.set_title(name.replace("_", " "))
+        axes.grid(alpha=0.3)
+        if i >= len(names) - across:
+            axes.set_xlabel("step")
+    figure.suptitle(f"Losses over {x[-1]} steps (line: mean of {window})")
+    partial = out.with_name(out.name + ".partial")
+    figure.savefig(partial, format="png", dpi=100)
+    os.replace(partial, out)
+
+
+def _moving_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """The mean of each `window` values in a row, (n - window + 1,)."""
+    return np.convolve(values, np.full(window, 1 / window), mode="valid")
