@@ -1,0 +1,217 @@
+"""The generator and the discriminator of U-GAT-IT (paper, appendix C, tables 5 to 7)."""
+
+import zlib
+
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from ugatit_train.layers import (
+    LIN,
+    AdaLIN,
+    Attention,
+    Conv,
+    InstanceNorm,
+    Linear,
+    Pad,
+    SpectralConv,
+    SpectralLinear,
+    leaky_relu,
+    pool,
+    upsample,
+)
+
+
+class PaddedConv(Conv):
+    """`Conv` after padding; the weight's name is the block's own."""
+
+    def __init__(self, c_in: int, c_out: int, k: int, padding: str, stride: int = 1):
+        super().__init__(c_in, c_out, k, stride)
+        self.pad = Pad(k // 2, padding)
+
+    def construct(self, x):
+        return self.conv(self.pad(x), self.weight)
+
+
+class ResBlock(nn.Cell):
+    """x + IN(conv(ReLU(IN(conv(x)))))."""
+
+    def __init__(self, c: int, padding: str):
+        super().__init__()
+        self.conv1 = PaddedConv(c, c, 3, padding)
+        self.conv2 = PaddedConv(c, c, 3, padding)
+        self.norm = InstanceNorm()
+
+    def construct(self, x):
+        return x + self.norm(self.conv2(ops.relu(self.norm(self.conv1(x)))))
+
+
+class AdaResBlock(nn.Cell):
+    """x + AdaLIN(conv(ReLU(AdaLIN(conv(x)))))."""
+
+    def __init__(self, c: int, padding: str):
+        super().__init__()
+        self.conv1 = PaddedConv(c, c, 3, padding)
+        self.norm1 = AdaLIN(c)
+        self.conv2 = PaddedConv(c, c, 3, padding)
+        self.norm2 = AdaLIN(c)
+
+    def construct(self, x, gamma, beta):
+        return x + self.norm2(self.conv2(ops.relu(self.norm1(self.conv1(x), gamma, beta))), gamma, beta)
+
+
+class UpBlock(nn.Cell):
+    """ReLU(LIN(conv(upsample(x)))), halving the channels."""
+
+    def __init__(self, c: int, padding: str):
+        super().__init__()
+        self.conv = PaddedConv(c, c // 2, 3, padding)
+        self.norm = LIN(c // 2)
+
+    def construct(self, x):
+        return ops.relu(self.norm(self.conv(upsample(x))))
+
+
+class GeneratorCAM(nn.Cell):
+    """Class activation map attention: (x, (N, 2) logits of average and maximum pooling)."""
+
+    def __init__(self, c: int):
+        super().__init__()
+        self.gap_fc = Linear(c, 1)
+        self.gmp_fc = Linear(c, 1)
+        self.conv1x1 = Attention(c)
+
+    def construct(self, x):
+        average, maximum = pool(x)
+        logit = ops.concat((self.gap_fc(average), self.gmp_fc(maximum)), 1)
+        return ops.relu(self.conv1x1(x, self.gap_fc.weight, self.gmp_fc.weight)), logit
+
+
+class Generator(nn.Cell):
+    """Translates float32 NCHW images in [-1, 1]; img_size must be a multiple of 4.
+
+    `light` computes AdaLIN's gamma and beta from the pooled map (N, C) in place of the whole one (N, C * H * W / 16),
+    so that it takes any size; the full one takes img_size only.
+    """
+
+    def __init__(self, ch=64, n_res=4, img_size=256, img_ch=3, light=False, padding="reflect"):
+        super().__init__()
+        c = 4 * ch
+        self.light = light
+        self.down0 = PaddedConv(img_ch, ch, 7, padding)
+        self.down1 = PaddedConv(ch, 2 * ch, 3, padding, stride=2)
+        self.down2 = PaddedConv(2 * ch, c, 3, padding, stride=2)
+        self.norm = InstanceNorm()
+        self.res = nn.CellList([ResBlock(c, padding) for _ in range(n_res)])
+        self.cam = GeneratorCAM(c)
+        self.fc1 = Linear(c if light else c * (img_size // 4) ** 2, c)
+        self.fc2 = Linear(c, c)
+        self.gamma = Linear(c, c)
+        self.beta = Linear(c, c)
+        self.adares = nn.CellList([AdaResBlock(c, padding) for _ in range(n_res)])
+        self.up0 = UpBlock(c, padding)
+        self.up1 = UpBlock(c // 2, padding)
+        self.out = PaddedConv(ch, img_ch, 7, padding)
+
+    def construct(self, x):
+        """x (N, img_ch, H, W) -> image of the same shape, CAM logits (N, 2), heat map (N, 1, H/4, W/4)."""
+        for down in (self.down0, self.down1, self.down2):
+            x = ops.relu(self.norm(down(x)))
+        for block in self.res:
+            x = block(x)
+        x, logit = self.cam(x)
+        heatmap = x.sum(1, keepdims=True)
+        n, c, h, w = x.shape
+        features = x.reshape(n * c, h * w).mean(-1).reshape(n, c) if self.light else x.reshape(n, c * h * w)
+        features = ops.relu(self.fc2(ops.relu(self.fc1(features))))
+        gamma, beta = self.gamma(features), self.beta(features)
+        for block in self.adares:
+            x = block(x, gamma, beta)
+        return ops.tanh(self.out(self.up1(self.up0(x)))), logit, heatmap
+
+
+class DiscriminatorCAM(nn.Cell):
+    """`GeneratorCAM` with spectral norm on the two classifiers; vectors: their (u, v)."""
+
+    def __init__(self, c: int):
+        super().__init__()
+        self.gap_fc = SpectralLinear(c, 1)
+        self.gmp_fc = SpectralLinear(c, 1)
+        self.conv1x1 = Attention(c)
+
+    def construct(self, x, gap_vectors, gmp_vectors):
+        average, maximum = pool(x)
+        logit = ops.concat((self.gap_fc(average, gap_vectors), self.gmp_fc(maximum, gmp_vectors)), 1)
+        return leaky_relu(self.conv1x1(x, self.gap_fc.weight, self.gmp_fc.weight)), logit
+
+
+def smallest_image(n_layers: int) -> int:
+    """The smallest H and W that a discriminator of n_layers takes, in pixels: its last two maps lose one row each."""
+    return 3 * 2 ** (n_layers - 2)
+
+
+class Discriminator(nn.Cell):
+    """n_layers convolutions of 4 x 4: 7 is the paper's global one, 5 its local one.
+
+    Called with images and the `vectors` of the spectral norm that `iterate` gives: a (u, v) for each of its layers.
+    """
+
+    def __init__(self, ch=64, n_layers=7, img_ch=3, padding="reflect", spectral_norm=True):
+        super().__init__()
+        widths = [ch * 2**i for i in range(n_layers - 1)]
+        strides = [2] * (n_layers - 2) + [1]
+        self.convs = nn.CellList(
+            [
+                SpectralConv(c_in, c_out, 4, stride, bias=True)
+                for c_in, c_out, stride in zip([img_ch, *widths[:-1]], widths, strides, strict=True)
+            ]
+        )
+        self.pad = Pad(1, padding)
+        self.cam = DiscriminatorCAM(widths[-1])
+        self.conv = SpectralConv(widths[-1], 1, 4)
+        self.spectral_norm = spectral_norm
+        self.spectral = (*self.convs, self.cam.gap_fc, self.cam.gmp_fc, self.conv)
+
+    def left_vectors(self):
+        """The stored u of every layer under spectral norm."""
+        us = ()
+        for layer in self.spectral:
+            us = us + (layer.u,)
+        return us
+
+    def iterate(self, us):
+        """One power iteration of every layer from `us`: a (u, v) each; empty pairs without spectral norm."""
+        vectors = ()
+        for layer, u in zip(self.spectral, us):  # noqa: B905 - graph mode knows no strict
+            vectors = vectors + ((layer.iterate(u) if self.spectral_norm else ()),)
+        return vectors
+
+    def store(self, vectors):
+        """Keeps the u of `vectors` for the next step."""
+        stored = ()
+        if self.spectral_norm:
+            for layer, pair in zip(self.spectral, vectors):  # noqa: B905
+                stored = stored + (ops.assign(layer.u, pair[0]),)
+        return stored
+
+    def construct(self, x, vectors):
+        """x (N, img_ch, H, W) -> logits (N, 1, h, w), CAM logits (N, 2)."""
+        count = len(self.convs)
+        for i in range(count):
+            x = leaky_relu(self.convs[i](self.pad(x), vectors[i]))
+        x, cam_logit = self.cam(x, vectors[count], vectors[count + 1])
+        return self.conv(self.pad(x), vectors[count + 2]), cam_logit
+
+
+def initialise(cell: nn.Cell, seed: int) -> None:
+    """Fills every weight of `cell` from (seed, the weight's name): uniform in its bound, u a random unit vector."""
+    for name, parameter in cell.parameters_and_names():
+        random = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        bound = getattr(parameter, "init_bound", None)
+        if bound is not None:
+            values = random.uniform(-bound, bound, parameter.shape)
+        elif name.endswith(".u"):
+            values = random.standard_normal(parameter.shape)
+            values /= np.linalg.norm(values)
+        else:
+            continue
+        parameter.set_data(Tensor(values.astype(np.float32)))

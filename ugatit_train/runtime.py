@@ -1,0 +1,58 @@
+"""What must be settled before and around MindSpore: the environment, the device, graph mode.
+
+Import this module, or anything of `ugatit_train`, before `mindspore`: some settings are read once, while MindSpore
+loads.
+"""
+
+import os
+import sys
+
+DEVICE_TARGETS = ("CPU", "Ascend", "GPU")
+
+# MindSpore logs each compilation at WARNING; 3 leaves errors only. It reads the variable once, while it loads.
+_ENVIRONMENT = {"GLOG_v": "3"}
+
+if "mindspore" in sys.modules and any(name not in os.environ for name in _ENVIRONMENT):
+    raise RuntimeError(
+        f"mindspore was imported before ugatit_train, which must first set {', '.join(_ENVIRONMENT)}: "
+        "import ugatit_train.runtime first, or set the variables yourself"
+    )
+for _name, _value in _ENVIRONMENT.items():
+    os.environ.setdefault(_name, _value)
+
+
+class DeviceError(ValueError):
+    """The asked device is not there, or this MindSpore cannot use it."""
+
+
+def setup(device_target: str = "CPU", device_id: int = 0) -> None:
+    """Selects the device and graph mode for this process; call it once, before any Cell is made.
+
+    Raises:
+        DeviceError: MindSpore cannot use `device_target` here.
+    """
+    import mindspore as ms
+
+    ms.set_context(mode=ms.GRAPH_MODE)
+    try:
+        if device_target == "CPU":
+            ms.set_device("CPU")
+        else:
+            ms.set_device(device_target, device_id)
+    except (RuntimeError, ValueError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise DeviceError(
+            f"device_target {device_target} cannot be used on this machine: {first_line}. Use --device_target CPU, "
+            "or install the MindSpore build for your device."
+        ) from error
+
+
+def convolves_by_matmul() -> bool:
+    """Whether k x k convolutions are to be written as im2col and matmul.
+
+    True on the CPU: there MindSpore hands oneDNN plain NCHW layouts, and with AVX-512 oneDNN then runs its reference
+    implementation, hundreds of times slower (`ONEDNN_VERBOSE=1` shows `conv+ref`).
+    """
+    import mindspore as ms
+
+    return ms.get_context("device_target") == "CPU"

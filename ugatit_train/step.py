@@ -1,0 +1,263 @@
+"""One training step as one compiled graph: both updates of U-GAT-IT, rho clip and learning rate inside.
+
+The generators run forward once. Their batched pass gives the fakes, the identity images and the CAM logits; the
+discriminators are updated on the fakes; then the gradient of the generators' losses is taken with respect to that
+pass's results, through the updated discriminators and the cycle passes, and continued backwards through the first
+pass by `ms.vjp`. This equals the paper's code, which runs the generators again in between: they have not changed.
+
+Legend: a, b (N, img_ch, H, W); y_b, cam_b = genA2B(concat(a, b)), so y_b is fake_b and identity_b; y_a likewise.
+"""
+
+import math
+from dataclasses import dataclass
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+from mindspore import dtype as mstype
+from mindspore.ops import operations as P
+
+from ugatit_train.losses import bce, l1, lsgan
+from ugatit_train.networks import Discriminator, Generator
+
+# What a step returns, in this order. The last four are sums over both domains, without their weights.
+LOSS_NAMES = ("d_loss", "g_loss", "g_adv", "g_cycle", "g_identity", "g_cam")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepSettings:
+    """The numbers of a step. The learning rate is `lr` to step `decay_start`, then falls linearly to 0 at `iteration`."""
+
+    lr: float = 1e-4
+    weight_decay: float = 1e-4
+    adv_weight: float = 1.0
+    cycle_weight: float = 10.0
+    identity_weight: float = 10.0
+    cam_weight: float = 1000.0
+    iteration: int = 1_000_000
+    decay_start: int = 500_000
+    sn_iterations: str = "per_step"
+    update_order: str = "d_first"
+    use_global_norm: bool = False
+
+
+class _Translate(nn.Cell):
+    """Both generators, each once, on both domains: (y_b, cam_b, y_a, cam_a)."""
+
+    def __init__(self, a2b: Generator, b2a: Generator):
+        super().__init__()
+        self.a2b, self.b2a = a2b, b2a
+
+    def construct(self, a, b):
+        y_b, cam_b, _ = self.a2b(ops.concat((a, b), 0))
+        y_a, cam_a, _ = self.b2a(ops.concat((b, a), 0))
+        return y_b, cam_b, y_a, cam_a
+
+
+class _DiscriminatorLoss(nn.Cell):
+    """The discriminators' weighted loss; real and fake in one batch where both passes share the spectral norm."""
+
+    def __init__(self, discriminators, weight: float, batched: bool):
+        super().__init__()
+        self.ga, self.gb, self.la, self.lb = discriminators
+        self.weight = weight
+        self.batched = batched
+
+    def judge(self, discriminator, real, fake, vectors_real, vectors_fake):
+        if self.batched:
+            n = real.shape[0]
+            logit, cam = discriminator(ops.concat((real, fake), 0), vectors_real)
+            return lsgan(logit[:n], 1.0) + lsgan(logit[n:], 0.0) + lsgan(cam[:n], 1.0) + lsgan(cam[n:], 0.0)
+        logit_real, cam_real = discriminator(real, vectors_real)
+        logit_fake, cam_fake = discriminator(fake, vectors_fake)
+        return lsgan(logit_real, 1.0) + lsgan(logit_fake, 0.0) + lsgan(cam_real, 1.0) + lsgan(cam_fake, 0.0)
+
+    def construct(self, a, b, fake_a, fake_b, vectors_real, vectors_fake):
+        loss = self.judge(self.ga, a, fake_a, vectors_real[0], vectors_fake[0])
+        loss = loss + self.judge(self.gb, b, fake_b, vectors_real[1], vectors_fake[1])
+        loss = loss + self.judge(self.la, a, fake_a, vectors_real[2], vectors_fake[2])
+        loss = loss + self.judge(self.lb, b, fake_b, vectors_real[3], vectors_fake[3])
+        return loss * self.weight
+
+
+class _GeneratorLoss(nn.Cell):
+    """The generators' weighted loss as a function of the first pass's results; the cycle passes are inside."""
+
+    def __init__(self, a2b: Generator, b2a: Generator, discriminators, settings: StepSettings):
+        super().__init__()
+        self.a2b, self.b2a = a2b, b2a
+        self.ga, self.gb, self.la, self.lb = discriminators
+        self.adv_weight, self.cycle_weight = settings.adv_weight, settings.cycle_weight
+        self.identity_weight, self.cam_weight = settings.identity_weight, settings.cam_weight
+
+    def fool(self, discriminator, fake, vectors):
+        logit, cam = discriminator(fake, vectors)
+        return lsgan(logit, 1.0) + lsgan(cam, 1.0)
+
+    def construct(self, y_b, cam_b, y_a, cam_a, a, b, vectors):
+        n = a.shape[0]
+        fake_b, identity_b = y_b[:n], y_b[n:]
+        fake_a, identity_a = y_a[:n], y_a[n:]
+        adv = self.fool(self.ga, fake_a, vectors[0]) + self.fool(self.gb, fake_b, vectors[1])
+        adv = adv + self.fool(self.la, fake_a, vectors[2]) + self.fool(self.lb, fake_b, vectors[3])
+        cycle_a, _, _ = self.b2a(fake_b)
+        cycle_b, _, _ = self.a2b(fake_a)
+        cycle = l1(cycle_a, a) + l1(cycle_b, b)
+        identity = l1(identity_a, a) + l1(identity_b, b)
+        cam = bce(cam_b[:n], 1.0) + bce(cam_b[n:], 0.0) + bce(cam_a[:n], 1.0) + bce(cam_a[n:], 0.0)
+        loss = self.adv_weight * adv + self.cycle_weight * cycle
+        loss = loss + self.identity_weight * identity + self.cam_weight * cam
+        return loss, adv, cycle, identity, cam
+
+
+class Adam(nn.Cell):
+    """Adam(0.5, 0.999, eps 1e-8) as torch.optim.Adam has it, weight decay added to the gradient.
+
+    The fused primitive corrects the bias with its arguments beta1_power and beta2_power, and applies eps before the
+    correction; with both powers 0 it corrects nothing, and the rate and eps that it is given carry the correction.
+    """
+
+    BETA1, BETA2, EPS = 0.5, 0.999, 1e-8
+
+    def __init__(self, parameters: ParameterTuple, weight_decay: float):
+        super().__init__()
+        self.parameters = parameters
+        self.m = ParameterTuple([_moment(p, "adam_m") for p in parameters])
+        self.v = ParameterTuple([_moment(p, "adam_v") for p in parameters])
+        self.weight_decay = weight_decay
+        self.update = P.Adam()
+
+    def construct(self, gradients, step, lr):
+        """Applies one update; step counts from 1, float32."""
+        # -expm1(t log b) is 1 - b**t without the cancellation that costs half of float32's digits at small t.
+        root = ops.sqrt(-ops.expm1(step * math.log(self.BETA2)))
+        rate = lr * root / -ops.expm1(step * math.log(self.BETA1))
+        eps = self.EPS * root
+        done = ()
+        for parameter, m, v, gradient in zip(self.parameters, self.m, self.v, gradients):  # noqa: B905 - graph mode
+            decayed = gradient + self.weight_decay * parameter
+            done = done + (
+                self.update(parameter, m, v, 0.0, 0.0, rate, self.BETA1, self.BETA2, eps, decayed)[0],
+            )
+        return done
+
+
+def _moment(parameter: Parameter, prefix: str) -> Parameter:
+    return Parameter(
+        Tensor(np.zeros(parameter.shape, np.float32)), name=f"{prefix}.{parameter.name}", requires_grad=False
+    )
+
+
+def _clip_by_global_norm(gradients):
+    """Scales the gradients of one optimizer down to a global norm of 1."""
+    total = 0.0
+    for gradient in gradients:
+        total = total + (gradient * gradient).sum()
+    factor = 1 / ops.maximum(ops.sqrt(total), 1.0)
+    clipped = ()
+    for gradient in gradients:
+        clipped = clipped + (gradient * factor,)
+    return clipped
+
+
+class Step(nn.Cell):
+    """The networks, both optimizers and the step number; a call is one update of all of them.
+
+    Parameter names: `genA2B.*`, `genB2A.*`, `disGA.*`, `disGB.*`, `disLA.*`, `disLB.*`, `adam_m.*`, `adam_v.*`, `step`.
+    """
+
+    def __init__(self, generators, discriminators, settings: StepSettings):
+        """generators: genA2B, genB2A; discriminators: disGA, disGB, disLA, disLB."""
+        super().__init__()
+        self.genA2B, self.genB2A = generators
+        self.disGA, self.disGB, self.disLA, self.disLB = discriminators
+        for name, parameter in self.parameters_and_names():
+            parameter.name = name
+        self.step = Parameter(Tensor(0, mstype.int32), name="step", requires_grad=False)
+        self.g_parameters = ParameterTuple([p for g in generators for p in g.trainable_params()])
+        self.d_parameters = ParameterTuple([p for d in discriminators for p in d.trainable_params()])
+        self.g_adam = Adam(self.g_parameters, settings.weight_decay)
+        self.d_adam = Adam(self.d_parameters, settings.weight_decay)
+        self.rhos = ParameterTuple([p for p in self.g_parameters if p.name.endswith(".rho")])
+
+        self.discriminators = discriminators
+        self.per_pass = settings.sn_iterations == "per_pass" and self.disGA.spectral_norm
+        self.d_first = settings.update_order == "d_first"
+        self.lr, self.clips_norm = settings.lr, settings.use_global_norm
+        self.decay_start, self.decay_steps = settings.decay_start, max(settings.iteration - settings.decay_start, 1)
+
+        self.translate = _Translate(*generators)
+        d_loss = _DiscriminatorLoss(discriminators, settings.adv_weight, batched=not self.per_pass)
+        g_loss = _GeneratorLoss(*generators, discriminators, settings)
+        self.d_gradient = ms.value_and_grad(d_loss, None, self.d_parameters)
+        self.g_gradient = ms.value_and_grad(g_loss, (0, 1, 2, 3), self.g_parameters, has_aux=True)
+
+    def iterate(self, vectors, needed):
+        """The next power iteration of every discriminator, if one is needed; `vectors` otherwise."""
+        if not needed:
+            return vectors
+        following = ()
+        for discriminator, pairs in zip(self.discriminators, vectors):  # noqa: B905 - graph mode
+            us = ()
+            for pair in pairs:
+                us = us + (pair[0] if len(pair) == 2 else (),)
+            following = following + (discriminator.iterate(us),)
+        return following
+
+    def first_vectors(self):
+        vectors = ()
+        for discriminator in self.discriminators:
+            vectors = vectors + (discriminator.iterate(discriminator.left_vectors()),)
+        return vectors
+
+    def store(self, vectors):
+        stored = ()
+        for discriminator, pairs in zip(self.discriminators, vectors):  # noqa: B905 - graph mode
+            stored = stored + discriminator.store(pairs)
+        return stored
+
+    def construct(self, a, b):
+        """a, b (N, img_ch, H, W) float32 in [-1, 1] -> float32 vector of the losses `LOSS_NAMES`."""
+        step = ops.assign_add(self.step, 1).astype(mstype.float32)
+        lr = self.lr * (1 - ops.relu(step - self.decay_start) / self.decay_steps)
+        n = a.shape[0]
+        vectors = self.first_vectors()
+        (y_b, cam_b, y_a, cam_a), backward = ms.vjp(self.translate, a, b, weights=self.g_parameters)
+        fake_a, fake_b = ops.stop_gradient(y_a[:n]), ops.stop_gradient(y_b[:n])
+
+        if self.d_first:
+            vectors_fake = self.iterate(vectors, self.per_pass)
+            d_loss, d_done = self.update_discriminators(a, b, fake_a, fake_b, vectors, vectors_fake, step, lr)
+            y_b = ops.depend(y_b, d_done)  # the generators' losses must see the updated discriminators
+            vectors = self.iterate(vectors_fake, self.per_pass)
+        (g_loss, adv, cycle, identity, cam), (cotangents, tail) = self.g_gradient(
+            y_b, cam_b, y_a, cam_a, a, b, vectors
+        )
+        _, head = backward(*cotangents)
+        gradients = ()
+        for x, y in zip(head, tail):  # noqa: B905 - graph mode
+            gradients = gradients + (x + y,)
+        g_done = self.update_generators(gradients, step, lr)
+        if not self.d_first:
+            vectors = self.iterate(vectors, self.per_pass)
+            vectors_fake = self.iterate(vectors, self.per_pass)
+            fake_a = ops.depend(fake_a, cotangents)  # the generators' losses see the discriminators before the update
+            d_loss, d_done = self.update_discriminators(a, b, fake_a, fake_b, vectors, vectors_fake, step, lr)
+            vectors = vectors_fake
+        losses = ops.stack((d_loss, g_loss, adv, cycle, identity, cam))
+        return ops.depend(losses, (g_done, d_done, self.store(vectors)))
+
+    def update_discriminators(self, a, b, fake_a, fake_b, vectors_real, vectors_fake, step, lr):
+        loss, gradients = self.d_gradient(a, b, fake_a, fake_b, vectors_real, vectors_fake)
+        if self.clips_norm:
+            gradients = _clip_by_global_norm(gradients)
+        return loss, self.d_adam(gradients, step, lr)
+
+    def update_generators(self, gradients, step, lr):
+        if self.clips_norm:
+            gradients = _clip_by_global_norm(gradients)
+        done = self.g_adam(gradients, step, lr)
+        clipped = ()
+        for rho in self.rhos:
+            clipped = clipped + (ops.assign(rho, ops.clip_by_value(ops.depend(rho, done), 0.0, 1.0)),)
+        return clipped
