@@ -1,0 +1,112 @@
+"""Translation with a known function in the generator's place: what is read, what is written, what is reported."""
+
+import os
+
+import cv2
+import numpy as np
+import pytest
+
+from ugatit_data import BadInputError
+from ugatit_train import reporting, translate
+
+SIZE = 16
+
+
+def invert(x):
+    """A generator whose output is known: the negative, and a heat map that grows from left to right."""
+    assert x.shape[0] == 1 and x.shape[2:] == (SIZE, SIZE) and x.dtype == np.float32
+    assert x.min() >= -1 and x.max() <= 1
+    return -x, np.broadcast_to(np.arange(4, dtype=np.float32), (1, 1, 4, 4))
+
+
+def write(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(path.suffix, image[..., ::-1])[1].tobytes())
+
+
+def read(path):
+    return cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+
+
+def noise(seed=0, shape=(SIZE, SIZE, 3)):
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def run(source, out, **options):
+    return list(translate.translate(invert, source, out, img_size=SIZE, **options))
+
+
+def test_one_picture(tmp_path):
+    write(tmp_path / "in.png", noise())
+    (outcome,) = run(tmp_path / "in.png", tmp_path / "out")
+    assert outcome.written == (tmp_path / "out" / "in.png",)
+    assert np.array_equal(read(tmp_path / "out" / "in.png"), 255 - noise())
+
+
+def test_heatmap_and_side_by_side(tmp_path):
+    write(tmp_path / "in.png", noise())
+    run(tmp_path / "in.png", tmp_path / "out", heatmap=True, side_by_side=True)
+    assert sorted(os.listdir(tmp_path / "out")) == ["in.heatmap.png", "in.png", "in.side_by_side.png"]
+    heat = reporting.heatmap_to_uint8(invert(np.zeros((1, 3, SIZE, SIZE), np.float32))[1], SIZE)[0]
+    assert np.array_equal(read(tmp_path / "out" / "in.heatmap.png"), heat)
+    together = np.concatenate([noise(), heat, 255 - noise()], axis=1)
+    assert np.array_equal(read(tmp_path / "out" / "in.side_by_side.png"), together)
+
+
+def test_any_size_and_orientation_and_gray(tmp_path):
+    from PIL import Image
+
+    upright = np.zeros((40, 60, 3), np.uint8)
+    upright[:20] = 250  # light above, dark below
+    exif = Image.Exif()
+    exif[0x0112] = 3  # stored upside down
+    Image.fromarray(upright[::-1, ::-1]).save(tmp_path / "turned.png", exif=exif)
+    (outcome,) = run(tmp_path / "turned.png", tmp_path / "out")
+    made = read(outcome.written[0])
+    assert made.shape == (SIZE, SIZE, 3)
+    assert made[:7].max() < 10 and made[9:].min() > 245  # the negative of the upright picture
+
+    (outcome,) = run(tmp_path / "turned.png", tmp_path / "gray", img_ch=1)
+    assert np.array_equal(read(outcome.written[0]), made)
+
+
+def test_to_network_range_and_luma():
+    picture = np.zeros((2, 2, 3), np.uint8)
+    picture[0, 0] = 255
+    picture[0, 1] = (255, 0, 0)
+    x = translate.to_network(picture, 3)
+    assert x.shape == (1, 3, 2, 2) and x.dtype == np.float32
+    assert x[0, :, 0, 0].tolist() == [1, 1, 1] and x[0, :, 0, 1].tolist() == [1, -1, -1]
+    gray = translate.to_network(picture, 1)
+    assert gray.shape == (1, 1, 2, 2)
+    assert gray[0, 0, 0, 1] == pytest.approx(2 * 0.299 - 1, abs=0.005)
+
+
+def test_a_bad_picture_is_named_and_the_rest_goes_on(tmp_path):
+    write(tmp_path / "in" / "a.png", noise(1))
+    (tmp_path / "in" / "b.jpg").write_bytes(b"not a picture")
+    write(tmp_path / "in" / "c.jpg", noise(2))
+    (tmp_path / "in" / ".hidden").write_text("left out")
+    outcomes = run(tmp_path / "in", tmp_path / "out")
+    assert [outcome.source.name for outcome in outcomes] == ["a.png", "b.jpg", "c.jpg"]
+    assert [bool(outcome.problem) for outcome in outcomes] == [False, True, False]
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.png", "c.png"]
+
+
+def test_subfolders_and_equal_stems_keep_apart(tmp_path):
+    names = ["x.jpg", "x.png", "y.png", "sub/y.png", "sub/z.jpg"]
+    for name in names:
+        write(tmp_path / "in" / name, noise())
+    written = {
+        str(path.relative_to(tmp_path / "out")) for o in run(tmp_path / "in", tmp_path / "out") for path in o.written
+    }
+    assert written == {"x.jpg.png", "x.png.png", "y.png", "sub/y.png", "sub/z.png"}
+
+
+@pytest.mark.parametrize(("made", "words"), [(False, "no such picture or folder"), (True, "holds no file")])
+def test_nothing_to_translate(tmp_path, made, words):
+    if made:
+        (tmp_path / "in").mkdir()
+    with pytest.raises(BadInputError, match=words):
+        run(tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
