@@ -1,0 +1,200 @@
+"""The loader: what a step holds depends on (seed, step, global batch) alone."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import warnings
+
+import cv2
+import numpy as np
+import pytest
+
+from ugatit_data import BadInputError, open_loader
+from ugatit_data.augment import MARGIN
+from ugatit_data.geometry import resize
+
+SIZE = 48
+
+
+def take(folder, steps, **options):
+    with open_loader(folder, img_size=SIZE, **options) as loader:
+        return list(itertools.islice(loader, steps))
+
+
+def assert_same(left, right):
+    assert len(left) == len(right) > 0
+    for one, other in zip(left, right, strict=True):
+        for x, y in zip(one, other, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("encoding", ["original", "jpeg", "raw"])
+def test_threads_do_not_change_the_first_20_batches(datasets, encoding):
+    batches = [take(datasets[encoding], 20, batch_size=3, threads=threads) for threads in (1, 2, 4)]
+    assert_same(batches[0], batches[1])
+    assert_same(batches[0], batches[2])
+    assert batches[0][0][0].shape == (3, SIZE, SIZE, 3)
+    assert batches[0][0][0].dtype == np.uint8
+
+
+def test_seeds_and_domains_differ(dataset):
+    one, other = take(dataset, 6, batch_size=4), take(dataset, 6, batch_size=4, seed=2)
+    assert any((x[0] != y[0]).any() for x, y in zip(one, other, strict=True))
+    with open_loader(dataset, batch_size=9, img_size=SIZE) as loader:
+        ids = [loader.sample_ids(step) for step in range(12)]
+    assert all(a.tolist() != b.tolist() for a, b in ids)
+
+
+def test_a_single_domain_is_its_half_of_the_pairs(dataset):
+    pairs = take(dataset, 7, batch_size=2)
+    for index, domain in enumerate("ab"):
+        for pair, single in zip(pairs, take(dataset, 7, batch_size=2, domain=domain), strict=True):
+            np.testing.assert_array_equal(pair[index], single)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_ranks_together_see_what_one_rank_sees(dataset, world):
+    whole = take(dataset, 8, batch_size=6)
+    parts = [take(dataset, 8, batch_size=6 // world, rank=rank, world=world) for rank in range(world)]
+    for step, batch in enumerate(whole):
+        for domain in (0, 1):
+            joined = np.concatenate([part[step][domain] for part in parts])
+            np.testing.assert_array_equal(batch[domain], joined)
+
+
+def test_start_at_every_step_gives_the_same_tail(dataset):
+    whole = take(dataset, 9, batch_size=4)
+    for start in range(9):
+        assert_same(whole[start:], take(dataset, 9 - start, batch_size=4, start_step=start))
+
+
+def test_state_restores_in_the_same_and_in_another_loader(dataset):
+    whole = take(dataset, 9, batch_size=4, seed=7)
+    with open_loader(dataset, batch_size=4, img_size=SIZE, seed=7) as loader:
+        for _ in range(5):
+            next(loader)
+        state = loader.state()
+        assert (state["step"], state["seed"], state["global_batch"]) == (5, 7, 4)
+        ahead = [next(loader) for _ in range(4)]
+        loader.restore(state)
+        assert_same(ahead, [next(loader) for _ in range(4)])
+    with open_loader(dataset, batch_size=2, img_size=SIZE, world=2, rank=1, seed=1) as other:
+        other.restore(state)
+        np.testing.assert_array_equal(next(other)[0], whole[5][0][2:])
+        assert other.state()["step"] == 6
+
+
+def test_a_state_of_something_else_is_refused(dataset, datasets):
+    with open_loader(dataset, batch_size=4, img_size=SIZE) as loader:
+        state = loader.state()
+    with open_loader(datasets["raw"], batch_size=4, img_size=SIZE) as loader, pytest.raises(BadInputError, match="id"):
+        loader.restore(state)
+    with (
+        open_loader(dataset, batch_size=5, img_size=SIZE) as loader,
+        pytest.raises(BadInputError, match="global_batch"),
+    ):
+        loader.restore(state)
+
+
+def test_evaluation_is_finite_in_key_order_and_whole(dataset, source):
+    with open_loader(dataset, "test", batch_size=2, img_size=SIZE, domain="a", augment=False) as loader:
+        keys = loader.keys("a")
+        ids = [loader.sample_ids(step)[0].tolist() for step in range(4)]
+        batches = list(loader)
+        assert loader.steps_per_epoch == 3
+        assert list(loader) == []
+    assert keys == sorted(keys)
+    assert ids == [[0, 1], [2, 3], [4], []]
+    assert [len(batch) for batch in batches] == [2, 2, 1]
+    for key, image in zip(keys, np.concatenate(batches), strict=True):
+        expected = cv2.imread(str(source / "testA" / key.decode()), cv2.IMREAD_COLOR_RGB)
+        np.testing.assert_array_equal(image, resize(expected, SIZE))
+
+
+def test_evaluation_over_ranks_covers_each_image_once(dataset):
+    parts = [
+        take(dataset, 99, split="test", batch_size=1, domain="a", augment=False, rank=rank, world=2) for rank in (0, 1)
+    ]
+    assert [len(part) for part in parts] == [3, 2]
+
+
+def test_augmentation_is_flip_resize_crop_of_the_named_sample(dataset, source):
+    from ugatit_data import order
+
+    with open_loader(dataset, batch_size=5, img_size=SIZE, seed=3) as loader:
+        for step in range(6):
+            batch = next(loader)
+            for index, domain in enumerate("ab"):
+                count = (loader.num_a, loader.num_b)[index]
+                ids, drawn = order.samples(3, domain, count, step * 5, step * 5 + 5)
+                assert ids.tolist() == loader.sample_ids(step)[index].tolist()
+                corners = zip(*order.flips_and_corners(drawn, MARGIN), strict=True)
+                for image, sample, (flip, x, y) in zip(batch[index], ids, corners, strict=True):
+                    key = loader.keys(domain)[sample].decode()
+                    whole = cv2.imread(str(source / f"train{domain.upper()}" / key), cv2.IMREAD_COLOR_RGB)
+                    whole = resize(whole[:, ::-1] if flip else whole, SIZE + MARGIN)
+                    expected = whole[y : y + SIZE, x : x + SIZE]
+                    assert np.abs(image.astype(int) - expected).mean() <= 1
+
+
+def test_float_layout_and_luma(dataset):
+    for pixels, floats in zip(
+        take(dataset, 3, batch_size=2), take(dataset, 3, batch_size=2, layout="float32"), strict=True
+    ):
+        assert floats[0].dtype == np.float32
+        assert floats[0].shape == (2, 3, SIZE, SIZE)
+        np.testing.assert_allclose(floats[0], pixels[0].transpose(0, 3, 1, 2) / 127.5 - 1, atol=1e-6)
+    (rgb, _), (gray, _) = take(dataset, 1, batch_size=2)[0], take(dataset, 1, batch_size=2, channels=1)[0]
+    assert gray.shape == (2, SIZE, SIZE, 1)
+    assert np.abs(rgb @ [0.299, 0.587, 0.114] - gray[..., 0]).max() <= 1
+
+
+def test_batches_are_never_reused(dataset):
+    with open_loader(dataset, batch_size=2, img_size=SIZE, threads=2) as loader:
+        held = [next(loader) for _ in range(12)]
+    assert_same(held, take(dataset, 12, batch_size=2))
+
+
+def test_closing_leaves_no_thread_behind(dataset):
+    before = set(threading.enumerate())
+    loader = open_loader(dataset, img_size=SIZE, threads=3)
+    next(loader)
+    assert set(threading.enumerate()) > before
+    loader.close()
+    assert set(threading.enumerate()) == before
+    with pytest.raises(ValueError, match="closed"):
+        next(loader)
+
+
+def test_counts_and_epoch(dataset):
+    with open_loader(dataset, batch_size=2, img_size=SIZE, world=2) as loader:
+        assert (loader.num_a, loader.num_b, loader.steps_per_epoch, loader.global_batch) == (13, 9, 4, 4)
+
+
+def test_a_small_stored_size_warns(datasets):
+    with pytest.warns(UserWarning, match="--stored_size 286"):
+        open_loader(datasets["raw"], img_size=256).close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        open_loader(datasets["original"], img_size=256).close()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size 0: must be"),
+        ({"img_size": -4}, "img_size -4"),
+        ({"layout": "nchw"}, "layout 'nchw'"),
+        ({"domain": "c"}, "domain 'c'"),
+        ({"channels": 4}, "channels 4"),
+        ({"rank": 2, "world": 2}, "rank 2"),
+        ({"seed": -1}, "seed -1"),
+        ({"check": "never"}, "check 'never'"),
+        ({"threads": 0}, "threads 0"),
+        ({"split": "val"}, "split 'val'"),
+    ],
+)
+def test_bad_arguments_are_named(dataset, options, message):
+    with pytest.raises(BadInputError, match=message):
+        open_loader(dataset, **options)

@@ -1,0 +1,93 @@
+"""The command: its summary, its exit codes, and that bad input leaves nothing behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+TOOL = Path(__file__).parents[2] / "tools" / "convert_dataset.py"
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, TOOL, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def source(tmp_path):
+    root = tmp_path / "source"
+    for number, name in enumerate(("trainA", "trainB", "testA")):
+        (root / name).mkdir(parents=True)
+        for index in range(3):
+            pixels = np.random.default_rng(number * 10 + index).integers(0, 256, (40, 40, 3), np.uint8)
+            cv2.imwrite(str(root / name / f"{index}.jpg"), pixels)
+    return root
+
+
+def assert_refused(done, tmp_path, *words, code=2):
+    assert done.returncode == code, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    for word in words:
+        assert word in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} <= {"source"}
+
+
+def test_converts_and_reports(source, tmp_path):
+    (source / "trainB" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    done = run(source, tmp_path / "out", "--encoding", "raw", "--stored_size", "32", "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    assert "converted 9 images, rejected 1 (1 truncated png)" in done.stdout
+    assert "rejected 'trainB/broken.png': truncated png" in done.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"source", "out"}
+
+
+def test_a_missing_domain(source, tmp_path):
+    (source / "trainB").rename(source / "trainC")
+    assert_refused(
+        run(source, tmp_path / "out"), tmp_path, "trainB: no such folder", "Put the images of domain B there"
+    )
+
+
+def test_an_empty_domain(source, tmp_path):
+    for path in (source / "trainA").iterdir():
+        path.unlink()
+    assert_refused(run(source, tmp_path / "out"), tmp_path, "trainA: empty", "Put the images of domain A there")
+
+
+def test_no_readable_image(source, tmp_path):
+    for path in (source / "trainA").iterdir():
+        path.write_text("words")
+    done = run(source, tmp_path / "out", "--workers", "1")
+    assert_refused(done, tmp_path, "trainA: no readable image (3 not an image)", "Put")
+
+
+def test_a_missing_source(source, tmp_path):
+    assert_refused(run(tmp_path / "nothing", tmp_path / "out"), tmp_path, "nothing: no such folder", "Pass the folder")
+
+
+def test_an_output_that_exists(source, tmp_path):
+    done = run(source, source)
+    assert_refused(done, tmp_path, "exists already. Remove it, or choose another")
+
+
+@pytest.mark.parametrize(
+    ("option", "word"),
+    [
+        (("--shards", "0"), "shards 0: must be"),
+        (("--stored_size", "0"), "stored_size 0: must be"),
+    ],
+)
+def test_a_bad_option(source, tmp_path, option, word):
+    assert_refused(run(source, tmp_path / "out", *option), tmp_path, word)
+
+
+def test_strict_exits_1_and_publishes_nothing(source, tmp_path):
+    (source / "trainB" / "broken.png").write_bytes(b"nothing")
+    done = run(source, tmp_path / "out", "--strict", "--workers", "1")
+    assert done.returncode == 1
+    assert "1 images were rejected (1 not an image), first trainB/broken.png" in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"source", "out.partial"}

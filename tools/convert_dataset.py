@@ -1,0 +1,88 @@
+"""Convert folders of images into a data set of MindRecord shards.
+
+SRC holds trainA and trainB and, if there are any, testA and testB, with images at any depth. Every image is decoded
+in full before it is accepted; the rejected ones are listed with their reason in OUT/manifest.parquet.
+
+Example:
+    python tools/convert_dataset.py photos/selfie2anime data/selfie2anime
+    python tools/convert_dataset.py photos/selfie2anime data/fast --encoding raw --stored_size 286
+
+Interrupted, for whatever reason? Run the same command again: it resumes, and ends with the same bytes.
+Exit codes: 0 done, 1 failed while running, 2 wrong usage or input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ugatit_data.convert import Report, convert, make_plan
+from ugatit_data.encodings import ENCODINGS
+from ugatit_data.errors import DataError
+from ugatit_data.loader import available_cores
+from ugatit_data.sources import FolderSource
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("source", type=Path, metavar="SRC", help="folder with trainA, trainB[, testA, testB]")
+    made.add_argument("out", type=Path, metavar="OUT", help="folder to make")
+    made.add_argument("--encoding", choices=sorted(ENCODINGS), default="original", help="how records are stored")
+    made.add_argument("--stored_size", type=int, default=286, help="side of stored squares (jpeg, raw), in pixels")
+    made.add_argument("--shards", type=int, help="shards per domain; by default one for each 64 MiB")
+    made.add_argument("--workers", type=int, default=available_cores(), help="processes")
+    made.add_argument("--strict", action="store_true", help="exit 1, without a data set, if an image is rejected")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    if options.workers < 1:
+        parser().error(f"--workers {options.workers}: must be at least 1")
+    try:
+        plan = make_plan(
+            FolderSource(options.source),
+            options.out,
+            encoding=options.encoding,
+            stored_size=options.stored_size,
+            shards=options.shards,
+        )
+        print(
+            f"{plan.images} files, {_size(plan.source_bytes)}; as {options.encoding} about "
+            f"{_size(plan.estimated_bytes)} in {len(plan.jobs)} shards"
+        )
+        with tqdm(total=plan.images, unit="img", disable=None) as bar:
+            report = convert(plan, options.out, workers=options.workers, strict=options.strict, progress=bar.update)
+    except DataError as error:
+        print(f"convert_dataset: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("convert_dataset: interrupted. Run the same command again to resume.", file=sys.stderr)
+        return 1
+    _print(report, options.out)
+    return 0
+
+
+def _print(report: Report, out: Path) -> None:
+    for name, reason in report.rejected_keys:
+        print(f"rejected {name!r}: {reason}")
+    for note, count in sorted(report.notes.items()):
+        print(f"{count} images: {note}")
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(report.rejected.items()))
+    rejected = sum(report.rejected.values())
+    rate = (report.converted + rejected) / max(report.elapsed_s, 1e-9)
+    resumed = f", {report.resumed_shards} shards kept from an earlier run" if report.resumed_shards else ""
+    print(f"converted {report.converted} images, rejected {rejected}{f' ({reasons})' if reasons else ''}{resumed}")
+    print(f"{out}: {_size(report.stored_bytes)}, {report.elapsed_s:.1f} s, {rate:.0f} images/s")
+    print(f"data set id {report.dataset.dataset_id}")
+
+
+def _size(count: int) -> str:
+    return f"{count / (1 << 20):.1f} MiB"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

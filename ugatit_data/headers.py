@@ -1,0 +1,240 @@
+"""What an image file says about itself before it is decoded: format, size, orientation, and where it ends.
+
+Parsed here, in Python, so that nothing unchecked reaches a decoder: MindSpore's can die of a truncated JPEG, OpenCV's
+fills the missing part with gray and says nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import struct
+import zlib
+
+from .errors import RejectedImageError
+
+# The start of each format that OpenCV can decode, or that deserves a name in the ledger.
+_SIGNATURES = (
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"BM", "bmp"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"\0\0\0\x0cjP  ", "jpeg2000"),
+    (b"8BPS", "psd"),
+    (b"%PDF", "pdf"),
+    (b"<svg", "svg"),
+)
+_HEIF_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
+
+# In JPEG's entropy-coded data 0xFF is followed by 0 (stuffing) or RST0-7; anything else is the next marker.
+_JPEG_NEXT_MARKER = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")
+_JPEG_FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive: what libjpeg-turbo decodes
+_JPEG_OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What the file declares. `orientation` is EXIF's 1-8; `channels` and `bits` as stored, None where unknown."""
+
+    format: str
+    width: int
+    height: int
+    channels: int | None = None
+    bits: int | None = None
+    orientation: int = 1
+    icc: bool = False
+    palette: bool = False
+    animated: bool = False
+
+
+def sniff(data: bytes) -> str | None:
+    """The format by content; None where it is no known image."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+        return "heif or avif"
+    return next((name for start, name in _SIGNATURES if data.startswith(start)), None)
+
+
+def read_header(data: bytes) -> Header:
+    """The header of an image file.
+
+    Raises:
+        RejectedImageError: empty, unknown or unsupported format, damaged header, or truncated.
+    """
+    if not data:
+        raise RejectedImageError("empty file")
+    name = sniff(data)
+    if name is None:
+        raise RejectedImageError("not an image: unknown format")
+    parse = _PARSERS.get(name)
+    if parse is None:
+        raise RejectedImageError(f"unsupported format: {name}")
+    try:
+        header = parse(data)
+    except (struct.error, IndexError):
+        raise RejectedImageError(f"truncated {name}: the header ends early") from None
+    if header.width <= 0 or header.height <= 0:
+        raise RejectedImageError(f"damaged {name}: {header.width} x {header.height} pixels")
+    return header
+
+
+def _jpeg(data: bytes) -> Header:
+    frame, orientation, icc, at = None, 1, False, 2
+    while True:
+        while data[at] == 0xFF and data[at + 1] == 0xFF:  # fill bytes
+            at += 1
+        if data[at] != 0xFF:
+            raise RejectedImageError("damaged jpeg: no marker where one must be")
+        marker = data[at + 1]
+        if marker == 0xD9:
+            break
+        if marker in _JPEG_OTHER_FRAMES:
+            raise RejectedImageError("unsupported jpeg: lossless, hierarchical or arithmetic coding")
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        segment = data[at + 4 : at + 2 + length]
+        if length < 2 or len(segment) != length - 2:
+            raise RejectedImageError("truncated jpeg: a segment ends early")
+        at += 2 + length
+        if marker in _JPEG_FRAMES:
+            frame = struct.unpack_from(">BHHB", segment)
+        elif marker == 0xE1 and segment.startswith(b"Exif\0\0"):
+            orientation = exif_orientation(segment[6:])
+        elif marker == 0xE2 and segment.startswith(b"ICC_PROFILE\0"):
+            icc = True
+        elif marker == 0xDA:
+            found = _JPEG_NEXT_MARKER.search(data, at)
+            if found is None:
+                raise RejectedImageError("truncated jpeg: no end-of-image marker")
+            at = found.end() - 2
+    if frame is None:
+        raise RejectedImageError("damaged jpeg: no frame header")
+    bits, height, width, channels = frame
+    return Header("jpeg", width, height, channels, bits, orientation, icc)
+
+
+def _png(data: bytes) -> Header:
+    ihdr, orientation, icc, alpha, animated, at = None, 1, False, False, False, 8
+    while True:
+        length, kind = struct.unpack_from(">I4s", data, at)
+        body = data[at + 8 : at + 8 + length]
+        crc = data[at + 8 + length : at + 12 + length]
+        if len(body) != length or len(crc) != 4:
+            raise RejectedImageError("truncated png: a chunk ends early")
+        if struct.unpack(">I", crc)[0] != zlib.crc32(body, zlib.crc32(kind)):
+            raise RejectedImageError(f"damaged png: checksum of chunk {kind.decode('latin-1')!r}")
+        at += 12 + length
+        if kind == b"IHDR":
+            ihdr = struct.unpack(">IIBBBBB", body)
+        elif kind == b"eXIf":
+            orientation = exif_orientation(body)
+        elif kind == b"iCCP":
+            icc = True
+        elif kind == b"tRNS":
+            alpha = True
+        elif kind == b"acTL":
+            animated = True
+        elif kind == b"IEND":
+            break
+    if ihdr is None:
+        raise RejectedImageError("damaged png: no IHDR chunk")
+    width, height, bits, colour, *_ = ihdr
+    channels = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(colour)
+    if channels is None:
+        raise RejectedImageError(f"damaged png: colour type {colour}")
+    if alpha:
+        channels = {1: 2, 3: 4}.get(channels, channels)
+    return Header("png", width, height, channels, bits, orientation, icc, colour == 3, animated)
+
+
+def _bmp(data: bytes) -> Header:
+    size, *_ = struct.unpack_from("<I", data, 2)
+    header_size, width, height, _, bits = struct.unpack_from("<IiiHH", data, 14)
+    if header_size == 12:  # OS/2
+        width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
+    start = struct.unpack_from("<I", data, 10)[0]
+    compressed = header_size >= 40 and struct.unpack_from("<I", data, 30)[0] in (1, 2)
+    need = start + (abs(width) * bits + 31) // 32 * 4 * abs(height)
+    if not compressed and len(data) < need or compressed and len(data) < size:
+        raise RejectedImageError("truncated bmp: fewer bytes than its header says")
+    return Header("bmp", abs(width), abs(height), 3, 8, palette=bits <= 8)
+
+
+def _webp(data: bytes) -> Header:
+    (size,) = struct.unpack_from("<I", data, 4)
+    if len(data) < size + 8:
+        raise RejectedImageError("truncated webp: fewer bytes than its header says")
+    kind = data[12:16]
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return Header("webp", width & 0x3FFF, height & 0x3FFF, 3, 8)
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return Header("webp", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, 4 if bits >> 28 & 1 else 3, 8)
+    if kind != b"VP8X":
+        raise RejectedImageError("damaged webp: unknown first chunk")
+    flags = data[20]
+    width = int.from_bytes(data[24:27], "little") + 1
+    height = int.from_bytes(data[27:30], "little") + 1
+    orientation, at = 1, 12
+    while at + 8 <= len(data):
+        chunk, length = struct.unpack_from("<4sI", data, at)
+        if chunk == b"EXIF":
+            body = data[at + 8 : at + 8 + length]
+            orientation = exif_orientation(body.removeprefix(b"Exif\0\0"))
+        at += 8 + length + length % 2
+    channels = 4 if flags & 0x10 else 3
+    return Header("webp", width, height, channels, 8, orientation, bool(flags & 0x20), animated=bool(flags & 2))
+
+
+def _tiff(data: bytes) -> Header:
+    tags = _tiff_tags(data)
+    if 256 not in tags or 257 not in tags:
+        raise RejectedImageError("damaged tiff: no size")
+    photometric = tags.get(262, [1])[0]
+    return Header(
+        "tiff",
+        tags[256][0],
+        tags[257][0],
+        tags.get(277, [1])[0],
+        max(tags.get(258, [1])),
+        exif_orientation(data),
+        34675 in tags,
+        photometric == 3,
+    )
+
+
+_PARSERS = {"jpeg": _jpeg, "png": _png, "bmp": _bmp, "webp": _webp, "tiff": _tiff}
+
+
+def _tiff_tags(data: bytes) -> dict[int, list[int]]:
+    """The integer tags of the first directory of a TIFF structure, which EXIF is too."""
+    order = {b"II": "<", b"MM": ">"}.get(data[:2])
+    if order is None:
+        return {}
+    (start,) = struct.unpack_from(order + "I", data, 4)
+    (count,) = struct.unpack_from(order + "H", data, start)
+    tags = {}
+    for at in range(start + 2, start + 2 + 12 * count, 12):
+        tag, kind, n = struct.unpack_from(order + "HHI", data, at)
+        code = {1: "B", 3: "H", 4: "I"}.get(kind)
+        if code is None or n == 0:
+            tags[tag] = [0]
+            continue
+        n = min(n, 16)  # nothing that is asked for here is longer
+        size = struct.calcsize(code) * n
+        place = at + 8 if size <= 4 else struct.unpack_from(order + "I", data, at + 8)[0]
+        tags[tag] = list(struct.unpack_from(f"{order}{n}{code}", data, place))
+    return tags
+
+
+def exif_orientation(exif: bytes) -> int:
+    """EXIF's orientation, 1-8; 1 where it is absent or makes no sense."""
+    try:
+        value = _tiff_tags(exif).get(274, [1])[0]
+    except struct.error:
+        return 1
+    return value if 1 <= value <= 8 else 1

@@ -1,0 +1,209 @@
+"""One shard as a unit of work: what it is to hold, doing it in any process, and the receipt that it leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import shutil
+import tempfile
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+from .encodings import ENCODINGS
+from .errors import RejectedImageError
+from .images import decode
+from .manifest import MANIFEST_SCHEMA, VERSION, Shard, canonical, sha256_file, sha256_hex
+from .shards import MAX_RECORD, db_path, map_shard, write_shard
+from .sources import Domain, Entry, FolderSource
+
+RECEIPT_SUFFIX = ".receipt"
+_SPOOL_BYTES = 96 << 20  # encoded records held in memory; a larger shard goes through a file
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """What one shard is to hold. Small, and can be pickled: it may run on another machine."""
+
+    file: str
+    split: str
+    domain: str
+    keys: tuple[bytes, ...]
+    source: FolderSource
+    encoding: str
+    stored_size: int | None
+    plan: str
+    """Digest of everything that the shard's bytes depend on; a receipt of another plan is void."""
+
+
+def plan_digest(encoding: str, stored_size: int | None, shards: int | None, domains: dict[Domain, list[Entry]]) -> str:
+    """Digest of options, libraries and the listed source, with sizes and time stamps of the files."""
+    from importlib.metadata import version
+
+    digest = hashlib.sha256(
+        canonical(
+            {
+                "format": VERSION,
+                "encoding": encoding,
+                "stored_size": stored_size,
+                "shards": shards,
+                "mindspore": version("mindspore"),
+                "opencv": cv2.__version__,
+                "pyarrow": pa.__version__,
+            }
+        )
+    )
+    for (split, domain), entries in domains.items():
+        digest.update(f"{split}{domain} {len(entries)}\n".encode())
+        for entry in entries:
+            digest.update(f"{entry.key.hex()} {entry.size} {entry.stamp}\n".encode())
+    return digest.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Receipt:
+    """What a finished job leaves beside its shard: its rows of the manifest and the hashes of its files."""
+
+    plan: str
+    job_split: str
+    job_domain: str
+    shard: Shard | None
+    """None where every image was rejected: then there is no file."""
+    rows: pa.Table
+
+    def write(self, path: Path) -> None:
+        """Write it in one step: either the whole receipt is there or none."""
+        shard = dataclasses.asdict(self.shard) if self.shard else None
+        meta = {"plan": self.plan, "split": self.job_split, "domain": self.job_domain, "shard": shard}
+        buffer = pa.BufferOutputStream()
+        pq.write_table(self.rows.replace_schema_metadata({"receipt": json.dumps(meta)}), buffer, compression="zstd")
+        data = buffer.getvalue().to_pybytes()
+        temporary = path.with_name(path.name + ".tmp")
+        with temporary.open("wb") as file:
+            file.write(hashlib.sha256(data).digest() + data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+
+    @staticmethod
+    def read(path: Path) -> Receipt:
+        """Raises ValueError where the file is damaged."""
+        content = path.read_bytes()
+        digest, data = content[:32], content[32:]
+        if hashlib.sha256(data).digest() != digest:
+            raise ValueError(f"{path}: damaged")
+        rows = pq.read_table(pa.BufferReader(data))
+        meta = json.loads(rows.schema.metadata[b"receipt"])
+        shard = Shard(**meta["shard"]) if meta["shard"] else None
+        return Receipt(
+            meta["plan"], meta["split"], meta["domain"], shard, rows.replace_schema_metadata(None).cast(MANIFEST_SCHEMA)
+        )
+
+
+def valid_receipt(partial: Path, job: Job) -> bool:
+    """Whether the job was finished by the same plan, and its files still have the hashes of the receipt."""
+    try:
+        receipt = Receipt.read(partial / (job.file + RECEIPT_SUFFIX))
+        if receipt.plan != job.plan:
+            return False
+        shard, path = receipt.shard, partial / job.file
+        return shard is None or ((shard.sha256, shard.db_sha256) == (sha256_file(path), sha256_file(db_path(path))))
+    except (FileNotFoundError, ValueError, KeyError):
+        return False
+
+
+def run_job(job: Job, partial: Path) -> None:
+    """Validate, encode and write one shard into `partial`, read it back, and leave the receipt.
+
+    The shard is written in a folder of this attempt and moved by name: MindRecord files keep theirs. So a worker that
+    outlives its killed parent for a moment cannot spoil what a new run is writing.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=".work-", dir=partial))
+    try:
+        shard, rows = _write(job, folder)
+        (partial / (job.file + RECEIPT_SUFFIX)).unlink(missing_ok=True)
+        if shard:
+            os.replace(folder / job.file, partial / job.file)
+            os.replace(db_path(folder / job.file), db_path(partial / job.file))
+        table = pa.Table.from_pylist(rows, MANIFEST_SCHEMA)
+        Receipt(job.plan, job.split, job.domain, shard, table).write(partial / (job.file + RECEIPT_SUFFIX))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(job: Job, folder: Path) -> tuple[Shard | None, list[dict]]:
+    rows = []
+    with tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=folder) as spool:
+        for key in job.keys:
+            row, record = _encode(job, key)
+            rows.append({"split": job.split, "domain": job.domain, "key": key, **row})
+            if record is not None:
+                spool.write(record)
+        stored = [row for row in rows if "reason" not in row]
+        if not stored:
+            return None, rows
+        spool.seek(0)
+        path = folder / job.file
+        lengths = [row["length"] for row in stored]
+        places = write_shard(path, lengths, (spool.read(length) for length in lengths))
+    mapped = map_shard(path)
+    for number, (row, (offset, length)) in enumerate(zip(stored, places.tolist(), strict=True)):
+        found = xxhash.xxh3_64_intdigest(mapped[offset : offset + length])
+        if found != row["xxh3"]:
+            raise OSError(f"{path.name}: record {number} reads back differently from what was written")
+        row.update(shard=job.file, row=number, offset=offset)
+    shard = Shard(
+        file=job.file,
+        rows=len(stored),
+        bytes=path.stat().st_size,
+        sha256=sha256_hex(mapped),
+        db_bytes=db_path(path).stat().st_size,
+        db_sha256=sha256_file(db_path(path)),
+    )
+    return shard, rows
+
+
+def _encode(job: Job, key: bytes) -> tuple[dict, bytes | None]:
+    """One image: its row of the manifest, and its record unless it is rejected."""
+    row: dict = {"size": None, "sha256": None}
+    try:
+        data = job.source.read(job.split, job.domain, key)
+        row.update(size=len(data), sha256=hashlib.sha256(data).digest())
+        decoded = decode(data)
+        record = ENCODINGS[job.encoding].encode(data, decoded, job.stored_size or 0)
+        if len(record) > MAX_RECORD:
+            raise RejectedImageError(f"too large: a record of {len(record)} bytes, the limit is {MAX_RECORD}")
+    except RejectedImageError as error:
+        return row | {"reason": error.reason}, None
+    height, width = (job.stored_size, job.stored_size) if job.stored_size else decoded.pixels.shape[:2]
+    return row | {
+        "length": len(record),
+        "xxh3": xxhash.xxh3_64_intdigest(record),
+        "width": width,
+        "height": height,
+        "notes": ",".join(decoded.notes),
+    }, record
+
+
+def process_pool(workers: int) -> ProcessPoolExecutor:
+    """Processes that end with their parent, however it ends."""
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
+
+
+def _start_worker() -> None:
+    cv2.setNumThreads(1)  # the processes share the cores already
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)

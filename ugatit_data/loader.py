@@ -1,0 +1,282 @@
+"""The unpaired loader: a position -> a batch of A and a batch of B.
+
+Records are read by offset out of memory-mapped shards, decoded and cropped by OpenCV in threads, a whole batch as one
+task, straight into the batch's memory. What a step holds depends on (seed, step, global batch) alone.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from . import order
+from .augment import MARGIN, cut, finish, fit
+from .errors import BadInputError, CorruptDatasetError, RejectedImageError
+from .manifest import SPLITS, read_dataset, read_manifest
+from .records import CHECKS, Records
+
+STATE_VERSION = 1
+LAYOUTS = ("uint8", "float32")
+
+Batch = np.ndarray | tuple[np.ndarray, np.ndarray]
+
+
+def open_loader(
+    folder: str | os.PathLike,
+    split: str = "train",
+    *,
+    batch_size: int = 1,
+    img_size: int = 256,
+    layout: str = "uint8",
+    domain: str | None = None,
+    augment: bool = True,
+    channels: int = 3,
+    threads: int | None = None,
+    prefetch: int = 2,
+    seed: int = 1,
+    start_step: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    check: str = "once",
+) -> Loader:
+    """Open a converted data set for reading; a context manager and an iterator of NumPy batches.
+
+    Args:
+        folder: what tools/convert_dataset.py wrote.
+        split: "train" or "test".
+        batch_size: images per domain, step and rank; the global batch is batch_size * world.
+        img_size: side of the delivered square. With `augment`, images are resized to img_size + 30 and cropped.
+        layout: "uint8" gives (N, S, S, C), "float32" (N, C, S, S) in [-1, 1].
+        domain: None gives pairs (a, b), "a" or "b" single arrays.
+        augment: random flip and crop, and a shuffled order. One domain without it is read once, in key order, with a
+            short last batch; everything else is endless.
+        channels: 3 for RGB, 1 for BT.601 luma.
+        threads: decoding threads, by default one per core that this process may use.
+        prefetch: batches that are made ahead, per thread.
+        seed: of order and augmentation, 0 to 2**64 - 1.
+        start_step: the first step; batches are those of an uninterrupted run.
+        rank, world: this process delivers slice `rank` of `world` of the global batch.
+        check: record checksums at the "once" (first) read of each record, at "every" read, or "off".
+
+    Sets OpenCV to one thread in this process: the parallelism is over batches.
+
+    Raises:
+        BadInputError: a wrong argument, no data set, or no such split or domain in it.
+        CorruptDatasetError: the data set was damaged after it was written; also raised while iterating.
+    """
+    _check_arguments(locals())
+    folder = Path(folder)
+    dataset = read_dataset(folder)
+    wanted = order.DOMAINS if domain is None else (domain,)
+    for name in wanted:
+        if dataset.num_images(split, name) == 0:
+            raise BadInputError(
+                f"{folder}: holds no {split}{name.upper()}. Convert a source that has it, or choose another split."
+            )
+    table = read_manifest(folder, dataset)
+    records = {name: Records(folder, dataset, table, split, name, check) for name in wanted}
+    cv2.setNumThreads(1)
+    return Loader(
+        records,
+        dataset_id=dataset.dataset_id,
+        nums={name: dataset.num_images(split, name) for name in order.DOMAINS},
+        stored_size=dataset.stored_size,
+        batch_size=batch_size,
+        img_size=img_size,
+        layout=layout,
+        augment=augment,
+        channels=channels,
+        threads=threads or available_cores(),
+        prefetch=prefetch,
+        seed=seed,
+        start_step=start_step,
+        rank=rank,
+        world=world,
+    )
+
+
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_arguments(given: dict) -> None:
+    def need(holds: bool, name: str, rule: str) -> None:
+        if not holds:
+            raise BadInputError(f"{name} {given[name]!r}: must be {rule}.")
+
+    need(given["split"] in SPLITS, "split", f"one of {', '.join(SPLITS)}")
+    need(given["domain"] in (None, *order.DOMAINS), "domain", "None, 'a' or 'b'")
+    need(given["layout"] in LAYOUTS, "layout", f"one of {', '.join(LAYOUTS)}")
+    need(given["channels"] in (1, 3), "channels", "1 or 3")
+    need(given["check"] in CHECKS, "check", f"one of {', '.join(CHECKS)}")
+    for name, least in (("batch_size", 1), ("img_size", 1), ("prefetch", 1), ("start_step", 0), ("world", 1)):
+        need(isinstance(given[name], int) and given[name] >= least, name, f"an integer of at least {least}")
+    need(given["threads"] is None or given["threads"] >= 1, "threads", "None or at least 1")
+    need(isinstance(given["seed"], int) and 0 <= given["seed"] < 1 << 64, "seed", "an integer from 0 to 2**64 - 1")
+    need(
+        isinstance(given["rank"], int) and 0 <= given["rank"] < given["world"], "rank", "an integer from 0 to world - 1"
+    )
+
+
+class Loader:
+    """See `open_loader`. Not for use from several threads at once."""
+
+    def __init__(
+        self,
+        records: dict[str, Records],
+        *,
+        dataset_id: str,
+        nums: dict[str, int],
+        stored_size: int | None,
+        batch_size: int,
+        img_size: int,
+        layout: str,
+        augment: bool,
+        channels: int,
+        threads: int,
+        prefetch: int,
+        seed: int,
+        start_step: int,
+        rank: int,
+        world: int,
+    ):
+        self.dataset_id = dataset_id
+        self.num_a, self.num_b = nums["a"], nums["b"]
+        self.global_batch = batch_size * world
+        self.seed = seed
+        self._records = records
+        self._batch_size, self._rank, self._world = batch_size, rank, world
+        self._img_size, self._layout, self._channels, self._augment = img_size, layout, channels, augment
+        self._finite = len(records) == 1 and not augment
+        self._step = start_step
+        self._ahead = threads * prefetch
+        self._ready: collections.deque[Future] = collections.deque()
+        self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(threads, thread_name_prefix="ugatit-data")
+        if augment and stored_size is not None and img_size + MARGIN > stored_size:
+            _warn_enlarged(img_size, stored_size)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps until the larger of the opened domains has been seen once; in finite reading, the number of batches."""
+        counts = [len(records) for records in self._records.values()]
+        return order.steps_per_epoch(counts[0], counts[-1], self.global_batch)
+
+    def keys(self, domain: str) -> list[bytes]:
+        """The keys of a domain's images, by sample id."""
+        return self._records[domain].keys()
+
+    def sample_ids(self, step: int) -> tuple[np.ndarray, ...]:
+        """The sample ids, int64 (N,) per opened domain, that this rank is given at a step."""
+        return tuple(self._picks(domain, step)[0] for domain in self._records)
+
+    def state(self) -> dict:
+        """Where the next batch comes from; `restore` takes it."""
+        return {
+            "version": STATE_VERSION,
+            "dataset_id": self.dataset_id,
+            "seed": self.seed,
+            "step": self._step,
+            "global_batch": self.global_batch,
+        }
+
+    def restore(self, state: dict) -> None:
+        """Go on where another loader's `state` was taken: the next batches are the ones that it would have given.
+
+        Raises:
+            BadInputError: the state belongs to another data set, global batch or version.
+        """
+        for name, mine in (
+            ("version", STATE_VERSION),
+            ("dataset_id", self.dataset_id),
+            ("global_batch", self.global_batch),
+        ):
+            if state.get(name) != mine:
+                raise BadInputError(
+                    f"loader state: its {name} is {state.get(name)!r}, this loader's is {mine!r}. "
+                    "Open the data set and the batch size that the state was taken with."
+                )
+        self._drop_ready()
+        self.seed, self._step = state["seed"], state["step"]
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        if self._pool is None:
+            raise ValueError("the loader is closed")
+        while len(self._ready) < self._ahead and not self._ends_before(self._step + len(self._ready)):
+            self._ready.append(self._pool.submit(self._make, self._step + len(self._ready)))
+        if not self._ready:
+            raise StopIteration
+        batch = self._ready.popleft().result()
+        self._step += 1
+        return batch
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the threads; further reading raises. Batches that were delivered stay valid."""
+        if self._pool is not None:
+            self._drop_ready()
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+    def _drop_ready(self) -> None:
+        for future in self._ready:
+            future.cancel()
+        self._ready.clear()
+
+    def _ends_before(self, step: int) -> bool:
+        if not self._finite:
+            return False
+        start, _ = order.rank_positions(step, self._batch_size, self._rank, self._world)
+        return start >= len(next(iter(self._records.values())))
+
+    def _picks(self, domain: str, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Sample ids and random words of this rank at a step."""
+        count = len(self._records[domain])
+        start, stop = order.rank_positions(step, self._batch_size, self._rank, self._world)
+        if self._finite:
+            ids = np.arange(min(start, count), min(stop, count))
+            return ids, np.zeros(len(ids), np.uint64)
+        return order.samples(self.seed, domain, count, start, stop)
+
+    def _make(self, step: int) -> Batch:
+        made = tuple(self._fill(domain, *self._picks(domain, step)) for domain in self._records)
+        return made[0] if len(made) == 1 else made
+
+    def _fill(self, domain: str, ids: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+        records, side = self._records[domain], self._img_size
+        batch = np.empty((len(ids), side, side, 3), np.uint8)
+        flips, xs, ys = (values.tolist() for values in order.flips_and_corners(drawn, MARGIN))
+        for out, sample, flip, x, y in zip(batch, ids.tolist(), flips, xs, ys, strict=True):
+            try:
+                image = records.image(sample)
+            except RejectedImageError as error:
+                raise CorruptDatasetError(f"{records.describe(sample)}: {error.reason}") from None
+            if self._augment:
+                cut(image, out, flip, x, y)
+            else:
+                fit(image, out)
+        return finish(batch, self._layout, self._channels)
+
+
+def _warn_enlarged(img_size: int, stored_size: int) -> None:
+    need = img_size + MARGIN
+    warnings.warn(
+        f"images are stored at {stored_size} pixels and enlarged to img_size + {MARGIN} = {need}. "
+        f"Convert with --stored_size {need} for sharper ones.",
+        stacklevel=4,
+    )

@@ -1,0 +1,58 @@
+"""The folder that a conversion works in: made, locked against a second converter, and published by a rename."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from pathlib import Path
+
+from .errors import BadInputError, LockedError
+
+
+class Lock:
+    """The working folder `partial`, held by this process while the context is open.
+
+    The lock is the kernel's (flock): it is gone when its owner is, whatever killed it. On leaving without `publish`
+    the folder stays for the next run, unless it is empty.
+    """
+
+    NAME = ".lock"
+
+    def __init__(self, partial: Path):
+        self.partial = partial
+        self._descriptor = -1
+        self._ended = False
+
+    def __enter__(self) -> Lock:
+        self.partial.mkdir(exist_ok=True)
+        self._descriptor = os.open(self.partial / self.NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._descriptor)
+            raise LockedError(
+                f"{self.partial}: another conversion is at work there. Wait for it, or choose another output folder."
+            ) from None
+        return self
+
+    def publish(self, out: Path) -> None:
+        """Rename the folder to `out`, which must not exist."""
+        if os.path.lexists(out):
+            raise BadInputError(f"{out}: exists already, made meanwhile. Remove it and run again, to resume.")
+        (self.partial / self.NAME).unlink()
+        self.partial.rename(out)
+        self._ended = True
+
+    def discard(self) -> None:
+        """Remove the folder with all that is in it."""
+        shutil.rmtree(self.partial)
+        self._ended = True
+
+    def __exit__(self, *exception: object) -> None:
+        if not self._ended and {path.name for path in self.partial.iterdir()} == {self.NAME}:
+            (self.partial / self.NAME).unlink()
+            with contextlib.suppress(OSError):  # another converter may be waiting in it already
+                self.partial.rmdir()
+        os.close(self._descriptor)

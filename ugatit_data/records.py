@@ -1,0 +1,94 @@
+"""The images of one domain by sample id, read and checked out of the mapped shards."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from .encodings import ENCODINGS
+from .errors import CorruptDatasetError
+from .manifest import MANIFEST_FILE, Dataset, check_shard_sizes, repair_hint
+from .shards import map_shard
+
+CHECKS = ("once", "every", "off")
+
+
+class Records:
+    """Sample id -> image. The id is the rank of an accepted image in its domain, by the bytes of its key.
+
+    Raises:
+        CorruptDatasetError: shards are missing or have another size, or the manifest points outside of them.
+    """
+
+    def __init__(self, folder: Path, dataset: Dataset, table: pa.Table, split: str, domain: str, check: str):
+        self._folder = folder
+        self._name = f"{split}{domain.upper()}"
+        self._stored_size = dataset.stored_size
+        if dataset.encoding not in ENCODINGS:
+            raise CorruptDatasetError(
+                f"{folder}: encoding {dataset.encoding!r} is unknown here. Update this package, or convert again."
+            )
+        self._decode = ENCODINGS[dataset.encoding].decode
+        shards = dataset.shards[split][domain]
+        check_shard_sizes(folder, shards)
+        mine = pc.and_(pc.equal(table["split"], split), pc.equal(table["domain"], domain))
+        table = table.filter(pc.and_(mine, pc.is_null(table["reason"])))
+        self._keys = table["key"].combine_chunks()
+        self._files = [shard.file for shard in shards]
+        self._shard_of = np.repeat(np.arange(len(shards)), [shard.rows for shard in shards])
+        offsets = table["offset"].to_numpy()
+        lengths = table["length"].to_numpy()
+        limits = np.repeat([shard.bytes for shard in shards], [shard.rows for shard in shards])
+        listed = np.repeat(self._files, [shard.rows for shard in shards]).tolist()
+        if table["shard"].to_pylist() != listed or (offsets < 0).any() or (offsets + lengths > limits).any():
+            raise CorruptDatasetError(f"{folder / MANIFEST_FILE}: does not fit the shards. Convert the images again.")
+        self._maps = [map_shard(folder / file) for file in self._files]
+        # Plain lists: a NumPy scalar costs more than the look-up.
+        self._places = list(zip(self._shard_of.tolist(), offsets.tolist(), (offsets + lengths).tolist(), strict=True))
+        self._xxh3 = table["xxh3"].to_pylist()
+        self._check = check
+        self._unseen = bytearray(b"\1") * (0 if check == "off" else len(self._places))
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def keys(self) -> list[bytes]:
+        return self._keys.to_pylist()
+
+    def describe(self, sample: int) -> str:
+        """File, record and source of a sample, for messages."""
+        file = self._files[self._places[sample][0]]
+        row = sample - int(np.searchsorted(self._shard_of, self._shard_of[sample]))
+        key = os.fsdecode(self._keys[sample].as_py())
+        return f"{self._folder / file}, record {row} ({self._name}/{key})"
+
+    def record(self, sample: int) -> np.ndarray:
+        """The stored bytes, uint8 (length,), a view of the mapped file.
+
+        Raises:
+            CorruptDatasetError: the checksum differs from the manifest's.
+        """
+        shard, begin, end = self._places[sample]
+        record = self._maps[shard][begin:end]
+        if self._unseen and self._unseen[sample]:
+            if xxhash.xxh3_64_intdigest(record) != self._xxh3[sample]:
+                raise CorruptDatasetError(
+                    f"{self.describe(sample)}: its bytes differ from their checksum. {repair_hint(self._folder)}"
+                )
+            if self._check == "once":
+                self._unseen[sample] = 0
+        return record
+
+    def image(self, sample: int) -> np.ndarray:
+        """uint8 (H, W, 3) RGB; for raw records a read-only view of the mapped file.
+
+        Raises:
+            CorruptDatasetError: as `record`.
+            RejectedImageError: the record cannot be decoded.
+        """
+        return self._decode(self.record(sample), self._stored_size)
