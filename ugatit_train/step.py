@@ -45,7 +45,7 @@ class _Translate(nn.Cell):
     """Both generators, each once, on both domains: (y_b, cam_b, y_a, cam_a)."""
 
     def __init__(self, a2b: Generator, b2a: Generator):
-        super().__init__()
+        super().__init__(auto_prefix=False)  # a prefix would rename the generators' parameters; so everywhere here
         self.a2b, self.b2a = a2b, b2a
 
     def construct(self, a, b):
@@ -58,7 +58,7 @@ class _DiscriminatorLoss(nn.Cell):
     """The discriminators' weighted loss; real and fake in one batch where both passes share the spectral norm."""
 
     def __init__(self, discriminators, weight: float, batched: bool):
-        super().__init__()
+        super().__init__(auto_prefix=False)
         self.ga, self.gb, self.la, self.lb = discriminators
         self.weight = weight
         self.batched = batched
@@ -84,7 +84,7 @@ class _GeneratorLoss(nn.Cell):
     """The generators' weighted loss as a function of the first pass's results; the cycle passes are inside."""
 
     def __init__(self, a2b: Generator, b2a: Generator, discriminators, settings: StepSettings):
-        super().__init__()
+        super().__init__(auto_prefix=False)
         self.a2b, self.b2a = a2b, b2a
         self.ga, self.gb, self.la, self.lb = discriminators
         self.adv_weight, self.cycle_weight = settings.adv_weight, settings.cycle_weight
@@ -120,7 +120,7 @@ class Adam(nn.Cell):
     BETA1, BETA2, EPS = 0.5, 0.999, 1e-8
 
     def __init__(self, parameters: ParameterTuple, weight_decay: float):
-        super().__init__()
+        super().__init__(auto_prefix=False)
         self.parameters = parameters
         self.m = ParameterTuple([_moment(p, "adam_m") for p in parameters])
         self.v = ParameterTuple([_moment(p, "adam_v") for p in parameters])
@@ -168,7 +168,7 @@ class Step(nn.Cell):
 
     def __init__(self, generators, discriminators, settings: StepSettings):
         """generators: genA2B, genB2A; discriminators: disGA, disGB, disLA, disLB."""
-        super().__init__()
+        super().__init__(auto_prefix=False)
         self.genA2B, self.genB2A = generators
         self.disGA, self.disGB, self.disLA, self.disLB = discriminators
         for name, parameter in self.parameters_and_names():
