@@ -2,24 +2,55 @@
 """Train U-GAT-IT. `tools/train.py --help` lists the options; the work is in ugatit_train/loop.py."""
 
 import sys
+from pathlib import Path
 
+from ugatit_data import BadInputError, DataError
+from ugatit_data.manifest import DATASET_FILE, read_dataset
 from ugatit_train import config
 
 
 def main(argv: list[str]) -> int:
     try:
         options = config.parse(argv)
-        print(config.describe(options), end="", flush=True)
-    except config.OptionError as error:
-        print(f"tools/train.py: {error}", file=sys.stderr)
+        check_data(options.data_folder)
+        check_output(Path(options.output_path), options.resume)
+    except (DataError, config.OptionError) as error:
+        print(f"tools/train.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    print(config.describe(options), end="", flush=True)
     if options.dry_run:
         return 0
 
     from ugatit_train import loop  # MindSpore loads here, after every check that does not need it
 
-    loop.train(options)
+    try:
+        loop.train(options)
+    except (DataError, ValueError, OSError) as error:
+        print(f"tools/train.py: {' '.join(str(error).split())}", file=sys.stderr)
+        return getattr(error, "exit_code", 2 if isinstance(error, config.OptionError) else 1)
     return 0
+
+
+def check_data(folder: Path) -> None:
+    """Raises DataError where `folder` is no data set that can be trained on."""
+    if (folder / "trainA").is_dir() and not (folder / DATASET_FILE).exists():
+        raise BadInputError(
+            f"{folder}: pictures, not yet a data set: run tools/convert_dataset.py {folder} OUT, "
+            "and give OUT as --data_path"
+        )
+    dataset = read_dataset(folder)
+    for domain in ("a", "b"):
+        if not dataset.num_images("train", domain):
+            raise BadInputError(f"{folder}: holds no train{domain.upper()}: convert a source that has it")
+
+
+def check_output(folder: Path, resume: bool) -> None:
+    """Raises OptionError where a new run would fall into a folder that is in use."""
+    if folder.exists() and not folder.is_dir():
+        raise config.OptionError(f"{folder}: is a file: give a folder as --output_path")
+    if not resume and folder.is_dir() and any(folder.iterdir()):
+        remedy = "give --resume to go on with its run, or" if (folder / config.OPTIONS_FILE).exists() else "give"
+        raise config.OptionError(f"{folder}: exists and is not empty: {remedy} another --output_path")
 
 
 if __name__ == "__main__":

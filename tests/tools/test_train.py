@@ -1,0 +1,109 @@
+"""tools/train.py refuses bad input in one line, within a second or two: before MindSpore is imported."""
+
+import json
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """A folder of tiny pictures: four in trainA, three in trainB."""
+    root = tmp_path_factory.mktemp("pictures") / "source"
+    draw = np.random.default_rng(0)
+    for folder, count in (("trainA", 4), ("trainB", 3)):
+        (root / folder).mkdir(parents=True)
+        for i in range(count):
+            cv2.imwrite(str(root / folder / f"{i}.png"), draw.integers(0, 256, (20, 30, 3), np.uint8))
+    return root
+
+
+@pytest.fixture
+def no_mindspore(tmp_path):
+    """Environment in which importing MindSpore fails, so that a refusal proves that it was not needed."""
+    (tmp_path / "blocked").mkdir()
+    (tmp_path / "blocked" / "mindspore.py").write_text("raise ImportError('mindspore was imported')")
+    return {"PYTHONPATH": str(tmp_path / "blocked"), "PATH": ""}
+
+
+@pytest.fixture(scope="session")
+def dataset(pictures, tmp_path_factory):
+    from ugatit_data.convert import convert, make_plan
+    from ugatit_data.sources import FolderSource
+
+    out = tmp_path_factory.mktemp("converted") / "dataset"
+    convert(make_plan(FolderSource(pictures), out), out, workers=1)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--iteratoin", 3), ("--iteratoin: unknown option", "did you mean iteration?")),
+        (("--img_size", 66), ("--img_size 66 is not a multiple of 4", "64 or 68")),
+        (("--ch", "many"), ("--ch many", "whole number")),
+        (("--config", "none.yaml"), ("none.yaml", "No such file")),
+        (("--data_path", "none"), ("none: no such data set", "tools/convert_dataset.py")),
+        (("--dataset", "none"), ("dataset/none: no such data set",)),
+        (("--output_path", "none", "--resume"), ("no run in none",)),
+    ],
+)
+def test_bad_input(run_tool, refused, no_mindspore, tmp_path, arguments, words):
+    before = sorted(tmp_path.rglob("*"))
+    refused(run_tool("train", *arguments, cwd=tmp_path, env=no_mindspore), *words)
+    assert sorted(path for path in tmp_path.rglob("*") if "__pycache__" not in str(path)) == before
+
+
+def test_pictures_in_place_of_a_data_set(run_tool, refused, no_mindspore, pictures):
+    refused(run_tool("train", "--data_path", pictures, env=no_mindspore), f"tools/convert_dataset.py {pictures} OUT")
+
+
+def test_a_data_set_of_another_format_version(run_tool, refused, no_mindspore, dataset, tmp_path):
+    body = json.loads((dataset / "dataset.json").read_text())
+    (tmp_path / "dataset.json").write_text(json.dumps(body | {"version": body["version"] + 1}))
+    found = run_tool("train", "--data_path", tmp_path, env=no_mindspore)
+    refused(found, "dataset.json", f"format version {body['version'] + 1}", "Convert the images again")
+
+
+def test_a_damaged_data_set(run_tool, refused, no_mindspore, dataset, tmp_path):
+    (tmp_path / "dataset.json").write_text((dataset / "dataset.json").read_text().replace('"rows": 4', '"rows": 5'))
+    refused(run_tool("train", "--data_path", tmp_path, env=no_mindspore), "dataset.json: damaged", "Restore the file")
+
+
+def test_an_output_that_exists(run_tool, refused, no_mindspore, dataset, tmp_path):
+    arguments = ("--data_path", dataset, "--output_path", tmp_path / "run")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine").write_text("x")
+    refused(run_tool("train", *arguments, env=no_mindspore), "exists and is not empty: give another --output_path")
+    (tmp_path / "run" / "options.yaml").write_text("ch: 8\n")
+    refused(run_tool("train", *arguments, env=no_mindspore), "give --resume to go on")
+    (tmp_path / "file").write_text("x")
+    refused(run_tool("train", *arguments[:3], tmp_path / "file", env=no_mindspore), "is a file")
+    assert (tmp_path / "run" / "mine").read_text() == "x"
+
+
+def test_dry_run_prints_the_resolved_options_and_makes_nothing(run_tool, no_mindspore, dataset, tmp_path):
+    arguments = ("--data_path", dataset, "--output_path", tmp_path / "run", "--light", "--epoch", 2, "--dry_run")
+    done = run_tool("train", *arguments, env=no_mindspore)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "light: true\n" in done.stdout and "epoch: 2\n" in done.stdout
+    assert not (tmp_path / "run").exists()
+
+
+def test_help_is_a_manual(run_tool, no_mindspore):
+    done = run_tool("train", "--help", env=no_mindspore)
+    assert done.returncode == 0
+    for words in ("Examples:", "--n_dis", "Exit code", "multiple of 4"):
+        assert words in " ".join(done.stdout.split())
+
+
+def test_the_block_works(run_tool, no_mindspore):
+    """The premise of the tests above: with `no_mindspore`, an import of MindSpore fails."""
+    import subprocess
+
+    command = [sys.executable, "-c", "import mindspore"]
+    assert (
+        b"mindspore was imported" in subprocess.run(command, env=no_mindspore, capture_output=True, check=False).stderr
+    )

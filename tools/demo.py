@@ -1,0 +1,228 @@
+#!/usr/bin/env python
+"""The whole way in one command: pictures -> data set -> training -> translated pictures -> contact sheet and curves.
+
+Each stage is one of the other tools, run as a user would run it. A stage whose result is there is not run again, so
+that the same command goes on where it was interrupted.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from commandline import Parser, whole
+
+from ugatit_data import BadInputError
+from ugatit_data.sources import FolderSource
+from ugatit_train import config, reporting, translate
+
+TOOLS = Path(__file__).parent
+SETTINGS_FILE = "demo.json"
+SHEET_ROWS = 8
+
+
+class StageError(Exception):
+    """A tool failed, and has said why; `exit_code` is its own."""
+
+    def __init__(self, exit_code: int):
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+def main(argv: list[str]) -> int:
+    parser = Parser(
+        prog="tools/demo.py",
+        description="Make a data set, train on it, translate its test pictures, and draw the result.",
+        epilog="Examples:\n"
+        "  tools/demo.py                      on photographs that come with scikit-image\n"
+        "  tools/demo.py --data my_pictures   on my_pictures/trainA and my_pictures/trainB\n\n"
+        "Interrupted? The same command goes on from there.\n"
+        "Exit code: 0 done, 1 a failure while running, 2 bad input.",
+    )
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for everything that is made")
+    parser.add_argument(
+        "--data", type=Path, help="folder with trainA and trainB, perhaps testA; by default sample data"
+    )
+    parser.add_argument("--img_size", type=whole(24), default=64, help="height and width of the images in pixels")
+    parser.add_argument("--ch", type=whole(1), default=32, help="channels of the networks' first layer")
+    parser.add_argument("--iteration", type=whole(1), default=600, help="training steps")
+    parser.add_argument("--seed", type=whole(0), default=1, help="seed of everything")
+    options = parser.parse_args(argv)
+    settings = {
+        "data": str(options.data.resolve()) if options.data else None,
+        **{name: getattr(options, name) for name in ("img_size", "ch", "iteration", "seed")},
+    }
+    try:
+        config.Options(n_dis=fitting_n_dis(options.img_size), **{k: v for k, v in settings.items() if k != "data"})
+        held_out = check(options.data) if options.data else False
+        new = claim(options.out, settings)
+    except (BadInputError, config.OptionError, OSError) as error:
+        parser.error(" ".join(str(error).split()))
+    try:
+        run(options.out, options.data, settings, held_out)
+    except StageError as error:
+        if new and error.exit_code == 2:  # bad input leaves nothing behind
+            shutil.rmtree(options.out)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"\n{parser.prog}: interrupted: the same command goes on from there", file=sys.stderr)
+        return 1
+    except (OSError, ValueError) as error:
+        print(f"{parser.prog}: {error}: the same command goes on from there", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(out: Path, data: Path | None, settings: dict, held_out: bool) -> None:
+    """Every stage in order, in the folder `out`. Raises StageError."""
+    seconds: dict[str, float] = {}
+    pictures = data if data and not held_out else out / "images"
+    steps, size = settings["iteration"], settings["img_size"]
+    dataset, run_folder, translated = out / "dataset", out / "run", out / "translated"
+
+    if data is None:
+        sample = ("make_sample_dataset.py", pictures, "--size", size + 32, "--seed", settings["seed"])
+        stage(seconds, "sample data", pictures, *sample)
+    elif held_out and not pictures.exists():
+        hold_out(data, pictures)
+    stage(seconds, "convert", dataset, "convert_dataset.py", pictures, dataset)
+
+    if (run_folder / "options.yaml").exists():
+        train = ("--output_path", run_folder, "--resume")
+    else:
+        train = ("--data_path", dataset, "--output_path", run_folder, "--light", "--img_size", size)
+        train += ("--ch", settings["ch"], "--n_dis", fitting_n_dis(size), "--iteration", steps)
+        train += ("--print_freq", max(1, steps // 4), "--save_freq", max(1, steps // 4), "--seed", settings["seed"])
+    stage(seconds, "train", run_folder / "checkpoints" / f"step-{steps:08d}", "train.py", *train)
+
+    shutil.rmtree(translated, ignore_errors=True)
+    source = ("translate.py", pictures / "testA", "--checkpoint", run_folder, "--out", translated, "--heatmap")
+    stage(seconds, "translate", translated, *source, may_exit=(0, 1))  # 1: some pictures were bad, and are named
+
+    sheet, curves = out / "contact_sheet.png", out / "loss_curves.png"
+    ratio = draw(pictures, translated, sheet, size)
+    reporting.loss_curves(run_folder / "metrics.jsonl", curves)
+    print("time: " + ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items()))
+    print(ratio)
+    print(f"contact sheet: {sheet}\nloss curves: {curves}")
+
+
+def check(data: Path) -> bool:
+    """Whether test pictures must be held out, because the user's folder has no testA. Raises BadInputError."""
+    listed = FolderSource(data).list()
+    if ("test", "a") in listed:
+        return False
+    if len(listed["train", "a"]) < 2:
+        raise BadInputError(f"{data / 'trainA'}: holds one picture: put two or more there, or some into testA")
+    return True
+
+
+def claim(out: Path, settings: dict) -> bool:
+    """Whether `out` is new; then it is made. An older demo of the same settings is gone on with.
+
+    Raises:
+        BadInputError: `out` is something else, or a demo of other settings.
+    """
+    file = out / SETTINGS_FILE
+    if file.is_file():
+        try:
+            before = json.loads(file.read_text())
+        except ValueError:
+            before = None
+        if before == settings:
+            print(f"{out} holds this demo already: what is finished is kept; remove {out} to begin anew")
+            return False
+        raise BadInputError(f"{out} holds a demo with other settings ({before}): remove it, or give another --out")
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise BadInputError(f"{out} exists and is no demo: remove it, or give another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(settings) + "\n")
+    return True
+
+
+def stage(seconds: dict[str, float], name: str, result: Path, tool: str, *arguments, may_exit=(0,)) -> None:
+    """Run one tool unless its result is there, and note the time. Raises StageError."""
+    if result.exists():
+        print(f"== {name}: {result} is there")
+        return
+    print(f"== {name}", flush=True)
+    began = time.perf_counter()
+    process = subprocess.Popen([sys.executable, TOOLS / tool, *map(str, arguments)])
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        process.wait()  # the tool got the signal too: let it save what it has
+        raise
+    if code < 0:
+        print(f"tools/{tool}: ended by signal {-code}: the same command goes on from there", file=sys.stderr)
+        raise StageError(1)
+    if code not in may_exit:
+        raise StageError(code)
+    seconds[name] = time.perf_counter() - began
+
+
+def fitting_n_dis(img_size: int) -> int:
+    """The largest size of the discriminators, up to the default 6, that img_size has room for; see config.Options."""
+    return max(4, min(6, (img_size // 3).bit_length()))
+
+
+def hold_out(data: Path, pictures: Path) -> None:
+    """Links to the user's pictures: a tenth of trainA, those with the smallest hashes of their keys, becomes testA."""
+    listed = FolderSource(data).list()
+    keys = sorted((entry.key for entry in listed["train", "a"]), key=lambda key: hashlib.sha256(key).digest())
+    held = set(keys[: max(1, len(keys) // 10)])
+    print(f"== no testA in {data}: {len(held)} of the {len(keys)} pictures of trainA are held out for it")
+    partial = pictures.with_name(pictures.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    for domain in ("a", "b"):
+        for entry in listed["train", domain]:
+            split = "test" if domain == "a" and entry.key in held else "train"
+            link = partial / f"{split}{domain.upper()}" / os.fsdecode(entry.key)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to((data / f"train{domain.upper()}" / os.fsdecode(entry.key)).resolve())
+    partial.rename(pictures)
+
+
+def draw(pictures: Path, translated: Path, sheet: Path, size: int) -> str:
+    """Write the contact sheet, and say how much nearer the translated pictures are to the true ones."""
+    source, targets = pictures / "testA", pictures / "testA_target"
+    found = translate.find_pictures(source)
+    made = {path: translated / name for path, name in zip(found, translate.output_names(found, source), strict=True)}
+    rows = [path for path in found if made[path].exists()]
+    if not rows:
+        raise ValueError(f"{source}: not one of its {len(found)} pictures could be translated")
+    true = {path: targets / path.relative_to(source) for path in rows}
+    known = all(path.exists() for path in true.values())
+
+    columns: dict[str, list[np.ndarray]] = {"input": [], "heat map": [], "output": []}
+    for path in rows[:SHEET_ROWS]:
+        heatmap = made[path].with_name(made[path].stem + ".heatmap.png")
+        for column, file in zip(columns.values(), (path, heatmap, made[path]), strict=True):
+            column.append(translate.read_picture(file, size))
+    if known:
+        columns["true target"] = [translate.read_picture(true[path], size) for path in rows[:SHEET_ROWS]]
+    reporting.contact_sheet(list(columns.values()), list(columns), sheet)
+
+    if not known:
+        return "no ratio: there is no testA_target with the true pictures to measure against"
+    before = np.mean([difference(path, true[path], size) for path in rows])
+    after = np.mean([difference(made[path], true[path], size) for path in rows])
+    return (
+        f"mean absolute difference to the true target, of 255: input {before:.2f}, translated {after:.2f}; "
+        f"ratio {after / before:.3f} (below 1: nearer than the input)"
+    )
+
+
+def difference(one: Path, other: Path, size: int) -> float:
+    """Mean absolute difference of two pictures at `size` pixels, 0-255."""
+    a, b = (translate.read_picture(path, size).astype(np.int16) for path in (one, other))
+    return float(np.abs(a - b).mean())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
