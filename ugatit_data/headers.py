@@ -48,6 +48,11 @@ class Header:
     icc: bool = False
     palette: bool = False
     animated: bool = False
+    cmyk: bool = False
+    clear: int | None = None
+    """The gray value that a PNG declares to be transparent, in its own bits."""
+    premultiplied: bool = False
+    """Whether the decoder gives colours already multiplied by alpha."""
 
 
 def sniff(data: bytes) -> str | None:
@@ -113,11 +118,11 @@ def _jpeg(data: bytes) -> Header:
     if frame is None:
         raise RejectedImageError("damaged jpeg: no frame header")
     bits, height, width, channels = frame
-    return Header("jpeg", width, height, channels, bits, orientation, icc)
+    return Header("jpeg", width, height, channels, bits, orientation, icc, cmyk=channels == 4)
 
 
 def _png(data: bytes) -> Header:
-    ihdr, orientation, icc, alpha, animated, at = None, 1, False, False, False, 8
+    ihdr, orientation, icc, clear, animated, at = None, 1, False, None, False, 8
     while True:
         length, kind = struct.unpack_from(">I4s", data, at)
         body = data[at + 8 : at + 8 + length]
@@ -134,7 +139,7 @@ def _png(data: bytes) -> Header:
         elif kind == b"iCCP":
             icc = True
         elif kind == b"tRNS":
-            alpha = True
+            clear = body
         elif kind == b"acTL":
             animated = True
         elif kind == b"IEND":
@@ -145,9 +150,10 @@ def _png(data: bytes) -> Header:
     channels = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(colour)
     if channels is None:
         raise RejectedImageError(f"damaged png: colour type {colour}")
-    if alpha:
+    if clear is not None:
         channels = {1: 2, 3: 4}.get(channels, channels)
-    return Header("png", width, height, channels, bits, orientation, icc, colour == 3, animated)
+    gray = struct.unpack(">H", clear)[0] if clear is not None and colour == 0 else None
+    return Header("png", width, height, channels, bits, orientation, icc, colour == 3, animated, clear=gray)
 
 
 def _bmp(data: bytes) -> Header:
@@ -191,50 +197,63 @@ def _webp(data: bytes) -> Header:
 
 
 def _tiff(data: bytes) -> Header:
-    tags = _tiff_tags(data)
+    pages = _tiff_pages(data)
+    tags = pages[0]
     if 256 not in tags or 257 not in tags:
         raise RejectedImageError("damaged tiff: no size")
-    photometric = tags.get(262, [1])[0]
+    for page in pages:  # strips or tiles: offsets and lengths
+        starts = page.get(273) or page.get(324) or [0]
+        sizes = page.get(279) or page.get(325) or [0]
+        if any(start + size > len(data) for start, size in zip(starts, sizes, strict=False)):
+            raise RejectedImageError("truncated tiff: pixels beyond the end of the file")
+    bits, photometric, extra = max(tags.get(258, [1])), tags.get(262, [1])[0], tags.get(338, [None])[0]
     return Header(
         "tiff",
         tags[256][0],
         tags[257][0],
         tags.get(277, [1])[0],
-        max(tags.get(258, [1])),
+        bits,
         exif_orientation(data),
         34675 in tags,
         photometric == 3,
+        animated=len(pages) > 1,
+        cmyk=photometric == 5,
+        premultiplied=bits == 8 or extra == 1,  # libtiff multiplies when it makes 8-bit RGBA
     )
 
 
 _PARSERS = {"jpeg": _jpeg, "png": _png, "bmp": _bmp, "webp": _webp, "tiff": _tiff}
 
 
-def _tiff_tags(data: bytes) -> dict[int, list[int]]:
-    """The integer tags of the first directory of a TIFF structure, which EXIF is too."""
+def _tiff_pages(data: bytes, most: int = 1000) -> list[dict[int, list[int]]]:
+    """The integer tags of each directory of a TIFF structure, which EXIF is too. Raises struct.error where it ends."""
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None:
-        return {}
+        return [{}]
+    pages: list[dict[int, list[int]]] = []
     (start,) = struct.unpack_from(order + "I", data, 4)
-    (count,) = struct.unpack_from(order + "H", data, start)
-    tags = {}
-    for at in range(start + 2, start + 2 + 12 * count, 12):
-        tag, kind, n = struct.unpack_from(order + "HHI", data, at)
-        code = {1: "B", 3: "H", 4: "I"}.get(kind)
-        if code is None or n == 0:
-            tags[tag] = [0]
-            continue
-        n = min(n, 16)  # nothing that is asked for here is longer
-        size = struct.calcsize(code) * n
-        place = at + 8 if size <= 4 else struct.unpack_from(order + "I", data, at + 8)[0]
-        tags[tag] = list(struct.unpack_from(f"{order}{n}{code}", data, place))
-    return tags
+    while start and len(pages) < most:
+        (count,) = struct.unpack_from(order + "H", data, start)
+        end = start + 2 + 12 * count
+        pages.append(dict(_tiff_tag(data, order, at) for at in range(start + 2, end, 12)))
+        (start,) = struct.unpack_from(order + "I", data, end) if len(pages) < most else (0,)
+    return pages or [{}]
+
+
+def _tiff_tag(data: bytes, order: str, at: int) -> tuple[int, list[int]]:
+    tag, kind, count = struct.unpack_from(order + "HHI", data, at)
+    code = {1: "B", 3: "H", 4: "I"}.get(kind)
+    if code is None or count == 0 or count > len(data):
+        return tag, [0]
+    size = struct.calcsize(code) * count
+    place = at + 8 if size <= 4 else struct.unpack_from(order + "I", data, at + 8)[0]
+    return tag, list(struct.unpack_from(f"{order}{count}{code}", data, place))
 
 
 def exif_orientation(exif: bytes) -> int:
     """EXIF's orientation, 1-8; 1 where it is absent or makes no sense."""
     try:
-        value = _tiff_tags(exif).get(274, [1])[0]
+        value = _tiff_pages(exif, most=1)[0].get(274, [1])[0]
     except struct.error:
         return 1
     return value if 1 <= value <= 8 else 1

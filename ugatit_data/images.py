@@ -47,12 +47,18 @@ def decode(data: bytes) -> Decoded:
         and not header.animated
     )
     pixels = _decode_rgb(data, header) if plain or header.format in ("jpeg", "bmp") else _decode_any(data, header)
+    if header.format == "tiff":  # OpenCV turns these itself, whatever the flags say
+        turned = header.orientation in (5, 6, 7, 8)
+        header = dataclasses.replace(header, width=header.height, height=header.width) if turned else header
+        upright = 1
+    else:
+        upright = header.orientation
     if pixels.shape[:2] != (header.height, header.width):
         found = f"{pixels.shape[1]} x {pixels.shape[0]}"
         raise RejectedImageError(
             f"damaged {header.format}: {header.width} x {header.height} in the header, {found} found"
         )
-    return Decoded(np.ascontiguousarray(orient(pixels, header.orientation)), plain, _notes(header))
+    return Decoded(np.ascontiguousarray(orient(pixels, upright)), plain, _notes(header))
 
 
 def decode_stored(record: np.ndarray) -> np.ndarray:
@@ -91,6 +97,11 @@ def _decode_rgb(data: bytes, header: Header) -> np.ndarray:
 
 def _decode_any(data: bytes, header: Header) -> np.ndarray:
     pixels = _imdecode(data, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION, header.format)
+    if header.format == "tiff" and header.channels == 2:
+        raise RejectedImageError("unsupported tiff: gray with alpha")  # OpenCV drops the alpha
+    if header.clear is not None:  # OpenCV drops this too; it has scaled fewer than 8 bits up to 8
+        scale = 255 // ((1 << header.bits) - 1) if header.bits < 8 else 1
+        pixels = np.where(pixels == header.clear * scale, np.iinfo(pixels.dtype).max, pixels).astype(pixels.dtype)
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     if pixels.dtype != np.uint8:
@@ -101,13 +112,15 @@ def _decode_any(data: bytes, header: Header) -> np.ndarray:
     if channels == 3:
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     if channels == 4:
-        return over_white(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA))
+        return over_white(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA), header.premultiplied)
     raise RejectedImageError(f"unsupported {header.format}: {channels} channels")
 
 
-def over_white(rgba: np.ndarray) -> np.ndarray:
+def over_white(rgba: np.ndarray, premultiplied: bool = False) -> np.ndarray:
     """uint8 (H, W, 4) laid over white: (H, W, 3), rounded to nearest."""
     alpha = rgba[:, :, 3:].astype(np.uint16)
+    if premultiplied:
+        return np.minimum(rgba[:, :, :3] + (255 - alpha), 255).astype(np.uint8)
     total = rgba[:, :, :3] * alpha + 255 * (255 - alpha)  # at most 255 * 255, within uint16
     return ((total.astype(np.uint32) + 127) // 255).astype(np.uint8)
 
@@ -117,10 +130,10 @@ def _notes(header: Header) -> tuple[str, ...]:
         f"orientation {header.orientation} applied": header.orientation != 1,
         "icc profile ignored": header.icc,
         "16 bits to 8": header.bits == 16,
-        "alpha over white": header.channels in (2, 4) and header.format in ("png", "webp", "tiff"),
-        "cmyk to rgb": header.channels == 4 and header.format == "jpeg",
-        "gray to rgb": header.channels in (1, 2),
+        "alpha over white": header.channels in (2, 4) and not header.cmyk,
+        "cmyk to rgb": header.cmyk,
+        "gray to rgb": header.channels in (1, 2) and not header.palette,
         "palette to rgb": header.palette,
-        "first frame of an animation": header.animated,
+        "first of several frames or pages": header.animated,
     }
     return tuple(note for note, holds in seen.items() if holds)

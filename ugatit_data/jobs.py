@@ -127,6 +127,7 @@ def run_job(job: Job, partial: Path) -> None:
     The shard is written in a folder of this attempt and moved by name: MindRecord files keep theirs. So a worker that
     outlives its killed parent for a moment cannot spoil what a new run is writing.
     """
+    cv2.setLogLevel(0)  # the ledger names what was wrong with an image; OpenCV need not say it on stderr too
     folder = Path(tempfile.mkdtemp(prefix=".work-", dir=partial))
     try:
         shard, rows = _write(job, folder)

@@ -71,20 +71,25 @@ class FolderSource:
         """The bytes of one entry. Raises RejectedImageError where they cannot be had."""
         path = os.path.join(os.fsencode(self.folder(split, domain)), key)
         try:
-            # O_NONBLOCK: opening a FIFO must not wait for a writer.
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            return read_regular(path)
         except OSError as error:
             raise RejectedImageError(f"unreadable: {error.strerror}") from None
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
-            info = os.fstat(descriptor)
-            if not stat.S_ISREG(info.st_mode):
-                raise RejectedImageError("not a regular file")
-            if info.st_size > MAX_SOURCE_BYTES:
-                raise RejectedImageError(f"too large: {info.st_size} bytes, the limit is {MAX_SOURCE_BYTES}")
-            try:
-                return file.readall()
-            except OSError as error:
-                raise RejectedImageError(f"unreadable: {error.strerror}") from None
+
+
+def read_regular(path: bytes) -> bytes:
+    """The bytes of a regular file. Raises RejectedImageError for another kind or a huge one, OSError otherwise."""
+    # O_NONBLOCK: opening a FIFO must not wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        info = os.fstat(descriptor)
+        if not stat.S_ISREG(info.st_mode):
+            raise RejectedImageError("not a regular file")
+        if info.st_size > MAX_SOURCE_BYTES:
+            raise RejectedImageError(f"too large: {info.st_size} bytes, the limit is {MAX_SOURCE_BYTES}")
+        with os.fdopen(os.dup(descriptor), "rb", buffering=0) as file:
+            return file.readall()
+    finally:
+        os.close(descriptor)
 
 
 def _walk(folder: bytes) -> list[Entry]:
