@@ -3,9 +3,13 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv
 PY := $(VENV)/bin/python
-# The first interpreter that really runs and is 3.10-3.12 (version managers leave stubs that exist and do not run).
-FIND_PYTHON = for p in $(PYTHON) python3.11 python3.12 python3.10 python3 python; do \
-	"$$p" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo "$$p"; break; }; done
+# The first interpreter that really runs, is 3.10-3.12 and can make environments: version managers leave stubs that
+# exist and do not run, and some systems ship Python without ensurepip. PYTHON=... names one and is then the only try.
+PYTHON ?=
+CANDIDATES = $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.10 python3 python \
+	"$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.1[0-2]*/bin/python)
+USABLE = import sys, ensurepip, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
+FIND_PYTHON = for p in $(CANDIDATES); do "$$p" -c '$(USABLE)' 2>/dev/null && { echo "$$p"; break; }; done
 
 DATA ?=
 OUT ?= demo
@@ -20,20 +24,23 @@ install: $(VENV)/installed  ## create .venv and install everything into it
 $(VENV)/installed: pyproject.toml .ci/constraints.txt
 	@python=$$($(FIND_PYTHON)); \
 	if [ -z "$$python" ]; then \
-	  echo "No Python 3.10, 3.11 or 3.12 found: install one (MindSpore 2.10 has no wheels for others), or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 2; fi; \
+	  echo "No usable Python 3.10, 3.11 or 3.12$(if $(PYTHON), at $(PYTHON)): install one with its venv module (on Debian and Ubuntu: apt install python3-venv), or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; fi; \
 	"$$python" -m venv $(VENV)
-	@$(PY) -m pip install --quiet --upgrade pip
 	@echo "Installing MindSpore and the other packages into $(VENV) (2.5 GB, one to a few minutes) ..."
-	@$(PY) -m pip install --quiet --constraint .ci/constraints.txt --editable '.[dev,demo]'
-	@$(PY) -m pip check
+	@$(PY) -m pip install --quiet --upgrade pip && \
+	  $(PY) -m pip install --quiet --constraint .ci/constraints.txt --editable '.[dev,demo]' && \
+	  $(PY) -m pip check || \
+	  { echo "The installation into $(VENV) failed, see above (a package index and 3 GB of disk are needed); the same command tries again" >&2; exit 1; }
 	@touch $@
 
-demo: install  ## convert, train, evaluate and draw pictures; DATA=folder uses your own trainA/ and trainB/
+demo: install  ## make data, train, translate and draw pictures; DATA=folder uses your own trainA/ and trainB/
 	@$(PY) tools/demo.py --out "$(OUT)" $(if $(DATA),--data "$(DATA)")
 
-test: install  ## lint and the whole test suite
+lint: install  ## ruff only
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
+
+test: lint  ## lint and the whole test suite
 	@$(PY) -m pytest
 
 clean:  ## remove .venv and the demo's output
