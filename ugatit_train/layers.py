@@ -379,7 +379,7 @@ class Attention(nn.Cell):
         self.conv = valid_conv(c, c, 1)
 
     def construct(self, x, gap_weight, gmp_weight):
-        """x (N, C, H, W); gap_weight, gmp_weight (1, C), the raw ones also under spectral norm, as in the paper's code."""
+        """x (N, C, H, W); gap_weight, gmp_weight (1, C): raw also under spectral norm, as in the paper's code."""
         c = x.shape[1]
         w = self.weight.reshape(c, 2 * c)
         folded = w[:, :c] * gap_weight + w[:, c:] * gmp_weight

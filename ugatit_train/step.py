@@ -18,7 +18,7 @@ from mindspore import dtype as mstype
 from mindspore.ops import operations as P
 
 from ugatit_train.losses import bce, l1, lsgan
-from ugatit_train.networks import Discriminator, Generator
+from ugatit_train.networks import Generator
 
 # What a step returns, in this order. The last four are sums over both domains, without their weights.
 LOSS_NAMES = ("d_loss", "g_loss", "g_adv", "g_cycle", "g_identity", "g_cam")
@@ -26,7 +26,7 @@ LOSS_NAMES = ("d_loss", "g_loss", "g_adv", "g_cycle", "g_identity", "g_cam")
 
 @dataclass(frozen=True, kw_only=True)
 class StepSettings:
-    """The numbers of a step. The learning rate is `lr` to step `decay_start`, then falls linearly to 0 at `iteration`."""
+    """The numbers of a step. The learning rate is `lr` to `decay_start`, then falls linearly to 0 at `iteration`."""
 
     lr: float = 1e-4
     weight_decay: float = 1e-4
@@ -136,9 +136,7 @@ class Adam(nn.Cell):
         done = ()
         for parameter, m, v, gradient in zip(self.parameters, self.m, self.v, gradients):  # noqa: B905 - graph mode
             decayed = gradient + self.weight_decay * parameter
-            done = done + (
-                self.update(parameter, m, v, 0.0, 0.0, rate, self.BETA1, self.BETA2, eps, decayed)[0],
-            )
+            done = done + (self.update(parameter, m, v, 0.0, 0.0, rate, self.BETA1, self.BETA2, eps, decayed)[0],)
         return done
 
 
@@ -230,9 +228,7 @@ class Step(nn.Cell):
             d_loss, d_done = self.update_discriminators(a, b, fake_a, fake_b, vectors, vectors_fake, step, lr)
             y_b = ops.depend(y_b, d_done)  # the generators' losses must see the updated discriminators
             vectors = self.iterate(vectors_fake, self.per_pass)
-        (g_loss, adv, cycle, identity, cam), (cotangents, tail) = self.g_gradient(
-            y_b, cam_b, y_a, cam_a, a, b, vectors
-        )
+        (g_loss, adv, cycle, identity, cam), (cotangents, tail) = self.g_gradient(y_b, cam_b, y_a, cam_a, a, b, vectors)
         _, head = backward(*cotangents)
         gradients = ()
         for x, y in zip(head, tail):  # noqa: B905 - graph mode

@@ -1,0 +1,225 @@
+"""The whole training state as one folder, `checkpoints/step-00000100/`, committed by rename; damaged ones are named.
+
+genA2B.safetensors, genB2A.safetensors   the generators' weights, all that translation needs
+training.safetensors                     discriminators, spectral norm vectors, both optimizers' moments
+checkpoint.json                          step, data position, options, SHA-256 and size of each file, own digest
+"""
+
+import dataclasses
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from ugatit_data.manifest import canonical, sha256_file, sha256_hex
+from ugatit_train import tensorfile
+from ugatit_train.config import Options
+
+FORMAT_VERSION = 1
+META_FILE = "checkpoint.json"
+TRAINING_FILE = "training.safetensors"
+GENERATORS = {"a2b": "genA2B", "b2a": "genB2A"}
+
+_log = logging.getLogger(__name__)
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, damaged, of another version or of other networks."""
+
+
+def _file_of(parameter_name: str) -> str:
+    network = parameter_name.split(".")[0]
+    return f"{network}.safetensors" if network in GENERATORS.values() else TRAINING_FILE
+
+
+def save(folder: Path, parameters: Mapping[str, Any], meta: Mapping[str, Any], keep: int) -> Path:
+    """Commits the checkpoint of `meta["step"]` and removes all but the newest `keep`.
+
+    Args:
+        folder: the run's `checkpoints` folder; it is made if need be.
+        parameters: name -> MindSpore Parameter (or anything with shape and asnumpy()), float32 or int32.
+        meta: JSON values: step, data (the loader's state), options.
+
+    Raises:
+        OSError: the disk is full or not writable; the older checkpoints are as they were.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
+    final = folder / f"step-{meta['step']:08d}"
+    partial = final.with_name(final.name + ".partial")
+    partial.mkdir()
+    files = {}
+    for file_name in sorted({_file_of(name) for name in parameters}):
+        shapes = {
+            name: (tuple(p.shape), str(p.dtype).lower())
+            for name, p in parameters.items()
+            if _file_of(name) == file_name
+        }
+        path = partial / file_name
+        digest = tensorfile.write(path, shapes, lambda name: parameters[name].asnumpy())
+        files[file_name] = {"bytes": path.stat().st_size, "sha256": digest}
+    body = {"format_version": FORMAT_VERSION, **meta, "files": files}
+    body["digest"] = sha256_hex(canonical(body))
+    with (partial / META_FILE).open("w") as file:
+        json.dump(body, file, indent=1, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+    _fsync_folder(partial)
+    if final.exists():  # a run that went on from an older checkpoint comes by this step again
+        _remove(final)
+    partial.rename(final)
+    _fsync_folder(folder)
+    for old in _committed(folder)[:-keep]:
+        _remove(old)
+    return final
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(checkpoint: Path) -> None:
+    """Away with it under another name first: a kill half way leaves no folder that looks like a checkpoint."""
+    doomed = checkpoint.with_name(checkpoint.name + ".removed")
+    checkpoint.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what a killed run left: nothing under these names is ever read."""
+    for pattern in ("step-*.partial", "step-*.removed"):
+        for left in folder.glob(pattern):
+            shutil.rmtree(left)
+
+
+def _committed(folder: Path) -> list[Path]:
+    """The checkpoints, oldest first."""
+    return sorted(path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdigit())
+
+
+def read_meta(checkpoint: Path) -> dict[str, Any]:
+    """The checked `checkpoint.json`. Raises CheckpointError, which names what is wrong."""
+    path = checkpoint / META_FILE
+    try:
+        body = json.loads(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}: give another checkpoint") from None
+    except ValueError:
+        raise CheckpointError(f"{path}: damaged (no JSON): give another checkpoint") from None
+    if not isinstance(body, dict) or body.get("digest") != sha256_hex(
+        canonical({name: value for name, value in body.items() if name != "digest"})
+    ):
+        raise CheckpointError(f"{path}: damaged (its digest does not match): give another checkpoint")
+    if body["format_version"] != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: format version {body['format_version']}, this program reads {FORMAT_VERSION}: "
+            "use the version of ugatit that wrote it"
+        )
+    return body
+
+
+def _check_file(checkpoint: Path, name: str, meta: Mapping[str, Any]) -> None:
+    path, expected = checkpoint / name, meta["files"][name]
+    try:
+        size, found = path.stat().st_size, sha256_file(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}: give another checkpoint") from None
+    if size != expected["bytes"] or found != expected["sha256"]:
+        raise CheckpointError(
+            f"{path}: damaged: {size} bytes, sha256 {found[:12]}..., written were {expected['bytes']} bytes, "
+            f"{expected['sha256'][:12]}...: give another checkpoint"
+        )
+
+
+def latest_good(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The newest checkpoint whose every byte is as written, and its meta; damaged newer ones are named in the log.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    found = _committed(folder)
+    for checkpoint in reversed(found):
+        try:
+            meta = read_meta(checkpoint)
+            for name in meta["files"]:
+                _check_file(checkpoint, name, meta)
+        except CheckpointError as error:
+            _log.warning("%s. Trying the one before.", error)
+        else:
+            return checkpoint, meta
+    problem = "every checkpoint is damaged" if found else "no checkpoint yet"
+    raise CheckpointError(f"{folder}: {problem}: begin a new run with another --output_path")
+
+
+def load(checkpoint: Path, meta: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
+    """Sets every parameter from a checkpoint that `latest_good` has checked.
+
+    Raises:
+        CheckpointError: it holds other parameters: other networks wrote it.
+    """
+    for file_name in meta["files"]:
+        _load_file(checkpoint / file_name, {n: p for n, p in parameters.items() if _file_of(n) == file_name})
+
+
+def _load_file(path: Path, parameters: Mapping[str, Any]) -> None:
+    from mindspore import Tensor
+
+    try:
+        with safe_open(path, framework="np") as file:
+            names = set(file.keys())
+            if names != set(parameters):
+                odd = sorted(names ^ set(parameters))
+                raise CheckpointError(f"{path}: of other networks: {odd[0]} and {len(odd) - 1} more differ")
+            for name, parameter in parameters.items():
+                array = file.get_tensor(name)
+                if array.shape != tuple(parameter.shape):
+                    raise CheckpointError(
+                        f"{path}: of other networks: {name} has shape {array.shape}, not {tuple(parameter.shape)}"
+                    )
+                parameter.set_data(Tensor(array))
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: damaged ({error}): give another checkpoint") from None
+
+
+def load_generator(folder: Path, direction: str) -> tuple[Any, Options]:
+    """A trained generator, "a2b" or "b2a", and the options of its run.
+
+    Args:
+        folder: a run's folder (the newest good checkpoint is taken) or one checkpoint's.
+
+    Raises:
+        CheckpointError: there is no good checkpoint.
+    """
+    from ugatit_train.networks import Generator
+
+    if (folder / META_FILE).exists():
+        checkpoint, meta = folder, read_meta(folder)
+        _check_file(checkpoint, f"{GENERATORS[direction]}.safetensors", meta)
+    else:
+        checkpoint, meta = latest_good(folder / "checkpoints")
+    options = Options(**meta["options"])
+    generator = Generator(options.ch, options.n_res, options.img_size, options.img_ch, options.light, options.padding)
+    prefix = GENERATORS[direction]
+    parameters = {f"{prefix}.{name}": p for name, p in generator.parameters_and_names()}
+    _load_file(checkpoint / f"{prefix}.safetensors", parameters)
+    return generator, options
+
+
+def bytes_of(parameters: Mapping[str, Any]) -> int:
+    """About how large a checkpoint of these float32 parameters is."""
+    return sum(4 * int(np.prod(p.shape, dtype=np.int64)) for p in parameters.values())
+
+
+def options_for_meta(options: Options) -> dict[str, Any]:
+    """The options as JSON values, without what concerns one start of the program only."""
+    return dataclasses.asdict(options) | {"resume": False, "dry_run": False}

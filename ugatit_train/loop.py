@@ -1,0 +1,218 @@
+"""The training loop: load, build, resume, train, report, save. Read it from top to bottom."""
+
+import contextlib
+import logging
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ugatit_data import Loader, open_loader
+from ugatit_data.manifest import read_dataset
+from ugatit_train import runtime  # before MindSpore: it sets the environment
+
+# isort: split
+import mindspore as ms
+from mindspore import Tensor
+
+from ugatit_train import checkpoint, config, reporting
+from ugatit_train.networks import Discriminator, Generator, initialise
+from ugatit_train.sampling import Sampler, sample_images
+from ugatit_train.step import LOSS_NAMES, Step, StepSettings
+
+_log = logging.getLogger(__name__)
+
+
+class TrainingError(RuntimeError):
+    """A run that must not go on; the last checkpoint is good."""
+
+
+class InterruptedTraining(TrainingError):
+    """A signal came: the state is saved, `--resume` goes on."""
+
+
+def build_step(options: config.Options, schedule: config.Schedule) -> Step:
+    """The networks with their first weights, and the step over them."""
+    o = options
+    generators = [Generator(o.ch, o.n_res, o.img_size, o.img_ch, o.light, o.padding) for _ in range(2)]
+    layers = (o.n_dis + 1, o.n_dis + 1, o.n_dis - 1, o.n_dis - 1)  # GA, GB, LA, LB
+    discriminators = [Discriminator(o.ch, n, o.img_ch, o.padding, o.spectral_norm) for n in layers]
+    settings = StepSettings(
+        lr=o.lr,
+        weight_decay=o.weight_decay,
+        adv_weight=o.adv_weight,
+        cycle_weight=o.cycle_weight,
+        identity_weight=o.identity_weight,
+        cam_weight=o.cam_weight,
+        iteration=schedule.iteration,
+        decay_start=schedule.decay_start,
+        sn_iterations=o.sn_iterations,
+        update_order=o.update_order,
+        use_global_norm=o.use_global_norm,
+    )
+    step = Step(generators, discriminators, settings)
+    initialise(step, o.seed)
+    return step
+
+
+def train(options: config.Options) -> None:
+    """Trains to the end of the schedule, from the last good checkpoint if `options.resume`.
+
+    Writes into `output_path`: options.yaml, train.log, metrics.jsonl, samples/, checkpoints/.
+
+    Raises:
+        DataError: the data set cannot be read.
+        CheckpointError: there is nothing to resume from, or it belongs to other networks or data.
+        InterruptedTraining: SIGTERM or Ctrl-C; the state is saved.
+        TrainingError: a loss is not finite; the message names step, losses and samples.
+        OSError: no room on the disk.
+    """
+    runtime.setup(options.device_target, options.device_id)
+    if options.save_graphs:
+        ms.set_context(save_graphs=2, save_graphs_path=options.graph_path)
+    out = Path(options.output_path)
+    folder = out / "checkpoints"
+    dataset = read_dataset(options.data_folder)
+    images = max(dataset.num_images("train", "a"), dataset.num_images("train", "b"))
+    schedule = options.schedule(-(-images // options.batch_size))
+
+    step_cell = build_step(options, schedule)
+    parameters = {p.name: p for p in step_cell.get_parameters()}
+    done = 0
+    if options.resume:
+        found, meta = checkpoint.latest_good(folder)
+        if meta["data"]["dataset_id"] != dataset.dataset_id:
+            raise checkpoint.CheckpointError(
+                f"{found}: trained on data set {meta['data']['dataset_id'][:12]}, {options.data_folder} is "
+                f"{dataset.dataset_id[:12]}: give the same data set, or begin a new run with another --output_path"
+            )
+        checkpoint.load(found, meta, parameters)
+        done = meta["step"]
+    if done >= schedule.iteration:
+        raise config.OptionError(f"{out}: its run has done all of its {done} steps: give a larger --iteration")
+
+    out.mkdir(parents=True, exist_ok=True)
+    _check_room(out, checkpoint.bytes_of(parameters), options.keep)
+    config.save(options, out / config.OPTIONS_FILE)
+    loader = open_loader(
+        options.data_folder,
+        batch_size=options.batch_size,
+        img_size=options.img_size,
+        layout="float32",  # on the CPU normalising in the loader's threads is cheaper than in the graph
+        channels=options.img_ch,
+        threads=options.threads,
+        seed=options.seed,
+        start_step=done,
+    )
+
+    def save(step: int) -> None:
+        meta = {"step": step, "data": loader.state(), "options": checkpoint.options_for_meta(options)}
+        _log.info("saved %s", checkpoint.save(folder, parameters, meta, options.keep))
+
+    with (
+        loader,
+        reporting.Metrics(out / "metrics.jsonl", done) as metrics,
+        _log_to(out / "train.log"),
+        _signals() as got,
+    ):
+        if done:
+            _log.info("going on from step %d (%s)", done, found)
+        sampler = Sampler(step_cell.genA2B, step_cell.genB2A, sample_images(options, dataset), out / "samples")
+        bar = tqdm(total=schedule.iteration, initial=done, unit="step", disable=not sys.stderr.isatty())
+        for step in range(done + 1, schedule.iteration + 1):
+            began = time.perf_counter()
+            real_a, real_b = next(loader)
+            fetched = time.perf_counter()
+            losses = step_cell(Tensor.from_numpy(real_a), Tensor.from_numpy(real_b)).asnumpy()
+            ended = time.perf_counter()
+
+            if not np.isfinite(losses).all():
+                raise TrainingError(_not_finite(step, losses, loader))
+            values = dict(zip(LOSS_NAMES, losses.tolist(), strict=True))
+            metrics.write(step, values | {"data_wait_s": fetched - began, "step_s": ended - fetched})
+            if step == done + 1:
+                _log.info("compilation and first step: %.1f s", ended - fetched)
+            bar.set_postfix(d_loss=f"{values['d_loss']:.3f}", g_loss=f"{values['g_loss']:.1f}", refresh=False)
+            bar.update()
+            if step % max(1, schedule.print_every // 10) == 0 or step == schedule.iteration:
+                _log.info(
+                    reporting.log_line(step, schedule.iteration, ended - began, values["d_loss"], values["g_loss"])
+                )
+            if step % schedule.print_every == 0:
+                sampler.draw(step)
+            if step % schedule.save_every == 0 or step == schedule.iteration or got:
+                save(step)
+            if got and step < schedule.iteration:
+                raise InterruptedTraining(
+                    f"{signal.Signals(got[0]).name}: saved step {step}: go on with --output_path {out} --resume"
+                )
+        bar.close()
+
+
+def _check_room(out: Path, size: int, keep: int) -> None:
+    """Raises OSError where the disk has no room for `keep` checkpoints and the one being written."""
+    free, need = shutil.disk_usage(out).free, size * (keep + 1)
+    if free < need:
+        raise OSError(
+            f"{out}: {free / 1e9:.1f} GB free, {keep} checkpoints and the one being written take {need / 1e9:.1f} GB: "
+            "make room, or give a smaller --keep"
+        )
+
+
+def _not_finite(step: int, losses: np.ndarray, loader: Loader) -> str:
+    bad = ", ".join(name for name, value in zip(LOSS_NAMES, losses, strict=True) if not np.isfinite(value))
+    samples = [
+        f"{domain.upper()} {[loader.keys(domain)[i].decode(errors='backslashreplace') for i in ids.tolist()]}"
+        for domain, ids in zip("ab", loader.sample_ids(step - 1), strict=True)
+    ]
+    return (
+        f"step {step}: not finite: {bad}; samples {' and '.join(samples)}: the last checkpoint is good: "
+        "resume from it with a smaller --lr, or look at these images"
+    )
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """A list that gets the number of the first SIGINT or SIGTERM; a second SIGINT ends the program at once."""
+    got: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        if got and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        got.append(number)
+        _log.warning("%s: saving after this step", signal.Signals(number).name)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield got
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _log_to(path: Path) -> Iterator[None]:
+    """The package's log in a file and on the console, which the progress bar leaves whole."""
+    logger = logging.getLogger("ugatit_train")
+    form = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S")
+    handlers = [logging.FileHandler(path), _TqdmHandler()]
+    for handler in handlers:
+        handler.setFormatter(form)
+        logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
+
+
+class _TqdmHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record))

@@ -1,0 +1,67 @@
+"""Sample pictures while training: the seed's seven rows of both directions, from the same few images each time."""
+
+from pathlib import Path
+
+import numpy as np
+from mindspore import Tensor, nn
+
+from ugatit_data import open_loader
+from ugatit_data.manifest import Dataset
+from ugatit_train import reporting
+from ugatit_train.config import Options
+from ugatit_train.networks import Generator
+
+COUNT = 4  # images of each domain in a grid
+
+
+def sample_images(options: Options, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """The first images of testA and testB, of the training images where there is no test split; float32 NCHW."""
+    images = []
+    for domain in ("a", "b"):
+        split = "test" if dataset.num_images("test", domain) else "train"
+        with open_loader(
+            options.data_folder,
+            split,
+            batch_size=1,
+            img_size=options.img_size,
+            layout="float32",
+            domain=domain,
+            augment=False,
+            channels=options.img_ch,
+            threads=1,
+        ) as loader:
+            images.append(np.concatenate([image for _, image in zip(range(COUNT), loader, strict=False)]))
+    return tuple(images)
+
+
+class _Row(nn.Cell):
+    """One image's rows of a grid: identity, translation and cycle, each a picture and a heat map."""
+
+    def __init__(self, there: Generator, back: Generator):
+        super().__init__(auto_prefix=False)
+        self.there, self.back = there, back
+
+    def construct(self, x):
+        same, _, same_heat = self.back(x)
+        fake, _, fake_heat = self.there(x)
+        cycle, _, cycle_heat = self.back(fake)
+        return same_heat, same, fake_heat, fake, cycle_heat, cycle
+
+
+class Sampler:
+    """Draws grids of the fixed images; compiled at the first call, one image at a time to keep the memory small."""
+
+    def __init__(self, a2b: Generator, b2a: Generator, images: tuple[np.ndarray, np.ndarray], folder: Path):
+        self._rows = {"a2b": _Row(a2b, b2a), "b2a": _Row(b2a, a2b)}
+        self._images = dict(zip(self._rows, images, strict=True))
+        self._folder = folder
+
+    def draw(self, step: int) -> None:
+        """Writes `<step>_a2b.png` and `<step>_b2a.png`."""
+        self._folder.mkdir(exist_ok=True)
+        for direction, row in self._rows.items():
+            images = self._images[direction]
+            made = [[x.asnumpy() for x in row(Tensor(image[None]))] for image in images]
+            columns = [images, *(np.concatenate(parts) for parts in zip(*made, strict=True))]
+            grid = reporting.sample_grid(dict(zip(reporting.SAMPLE_ROWS, columns, strict=True)))
+            reporting.write_image(self._folder / f"{step:08d}_{direction}.png", grid)

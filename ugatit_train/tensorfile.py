@@ -1,0 +1,41 @@
+"""Write a safetensors file one tensor at a time.
+
+`safetensors.numpy.save_file` wants every array at once, which doubles a full model's memory; reading is the library's.
+Format: 8 bytes, little-endian, the header's length; the JSON header, padded with spaces to a multiple of 8; the data
+(https://github.com/huggingface/safetensors, README, "Format").
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+_TYPES = {"float32": "F32", "int32": "I32"}
+
+
+def write(path: Path, shapes: Mapping[str, tuple[tuple[int, ...], str]], get: Callable[[str], np.ndarray]) -> str:
+    """Writes and fsyncs `path`; `shapes` gives name -> (shape, dtype), `get` one array at a time. Its SHA-256."""
+    header, end = {}, 0
+    for name, (shape, dtype) in shapes.items():
+        start, end = end, end + int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        header[name] = {"dtype": _TYPES[dtype], "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        for part in (len(text).to_bytes(8, "little"), text):
+            file.write(part)
+            digest.update(part)
+        for name, (shape, dtype) in shapes.items():
+            array = get(name)
+            if array.shape != shape:
+                raise ValueError(f"{path.name}: {name} has shape {array.shape}, not {shape}")
+            array = np.ascontiguousarray(array, dtype)
+            file.write(array.data)
+            digest.update(array.data)
+        file.flush()
+        os.fsync(file.fileno())
+    return digest.hexdigest()
