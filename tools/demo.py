@@ -92,9 +92,10 @@ def run(out: Path, data: Path | None, settings: dict, held_out: bool) -> None:
         hold_out(data, pictures)
     stage(seconds, "convert", dataset, "convert_dataset.py", pictures, dataset)
 
-    if (run_folder / "options.yaml").exists():
+    if any((run_folder / "checkpoints").glob("step-*[0-9]")):
         train = ("--output_path", run_folder, "--resume")
     else:
+        shutil.rmtree(run_folder, ignore_errors=True)  # of a run that ended before its first checkpoint
         train = ("--data_path", dataset, "--output_path", run_folder, "--light", "--img_size", size)
         train += ("--ch", settings["ch"], "--n_dis", fitting_n_dis(size), "--iteration", steps)
         train += ("--print_freq", max(1, steps // 4), "--save_freq", max(1, steps // 4), "--seed", settings["seed"])

@@ -15,20 +15,30 @@ def main(argv: list[str]) -> int:
         check_data(options.data_folder)
         check_output(Path(options.output_path), options.resume)
     except (DataError, config.OptionError) as error:
-        print(f"tools/train.py: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return _failed(error, 2)
     print(config.describe(options), end="", flush=True)
     if options.dry_run:
         return 0
 
-    from ugatit_train import loop  # MindSpore loads here, after every check that does not need it
+    # MindSpore loads here, after every check that does not need it
+    from ugatit_train import checkpoint, loop, runtime
 
     try:
         loop.train(options)
-    except (DataError, ValueError, OSError) as error:
-        print(f"tools/train.py: {' '.join(str(error).split())}", file=sys.stderr)
-        return getattr(error, "exit_code", 2 if isinstance(error, config.OptionError) else 1)
+    except (config.OptionError, runtime.DeviceError, checkpoint.CheckpointError) as error:
+        return _failed(error, 2)
+    except DataError as error:
+        return _failed(error, error.exit_code)
+    except (loop.TrainingError, OSError) as error:
+        return _failed(error, 1)
+    except KeyboardInterrupt:
+        return _failed("interrupted at once: --resume goes on from the last checkpoint, if there is one", 1)
     return 0
+
+
+def _failed(error: Exception | str, exit_code: int) -> int:
+    print(f"tools/train.py: {' '.join(str(error).split())}", file=sys.stderr)
+    return exit_code
 
 
 def check_data(folder: Path) -> None:
