@@ -25,8 +25,12 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        ending = "" if message.endswith("?") else ": --help lists what can be given"
-        print(f"{self.prog}: {message}{ending}", file=sys.stderr)
+        """What argparse found: point to the manual."""
+        self.refuse(message if message.endswith("?") else f"{message}: --help lists what can be given")
+
+    def refuse(self, message: str) -> NoReturn:
+        """Exit 2 with a message that names the remedy itself."""
+        print(f"{self.prog}: {' '.join(message.split())}", file=sys.stderr)
         sys.exit(2)
 
 

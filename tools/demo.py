@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
         held_out = check(options.data) if options.data else False
         new = claim(options.out, settings)
     except (BadInputError, config.OptionError, OSError) as error:
-        parser.error(" ".join(str(error).split()))
+        parser.refuse(str(error))
     try:
         run(options.out, options.data, settings, held_out)
     except StageError as error:

@@ -42,10 +42,10 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
 
     if options.out.exists() or options.out.is_symlink():
-        parser.error(f"{options.out} exists: remove it, or give another folder")
+        parser.refuse(f"{options.out} exists: remove it, or give another folder")
     folder = photograph_folder()
     if folder is None:
-        parser.error("scikit-image 0.22 to 0.25, which carries the photographs, is missing: pip install '.[demo]'")
+        parser.refuse("scikit-image 0.22 to 0.25, which carries the photographs, is missing: pip install '.[demo]'")
     partial = options.out.with_name(options.out.name + ".partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed

@@ -33,9 +33,9 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
 
     if options.out.is_file() or (options.out.is_dir() and any(options.out.iterdir())):
-        parser.error(f"{options.out} exists and is not an empty folder: give another --out")
+        parser.refuse(f"{options.out} exists and is not an empty folder: give another --out")
     if not options.checkpoint.is_dir():
-        parser.error(f"{options.checkpoint}: no such folder: give a run's --output_path as --checkpoint")
+        parser.refuse(f"{options.checkpoint}: no such folder: give a run's --output_path as --checkpoint")
     try:
         count = len(translate.find_pictures(options.source))
         # MindSpore loads here, after every check that does not need it
@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
         runtime.setup(options.device_target, options.device_id)
         generator, trained = checkpoint.load_generator(options.checkpoint, options.direction)
     except (DataError, ValueError, OSError) as error:
-        parser.error(str(error))
+        parser.refuse(str(error))
 
     problems = 0
     try:

@@ -47,3 +47,11 @@ def refused():
             assert word in process.stderr
 
     return check
+
+
+@pytest.fixture
+def no_mindspore(tmp_path_factory):
+    """Environment in which importing MindSpore fails, so that a refusal proves that it was not needed."""
+    blocked = tmp_path_factory.mktemp("blocked")
+    (blocked / "mindspore.py").write_text("raise ImportError('mindspore was imported')")
+    return {"PYTHONPATH": str(blocked), "PATH": ""}

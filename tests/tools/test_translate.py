@@ -1,0 +1,37 @@
+"""tools/translate.py refuses bad input in one line, before MindSpore is imported. Its work is tested in tests/train."""
+
+import os
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("photo.png",), ("--checkpoint, --out",)),
+        (("photo.png", "--checkpoint", "run", "--out", "new", "--directoin", "a2b"), ("did you mean --direction?",)),
+        (("photo.png", "--checkpoint", "run", "--out", "new", "--direction", "ab"), ("'a2b', 'b2a'",)),
+        (("none.png", "--checkpoint", "run", "--out", "new"), ("none.png: no such picture or folder",)),
+        (("empty", "--checkpoint", "run", "--out", "new"), ("empty: holds no file",)),
+        (("photo.png", "--checkpoint", "none", "--out", "new"), ("none: no such folder", "--output_path")),
+        (("photo.png", "--checkpoint", "run", "--out", "full"), ("full exists", "another --out")),
+        (("photo.png", "--checkpoint", "run", "--out", "photo.png"), ("photo.png exists",)),
+    ],
+)
+def test_bad_input(run_tool, refused, tmp_path, no_mindspore, arguments, words):
+    (tmp_path / "photo.png").write_bytes(b"")
+    for folder in ("empty", "run", "full"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "full" / "mine").write_text("x")
+    before = sorted(os.listdir(tmp_path))
+    refused(run_tool("translate", *arguments, cwd=tmp_path, env=no_mindspore), *words)
+    assert sorted(os.listdir(tmp_path)) == before
+    assert (tmp_path / "full" / "mine").read_text() == "x"
+
+
+def test_a_folder_without_a_checkpoint(run_tool, refused, tmp_path, no_mindspore):
+    (tmp_path / "photo.png").write_bytes(b"")
+    (tmp_path / "run").mkdir()
+    arguments = (tmp_path / "photo.png", "--checkpoint", tmp_path / "run", "--out", tmp_path / "new")
+    refused(run_tool("translate", *arguments), "run")
+    assert not (tmp_path / "new").exists()
