@@ -23,7 +23,7 @@ from ugatit_train import config, reporting, translate
 
 TOOLS = Path(__file__).parent
 SETTINGS_FILE = "demo.json"
-SHEET_ROWS = 8
+SHEET_PICTURES = 12  # of the sheet, in two blocks
 
 
 class StageError(Exception):
@@ -136,7 +136,7 @@ def claim(out: Path, settings: dict) -> bool:
         except ValueError:
             before = None
         if before == settings:
-            print(f"{out} holds this demo already: what is finished is kept; remove {out} to begin anew")
+            print(f"{out} holds this demo already: what is finished is kept; remove {out} to begin anew", flush=True)
             return False
         raise BadInputError(f"{out} holds a demo with other settings ({before}): remove it, or give another --out")
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
@@ -177,7 +177,7 @@ def hold_out(data: Path, pictures: Path) -> None:
     listed = FolderSource(data).list()
     keys = sorted((entry.key for entry in listed["train", "a"]), key=lambda key: hashlib.sha256(key).digest())
     held = set(keys[: max(1, len(keys) // 10)])
-    print(f"== no testA in {data}: {len(held)} of the {len(keys)} pictures of trainA are held out for it")
+    print(f"== no testA in {data}: {len(held)} of the {len(keys)} pictures of trainA are held out for it", flush=True)
     partial = pictures.with_name(pictures.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     for domain in ("a", "b"):
@@ -200,14 +200,18 @@ def draw(pictures: Path, translated: Path, sheet: Path, size: int) -> str:
     true = {path: targets / path.relative_to(source) for path in rows}
     known = all(path.exists() for path in true.values())
 
-    columns: dict[str, list[np.ndarray]] = {"input": [], "heat map": [], "output": []}
-    for path in rows[:SHEET_ROWS]:
-        heatmap = made[path].with_name(made[path].stem + ".heatmap.png")
-        for column, file in zip(columns.values(), (path, heatmap, made[path]), strict=True):
-            column.append(translate.read_picture(file, size))
-    if known:
-        columns["true target"] = [translate.read_picture(true[path], size) for path in rows[:SHEET_ROWS]]
-    reporting.contact_sheet(list(columns.values()), list(columns), sheet)
+    shown = rows[:SHEET_PICTURES]
+    half = -(-len(shown) // 2)
+    blocks = [shown[:half], shown[len(shown) - half :]] if len(shown) > 1 else [shown]  # side by side
+    files = {
+        "input": lambda path: path,
+        "heat map": lambda path: made[path].with_name(made[path].stem + ".heatmap.png"),
+        "output": lambda path: made[path],
+    } | ({"true target": true.__getitem__} if known else {})
+    columns = [
+        [translate.read_picture(file(path), size) for path in block] for block in blocks for file in files.values()
+    ]
+    reporting.contact_sheet(columns, [*files] * len(blocks), sheet)
 
     if not known:
         return "no ratio: there is no testA_target with the true pictures to measure against"
