@@ -1,7 +1,7 @@
-"""The fused operation: a stored record -> flipped, resized, cropped pixels, in the batch's memory.
+"""The fused operation: a decoded image -> flipped, resized, cropped pixels, in the batch's memory.
 
 The paper's order is flip, resize to size + 30, random crop. Flip and crop commute (the crop's x counts from the other
-side), so the crop is cut first and flipped on its way into the batch.
+side), so the crop is cut first and flipped on its way into the batch, and only the cropped part is resized.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .geometry import resize
+from .geometry import resize, resize_corner
 
 MARGIN = 30  # the paper's: 256 is cropped out of 286
 
@@ -17,9 +17,10 @@ MARGIN = 30  # the paper's: 256 is cropped out of 286
 def cut(image: np.ndarray, out: np.ndarray, flip: bool, x: int, y: int) -> None:
     """Fill `out`, uint8 (S, S, 3), from `image`, uint8 (H, W, 3), by flip and the crop's corner, 0..MARGIN each."""
     side = out.shape[0]
-    whole = resize(image, side + MARGIN)
     if flip:
         x = MARGIN - x
+    whole = resize_corner(image, side + MARGIN, x + side, y + side)
+    if flip:
         cv2.flip(whole[y : y + side, x : x + side], 1, dst=out)
     else:
         out[:] = whole[y : y + side, x : x + side]
@@ -30,14 +31,39 @@ def fit(image: np.ndarray, out: np.ndarray) -> None:
     out[:] = resize(image, out.shape[0])
 
 
-def finish(batch: np.ndarray, layout: str, channels: int) -> np.ndarray:
-    """A batch of uint8 (N, S, S, 3) RGB in the layout and with the channels that were asked for.
+class Output:
+    """The layout that batches have, and how an image gets into it.
 
-    "uint8": (N, S, S, C). "float32": (N, C, S, S) in [-1, 1], x / 127.5 - 1. One channel is BT.601 luma.
+    "uint8" is (N, S, S, C), "float32" (N, C, S, S) in [-1, 1] by (x - 127.5) / 127.5. One channel is BT.601 luma.
+    An object belongs to one thread: it holds that thread's scratch memory.
     """
-    if channels == 1:
-        flat = batch.reshape(-1, batch.shape[2], 3)
-        batch = cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY).reshape(*batch.shape[:3], 1)
+
+    def __init__(self, layout: str, channels: int, side: int):
+        self._float, self._gray = layout == "float32", channels == 1
+        self._pixels = np.empty((side, side, 3), np.uint8)
+        self._planes = np.empty((channels, side, side), np.uint8)
+        self._plane_list = list(self._planes)
+
+    def pixels(self, place: np.ndarray) -> np.ndarray:
+        """Where an image's pixels, uint8 (S, S, 3), are to be written: its place in the batch, if that fits."""
+        return self._pixels if self._float or self._gray else place
+
+    def finish(self, pixels: np.ndarray, place: np.ndarray) -> None:
+        """Bring what was written into `pixels(place)` to its place in the batch."""
+        if pixels is place:
+            return
+        if self._gray:
+            plane = self._planes[0] if self._float else place[:, :, 0]
+            cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY, dst=plane)
+        else:
+            cv2.split(pixels, self._plane_list)
+        if self._float:
+            np.subtract(self._planes, np.float32(127.5), out=place)  # this way round the ends are exactly -1 and 1
+            np.multiply(place, np.float32(1 / 127.5), out=place)
+
+
+def batch_shape(layout: str, channels: int, count: int, side: int) -> tuple[tuple[int, ...], type]:
+    """Shape and dtype of a batch of `count` images."""
     if layout == "uint8":
-        return batch
-    return cv2.dnn.blobFromImages([*batch], 1 / 127.5, mean=(127.5,) * channels)
+        return (count, side, side, channels), np.uint8
+    return (count, channels, side, side), np.float32

@@ -13,10 +13,24 @@ def resize(pixels: np.ndarray, side: int) -> np.ndarray:
     not, the shrinking comes first.
     """
     height, width = pixels.shape[:2]
-    if (height, width) == (side, side):
+    if height == side and width == side:
         return pixels
     if height > side or width > side:
         pixels = cv2.resize(pixels, (min(width, side), min(height, side)), interpolation=cv2.INTER_AREA)
     if height < side or width < side:
         pixels = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_LINEAR)
     return pixels
+
+
+def resize_corner(pixels: np.ndarray, side: int, right: int, bottom: int) -> np.ndarray:
+    """At least the rows [0, bottom) and columns [0, right) of `resize(pixels, side)`, to the last bit.
+
+    Where the image grows, only the part that is asked for is computed: OpenCV is given the scale itself, which keeps
+    every pixel of the part at the place that it has in the whole.
+    """
+    height, width = pixels.shape[:2]
+    if height >= side or width >= side:
+        return resize(pixels, side)
+    wide = min(width, -(-right * width // side) + 1)
+    high = min(height, -(-bottom * height // side) + 1)
+    return cv2.resize(pixels[:high, :wide], None, fx=side / width, fy=side / height, interpolation=cv2.INTER_LINEAR)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +18,8 @@ import cv2
 import numpy as np
 
 from . import order
-from .augment import MARGIN, cut, finish, fit
+from .augment import MARGIN, Output, batch_shape, cut, fit
+from .buffers import Buffers
 from .errors import BadInputError, CorruptDatasetError, RejectedImageError
 from .manifest import SPLITS, read_dataset, read_manifest
 from .records import CHECKS, Records
@@ -159,6 +161,8 @@ class Loader:
         self._step = start_step
         self._ahead = threads * prefetch
         self._ready: collections.deque[Future] = collections.deque()
+        self._buffers = Buffers(keep=2 * self._ahead)
+        self._own = threading.local()  # each thread's scratch memory
         self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(threads, thread_name_prefix="ugatit-data")
         if augment and stored_size is not None and img_size + MARGIN > stored_size:
             _warn_enlarged(img_size, stored_size)
@@ -232,6 +236,7 @@ class Loader:
             self._drop_ready()
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
+            self._buffers.close()
 
     def _drop_ready(self) -> None:
         for future in self._ready:
@@ -258,19 +263,24 @@ class Loader:
         return made[0] if len(made) == 1 else made
 
     def _fill(self, domain: str, ids: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        records, side = self._records[domain], self._img_size
-        batch = np.empty((len(ids), side, side, 3), np.uint8)
+        records = self._records[domain]
+        if not hasattr(self._own, "output"):
+            self._own.output = Output(self._layout, self._channels, self._img_size)
+        output = self._own.output
+        batch = self._buffers.empty(*batch_shape(self._layout, self._channels, len(ids), self._img_size))
         flips, xs, ys = (values.tolist() for values in order.flips_and_corners(drawn, MARGIN))
-        for out, sample, flip, x, y in zip(batch, ids.tolist(), flips, xs, ys, strict=True):
+        for place, sample, flip, x, y in zip(batch, ids.tolist(), flips, xs, ys, strict=True):
             try:
                 image = records.image(sample)
             except RejectedImageError as error:
                 raise CorruptDatasetError(f"{records.describe(sample)}: {error.reason}") from None
+            pixels = output.pixels(place)
             if self._augment:
-                cut(image, out, flip, x, y)
+                cut(image, pixels, flip, x, y)
             else:
-                fit(image, out)
-        return finish(batch, self._layout, self._channels)
+                fit(image, pixels)
+            output.finish(pixels, place)
+        return batch
 
 
 def _warn_enlarged(img_size: int, stored_size: int) -> None:

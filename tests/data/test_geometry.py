@@ -1,0 +1,61 @@
+"""The fused operation does what the paper's steps do, one after the other."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from ugatit_data.augment import MARGIN, cut, fit
+from ugatit_data.geometry import resize, resize_corner
+
+
+def picture(height, width, seed=0):
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (9, 9, 3), np.uint8)
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(int)
+    return np.clip(smooth + random.integers(-9, 10, smooth.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [(256, 256), (60, 64), (97, 64), (94, 94), (93, 94), (200, 50), (300, 420), (1, 1)])
+@pytest.mark.parametrize("flip", [False, True])
+def test_fused_equals_step_by_step(size, flip):
+    side = 64
+    image = picture(*size)
+    random = np.random.default_rng(1)
+    for x, y in [(0, 0), (30, 30), (0, 30), *random.integers(0, 31, (20, 2)).tolist()]:
+        stepwise = resize(np.ascontiguousarray(image[:, ::-1]) if flip else image, side + MARGIN)
+        stepwise = stepwise[y : y + side, x : x + side]
+        out = np.empty((side, side, 3), np.uint8)
+        cut(image, out, flip, x, y)
+        difference = np.abs(out.astype(int) - stepwise)
+        assert difference.mean() <= 1 / 255
+        if size == (94, 94):  # as raw records: copies
+            assert difference.max() == 0
+
+
+@pytest.mark.parametrize("size", [(256, 256), (200, 131), (1, 1), (285, 285), (286, 100), (500, 40)])
+def test_a_corner_equals_that_of_the_whole_to_the_last_bit(size):
+    image = picture(*size)
+    whole = resize(image, 286)
+    for right, bottom in [(1, 1), (256, 256), (256, 286), (271, 263), (286, 286)]:
+        part = resize_corner(image, 286, right, bottom)
+        np.testing.assert_array_equal(part[:bottom, :right], whole[:bottom, :right])
+
+
+def test_up_is_bilinear_and_down_is_area():
+    image = picture(64, 64)
+    np.testing.assert_array_equal(resize(image, 100), cv2.resize(image, (100, 100), interpolation=cv2.INTER_LINEAR))
+    expected = image.reshape(32, 2, 32, 2, 3).mean((1, 3))
+    assert np.abs(resize(image, 32) - expected).max() <= 0.5
+    tall = picture(128, 16)  # one axis shrinks, the other grows: no row is skipped
+    halved = cv2.resize(tall, (16, 64), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(resize(tall, 64), cv2.resize(halved, (64, 64), interpolation=cv2.INTER_LINEAR))
+    assert resize(image, 64) is image
+
+
+def test_evaluation_keeps_the_whole_image():
+    image = picture(50, 70)
+    out = np.empty((32, 32, 3), np.uint8)
+    fit(image, out)
+    np.testing.assert_array_equal(out, resize(image, 32))
