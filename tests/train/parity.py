@@ -26,7 +26,7 @@ class Case:
 
 def float32(array):
     """float64 values that float32 holds, so that both sides start from the same numbers."""
-    return numpy.float64(numpy.float32(array))
+    return numpy.asarray(array, numpy.float32).astype(numpy.float64)
 
 
 def fill(cell, params):
@@ -34,7 +34,7 @@ def fill(cell, params):
     own = dict(cell.parameters_and_names())
     for name, value in params.items():
         assert own[name].shape == numpy.shape(value), (name, own[name].shape, numpy.shape(value))
-        own[name].set_data(Tensor(numpy.float32(value)))
+        own[name].set_data(Tensor(numpy.asarray(value, numpy.float32)))
 
 
 def error(found, expected):
@@ -59,7 +59,7 @@ def measure(cases: dict[str, Case], seed: int = 0):
 
     parameters = ParameterTuple([p for own in trained.values() for p in own.values()])
     together = _Together([case.cell for case in cases.values()], [len(case.inputs) for case in cases.values()])
-    tensors = [Tensor(numpy.float32(array)) for array in (*inputs, *cotangents)]
+    tensors = [Tensor(numpy.asarray(array, numpy.float32)) for array in (*inputs, *cotangents)]
     outputs, input_grads, weight_grads = _Vjp(together, len(inputs), parameters)(*tensors)
 
     outputs, input_grads, weight_grads = iter(outputs), iter(input_grads), iter(weight_grads)
