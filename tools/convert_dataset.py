@@ -6,6 +6,8 @@ in full before it is accepted; the rejected ones are listed with their reason in
 Example:
     python tools/convert_dataset.py photos/selfie2anime data/selfie2anime
     python tools/convert_dataset.py photos/selfie2anime data/fast --encoding raw --stored_size 286
+    python tools/convert_dataset.py hub/selfie2anime data/hub --source parquet --column image
+    python tools/convert_dataset.py /shared/photos /shared/data --scheduler tcp://head:8786
 
 Interrupted, for whatever reason? Run the same command again: it resumes, and ends with the same bytes.
 Exit codes: 0 done, 1 failed while running, 2 wrong usage or input.
@@ -23,7 +25,9 @@ from ugatit_data.convert import Report, convert, make_plan
 from ugatit_data.encodings import ENCODINGS
 from ugatit_data.errors import DataError
 from ugatit_data.loader import available_cores
+from ugatit_data.parquet import ParquetSource
 from ugatit_data.sources import FolderSource
+from ugatit_data.workers import open_scheduler
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,6 +37,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--encoding", choices=sorted(ENCODINGS), default="original", help="how records are stored")
     made.add_argument("--stored_size", type=int, default=286, help="side of stored squares (jpeg, raw), in pixels")
     made.add_argument("--shards", type=int, help="shards per domain; by default one for each 64 MiB")
+    made.add_argument("--source", choices=("folder", "parquet"), default="folder", dest="kind", help="what SRC holds")
+    made.add_argument("--column", default="image", help="image column of the Parquet files (with A, B: of both)")
+    made.add_argument("--scheduler", metavar="ADDRESS", help="run on a cluster: tcp://host:port of Dask, or mpi")
     made.add_argument("--workers", type=int, default=available_cores(), help="processes")
     made.add_argument("--strict", action="store_true", help="exit 1, without a data set, if an image is rejected")
     return made
@@ -42,9 +49,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if options.workers < 1:
         parser().error(f"--workers {options.workers}: must be at least 1")
+    parquet = options.kind == "parquet"
     try:
+        source = ParquetSource(options.source, options.column) if parquet else FolderSource(options.source)
+        executor = open_scheduler(options.scheduler) if options.scheduler else None
         plan = make_plan(
-            FolderSource(options.source),
+            source,
             options.out,
             encoding=options.encoding,
             stored_size=options.stored_size,
@@ -55,7 +65,14 @@ def main(arguments: list[str] | None = None) -> int:
             f"{_size(plan.estimated_bytes)} in {len(plan.jobs)} shards"
         )
         with tqdm(total=plan.images, unit="img", disable=None) as bar:
-            report = convert(plan, options.out, workers=options.workers, strict=options.strict, progress=bar.update)
+            report = convert(
+                plan,
+                options.out,
+                workers=options.workers,
+                executor=executor,
+                strict=options.strict,
+                progress=bar.update,
+            )
     except DataError as error:
         print(f"convert_dataset: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code

@@ -20,11 +20,12 @@ import pyarrow.parquet as pq
 
 from .encodings import ENCODINGS
 from .errors import BadInputError, ConversionError
-from .jobs import RECEIPT_SUFFIX, Job, Receipt, plan_digest, process_pool, run_job, valid_receipt
+from .jobs import RECEIPT_SUFFIX, Job, Receipt, plan_digest, run_job, valid_receipt
 from .lock import Lock
 from .manifest import DATASET_FILE, MANIFEST_FILE, MANIFEST_SCHEMA, PARTIAL_SUFFIX, Dataset, Shard, render, sha256_file
 from .shards import db_path
-from .sources import Domain, FolderSource
+from .sources import Domain, Source
+from .workers import process_pool
 
 SHARD_BYTES = 64 << 20
 """Aim of a shard's size: enough for sequential disks, small enough to share out and to lose."""
@@ -58,7 +59,7 @@ class Plan:
 
 
 def make_plan(
-    source: FolderSource, out: Path, *, encoding: str = "original", stored_size: int = 286, shards: int | None = None
+    source: Source, out: Path, *, encoding: str = "original", stored_size: int = 286, shards: int | None = None
 ) -> Plan:
     """List the source and cut each domain into shards: contiguous ranges in key order, of equal counts.
 
@@ -77,27 +78,27 @@ def make_plan(
         raise BadInputError(f"{out}: exists already. Remove it, or choose another output folder.")
     if not out.absolute().parent.is_dir():
         raise BadInputError(f"{out.absolute().parent}: no such folder. Make it first.")
-    domains = source.list()
+    domains = source.entries()
     estimate = ENCODINGS[encoding].estimate
     jobs, total = [], 0
     size = stored_size if ENCODINGS[encoding].fixed_size else None
-    digest = plan_digest(encoding, size, shards, domains)
     for (split, domain), entries in domains.items():
         estimated = sum(estimate(entry.size, stored_size) for entry in entries)
         count = min(shards or -(-estimated // SHARD_BYTES) or 1, len(entries))
         total += estimated
         for index in range(count):
             start, stop = len(entries) * index // count, len(entries) * (index + 1) // count
+            file = f"{split}{domain.upper()}-{index:05d}-of-{count:05d}.mindrecord"
             jobs.append(
                 Job(
-                    file=f"{split}{domain.upper()}-{index:05d}-of-{count:05d}.mindrecord",
+                    file=file,
                     split=split,
                     domain=domain,
                     keys=tuple(entry.key for entry in entries[start:stop]),
                     source=source,
                     encoding=encoding,
                     stored_size=size,
-                    plan=digest,
+                    plan=plan_digest(encoding, size, file, entries[start:stop]),
                 )
             )
     everything = [entry for entries in domains.values() for entry in entries]
@@ -113,14 +114,15 @@ def convert(
     plan: Plan,
     out: Path,
     *,
-    workers: int = 1,
+    workers: int = 0,
     executor: Executor | None = None,
     strict: bool = False,
     progress: Callable[[int], object] = lambda images: None,
 ) -> Report:
     """Carry out a plan. `progress` is called with the number of images of each finished shard.
 
-    `executor` runs the shards, by default `workers` processes; one that runs elsewhere must see the same folders.
+    `executor` runs the shards; one that runs elsewhere must see the same folders. Without one, `workers` processes do;
+    0 is this process, which a crash of MindRecord or of a decoder then ends.
 
     Raises:
         BadInputError: `out` exists, or a domain has no readable image; nothing is left behind.
@@ -132,10 +134,12 @@ def convert(
     with Lock(partial) as lock:
         _check_room(plan, partial)
         _remove_foreign(plan, partial)
-        kept = [job for job in plan.jobs if valid_receipt(partial, job)]
-        for job in kept:
-            progress(len(job.keys))
-        todo = [job for job in plan.jobs if job not in kept]
+        todo = []
+        for job in plan.jobs:
+            if valid_receipt(partial, job):
+                progress(len(job.keys))
+            else:
+                todo.append(job)
         _run(todo, partial, executor, workers, progress)
         receipts = [Receipt.read(partial / (job.file + RECEIPT_SUFFIX)) for job in plan.jobs]
         tally = _tally(receipts)
@@ -155,7 +159,7 @@ def convert(
         rejected=dict(tally.rejected),
         notes=dict(tally.notes),
         rejected_keys=tally.keys,
-        resumed_shards=len(kept),
+        resumed_shards=len(plan.jobs) - len(todo),
         stored_bytes=sum(file.stat().st_size for file in out.iterdir()),
         elapsed_s=time.monotonic() - began,
     )
@@ -167,7 +171,7 @@ def _run(
     try:
         if executor is not None:
             _gather(executor, jobs, partial, progress)
-        elif workers > 1 and len(jobs) > 1:
+        elif workers and jobs:
             with process_pool(min(workers, len(jobs))) as pool:
                 _gather(pool, jobs, partial, progress)
         else:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import multiprocessing
-import multiprocessing.connection
 import os
 import shutil
 import tempfile
-import threading
-from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 
 import cv2
@@ -24,7 +21,7 @@ from .errors import RejectedImageError
 from .images import decode
 from .manifest import MANIFEST_SCHEMA, VERSION, Shard, canonical, sha256_file, sha256_hex
 from .shards import MAX_RECORD, db_path, map_shard, write_shard
-from .sources import Domain, Entry, FolderSource
+from .sources import Entry, Source
 
 RECEIPT_SUFFIX = ".receipt"
 _SPOOL_BYTES = 96 << 20  # encoded records held in memory; a larger shard goes through a file
@@ -38,34 +35,30 @@ class Job:
     split: str
     domain: str
     keys: tuple[bytes, ...]
-    source: FolderSource
+    source: Source
     encoding: str
     stored_size: int | None
     plan: str
-    """Digest of everything that the shard's bytes depend on; a receipt of another plan is void."""
+    """`plan_digest` of this shard: a receipt of another plan is void."""
 
 
-def plan_digest(encoding: str, stored_size: int | None, shards: int | None, domains: dict[Domain, list[Entry]]) -> str:
-    """Digest of options, libraries and the listed source, with sizes and time stamps of the files."""
-    from importlib.metadata import version
-
+def plan_digest(encoding: str, stored_size: int | None, file: str, entries: list[Entry]) -> str:
+    """Digest of options, libraries and the listed files of one shard, with their sizes and time stamps."""
     digest = hashlib.sha256(
         canonical(
             {
                 "format": VERSION,
                 "encoding": encoding,
                 "stored_size": stored_size,
-                "shards": shards,
+                "file": file,
                 "mindspore": version("mindspore"),
                 "opencv": cv2.__version__,
                 "pyarrow": pa.__version__,
             }
         )
     )
-    for (split, domain), entries in domains.items():
-        digest.update(f"{split}{domain} {len(entries)}\n".encode())
-        for entry in entries:
-            digest.update(f"{entry.key.hex()} {entry.size} {entry.stamp}\n".encode())
+    for entry in entries:
+        digest.update(f"{entry.key.hex()} {entry.size} {entry.stamp}\n".encode())
     return digest.hexdigest()
 
 
@@ -130,18 +123,24 @@ def run_job(job: Job, partial: Path) -> None:
     cv2.setLogLevel(0)  # the ledger names what was wrong with an image; OpenCV need not say it on stderr too
     folder = Path(tempfile.mkdtemp(prefix=".work-", dir=partial))
     try:
-        shard, rows = _write(job, folder)
+        shard, rows = write_job(job, folder)
         (partial / (job.file + RECEIPT_SUFFIX)).unlink(missing_ok=True)
         if shard:
-            os.replace(folder / job.file, partial / job.file)
-            os.replace(db_path(folder / job.file), db_path(partial / job.file))
+            for file in (folder / job.file, db_path(folder / job.file)):
+                file.chmod(partial.stat().st_mode & 0o666)  # MindRecord's 0600 is unreadable on shared storage
+                os.replace(file, partial / file.name)
         table = pa.Table.from_pylist(rows, MANIFEST_SCHEMA)
         Receipt(job.plan, job.split, job.domain, shard, table).write(partial / (job.file + RECEIPT_SUFFIX))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write(job: Job, folder: Path) -> tuple[Shard | None, list[dict]]:
+def write_job(job: Job, folder: Path) -> tuple[Shard | None, list[dict]]:
+    """Write a job's shard into `folder` and read it back: its description and its rows of the manifest.
+
+    Raises:
+        OSError, ConversionError: the disk is full, or what was written reads back differently.
+    """
     rows = []
     with tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=folder) as spool:
         for key in job.keys:
@@ -155,6 +154,7 @@ def _write(job: Job, folder: Path) -> tuple[Shard | None, list[dict]]:
         spool.seek(0)
         path = folder / job.file
         lengths = [row["length"] for row in stored]
+        _reserve(folder, sum(lengths))
         places = write_shard(path, lengths, (spool.read(length) for length in lengths))
     mapped = map_shard(path)
     for number, (row, (offset, length)) in enumerate(zip(stored, places.tolist(), strict=True)):
@@ -171,6 +171,12 @@ def _write(job: Job, folder: Path) -> tuple[Shard | None, list[dict]]:
         db_sha256=sha256_file(db_path(path)),
     )
     return shard, rows
+
+
+def _reserve(folder: Path, size: int) -> None:
+    """Find out that the disk is too full before MindRecord does: it may die of it. Raises OSError."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        os.posix_fallocate(file.fileno(), 0, size + size // 8 + (2 << 20))  # pages and header come on top
 
 
 def _encode(job: Job, key: bytes) -> tuple[dict, bytes | None]:
@@ -193,18 +199,3 @@ def _encode(job: Job, key: bytes) -> tuple[dict, bytes | None]:
         "height": height,
         "notes": ",".join(decoded.notes),
     }, record
-
-
-def process_pool(workers: int) -> ProcessPoolExecutor:
-    """Processes that end with their parent, however it ends."""
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
-
-
-def _start_worker() -> None:
-    cv2.setNumThreads(1)  # the processes share the cores already
-    threading.Thread(target=_follow_parent, daemon=True).start()
-
-
-def _follow_parent() -> None:
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import json
 import mmap
-import os
 import sqlite3
 import struct
 from collections.abc import Iterable, Sequence
@@ -65,8 +64,6 @@ def write_shard(path: Path, lengths: Sequence[int], records: Iterable[bytes]) ->
         raise ConversionError(f"{path.name}: MindRecord could not write it: {reason}") from error
     if [length for _, length in places.tolist()] != list(lengths):
         raise ConversionError(f"{path.name}: MindRecord wrote other records than it was given. Is the disk full?")
-    for file in (path, db_path(path)):
-        os.chmod(file, 0o666 & ~_umask())  # MindRecord's 0600 is unreadable for others on shared storage
     return places
 
 
@@ -81,12 +78,6 @@ def _header_size(lengths: Sequence[int], page: int) -> int:
     if size > MAX_HEADER:
         raise ConversionError(f"{len(lengths)} records of {total} bytes are too many for one shard. Use more --shards.")
     return size
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def db_path(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Where images come from: folders of images.
+"""Where images come from: folders of images, and what any source must offer.
 
 A source is small and can be pickled; it lists the entries of each domain once, and reads one entry's bytes at a time,
 in any process. Keys are bytes, for file names need not be UTF-8.
@@ -10,6 +10,7 @@ import dataclasses
 import os
 import stat
 from pathlib import Path
+from typing import Protocol
 
 from .errors import BadInputError, RejectedImageError
 from .manifest import SPLITS
@@ -29,6 +30,16 @@ class Entry:
     """Changes when the file does (mtime in ns). For resuming on this machine only: it enters no published file."""
 
 
+class Source(Protocol):
+    """What a conversion needs of a source. Small, and can be pickled."""
+
+    def entries(self) -> dict[Domain, list[Entry]]:
+        """The entries of every domain, sorted by the bytes of their keys. Raises BadInputError."""
+
+    def read(self, split: str, domain: str, key: bytes) -> bytes:
+        """The bytes of one entry. Raises RejectedImageError where they cannot be had."""
+
+
 @dataclasses.dataclass(frozen=True)
 class FolderSource:
     """Folders `trainA`, `trainB` and, if they are there, `testA` and `testB`, with images at any depth.
@@ -39,7 +50,7 @@ class FolderSource:
 
     root: Path
 
-    def list(self) -> dict[Domain, list[Entry]]:
+    def entries(self) -> dict[Domain, list[Entry]]:
         """The entries of every domain, sorted by the bytes of their keys.
 
         Raises:
@@ -57,9 +68,9 @@ class FolderSource:
                             f"{folder}: no such folder. Put the images of domain {domain.upper()} there."
                         )
                     continue
-                entries = sorted(_walk(os.fsencode(folder)), key=lambda entry: entry.key)
-                if entries:
-                    found[split, domain] = entries
+                listed = sorted(_walk(os.fsencode(folder)), key=lambda entry: entry.key)
+                if listed:
+                    found[split, domain] = listed
                 elif split == "train":
                     raise BadInputError(f"{folder}: empty. Put the images of domain {domain.upper()} there.")
         return found

@@ -122,3 +122,8 @@ def test_a_missing_data_set_is_named(tmp_path):
     (tmp_path / "late.partial").mkdir()
     with pytest.raises(BadInputError, match="not finished yet"):
         open_loader(tmp_path / "late")
+
+
+def test_files_are_readable_by_others_as_the_folder_is(dataset):
+    modes = {path.name: path.stat().st_mode & 0o777 for path in dataset.iterdir()}
+    assert set(modes.values()) == {dataset.stat().st_mode & 0o666}

@@ -45,7 +45,7 @@ def test_keys_are_sorted_by_bytes_over_folders(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             path.write_bytes(b"x")
-    listed = FolderSource(tmp_path).list()
+    listed = FolderSource(tmp_path).entries()
     assert [entry.key for entry in listed["train", "a"]] == [b"a/2", b"b-c", b"b/1"]
 
 
@@ -55,7 +55,7 @@ def test_a_loop_of_links_ends(tmp_path):
     (tmp_path / "trainB" / "x").write_bytes(b"x")
     (tmp_path / "trainA" / "inner" / "x").write_bytes(b"x")
     (tmp_path / "trainA" / "inner" / "up").symlink_to(tmp_path / "trainA")
-    keys = [entry.key for entry in FolderSource(tmp_path).list()["train", "a"]]
+    keys = [entry.key for entry in FolderSource(tmp_path).entries()["train", "a"]]
     assert keys == [b"inner/x"]
 
 
@@ -73,4 +73,4 @@ def test_what_cannot_be_read_is_named(tmp_path):
 
 def test_a_missing_source_is_named(tmp_path):
     with pytest.raises(BadInputError, match="no such folder. Pass the folder that holds trainA"):
-        FolderSource(tmp_path / "nothing").list()
+        FolderSource(tmp_path / "nothing").entries()

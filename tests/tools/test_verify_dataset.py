@@ -1,0 +1,70 @@
+"""The command: exit codes and what it prints."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ugatit_data.convert import convert, make_plan
+from ugatit_data.sources import FolderSource
+
+TOOL = Path(__file__).parents[2] / "tools" / "verify_dataset.py"
+
+
+@pytest.fixture(scope="module")
+def tool():
+    spec = importlib.util.spec_from_file_location("verify_dataset", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+@pytest.fixture
+def source(tmp_path):
+    for name in ("trainA", "trainB"):
+        (tmp_path / "source" / name).mkdir(parents=True)
+        for index in range(3):
+            pixels = np.random.default_rng(index).integers(0, 256, (40, 40, 3), np.uint8)
+            cv2.imwrite(str(tmp_path / "source" / name / f"{index}.jpg"), pixels)
+    return tmp_path / "source"
+
+
+@pytest.fixture
+def dataset(source, tmp_path):
+    convert(make_plan(FolderSource(source), tmp_path / "data"), tmp_path / "data")
+    return tmp_path / "data"
+
+
+def test_sound_damaged_repaired(tool, dataset, source, capsys):
+    assert tool([str(dataset), "--deep"]) == 0
+    assert "6 images, all as recorded, id " in capsys.readouterr().out
+    shard = dataset / "trainA-00000-of-00001.mindrecord"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    assert tool([str(dataset)]) == 1
+    said = capsys.readouterr()
+    assert f"{shard}: " in said.out
+    assert "Run --repair SRC, or restore the file." in said.out
+    assert "1 problems" in said.err
+    assert tool([str(dataset), "--repair", str(source)]) == 0
+    assert "rewritten: trainA-00000-of-00001.mindrecord" in capsys.readouterr().out
+
+
+def test_peek_and_extract(tool, dataset, tmp_path, capsys):
+    assert tool([str(dataset), "--peek", "2"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    assert tool([str(dataset), "--extract", str(tmp_path / "out")]) == 0
+    assert "extracted 6 images" in capsys.readouterr().out
+    assert tool([str(dataset), "--extract", str(tmp_path / "out")]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_bad_input_is_one_line(tool, dataset, tmp_path, capsys):
+    assert tool([str(tmp_path / "nothing")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    (dataset / "dataset.json").write_text("{}")
+    assert tool([str(dataset)]) == 1
+    assert "dataset.json: damaged" in capsys.readouterr().err

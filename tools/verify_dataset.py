@@ -1,0 +1,78 @@
+"""Check a data set, repair it, look into it, take its images out.
+
+Without options, every file is compared with its recorded SHA-256, and damaged records are named.
+
+Example:
+    python tools/verify_dataset.py data/selfie2anime --deep
+    python tools/verify_dataset.py data/selfie2anime --repair photos/selfie2anime
+    python tools/verify_dataset.py data/selfie2anime --peek 3
+    python tools/verify_dataset.py data/selfie2anime --extract photos/again
+
+Exit codes: 0 all is well, 1 something is damaged or could not be repaired, 2 wrong usage or input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ugatit_data.errors import DataError
+from ugatit_data.manifest import read_dataset
+from ugatit_data.parquet import ParquetSource
+from ugatit_data.sources import FolderSource
+from ugatit_data.verify import extract, peek, repair, verify
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("dataset", type=Path, metavar="DATASET", help="what tools/convert_dataset.py wrote")
+    made.add_argument("--deep", action="store_true", help="also check and decode every record")
+    made.add_argument("--repair", type=Path, metavar="SRC", help="rewrite damaged shards from the source")
+    made.add_argument("--source", choices=("folder", "parquet"), default="folder", dest="kind", help="what SRC holds")
+    made.add_argument("--column", default="image", help="image column of the Parquet files")
+    made.add_argument("--peek", type=int, metavar="N", help="list the first N images of every domain")
+    made.add_argument("--extract", type=Path, metavar="FOLDER", help="write all images into a new folder")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        if options.peek is not None:
+            for line in peek(options.dataset, options.peek):
+                print(line)
+            return 0
+        if options.extract is not None:
+            print(f"extracted {extract(options.dataset, options.extract)} images into {options.extract}")
+            return 0
+        if options.repair is not None:
+            parquet = options.kind == "parquet"
+            source = ParquetSource(options.repair, options.column) if parquet else FolderSource(options.repair)
+            for file in repair(options.dataset, source):
+                print(f"rewritten: {file}")
+        return _verify(options.dataset, options.deep)
+    except DataError as error:
+        print(f"verify_dataset: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_code
+
+
+def _verify(folder: Path, deep: bool) -> int:
+    dataset = read_dataset(folder)
+    images = sum(shard.rows for domains in dataset.shards.values() for shards in domains.values() for shard in shards)
+    with tqdm(total=images, unit="img", disable=None) as bar:
+        problems = verify(folder, deep=deep, progress=bar.update)
+    for problem in problems:
+        remedy = " Run --repair SRC, or restore the file." if problem.repairable else ""
+        print(f"{folder / problem.file}: {problem.what}.{remedy}")
+    if problems:
+        print(f"{len(problems)} problems", file=sys.stderr)
+        return 1
+    print(f"{folder}: {images} images, all as recorded, id {dataset.dataset_id}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
