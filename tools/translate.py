@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Translate a picture, or a folder of them, with a trained generator."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def main(argv: list[str]) -> int:
         parser.refuse(str(error))
 
     problems = 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # once loaded, MindSpore turns Ctrl-C into SIGTERM
     try:
         outcomes = translate.translate(
             translate.from_cell(generator),
