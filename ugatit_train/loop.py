@@ -148,9 +148,7 @@ def train(options: config.Options) -> None:
             if step % schedule.save_every == 0 or step == schedule.iteration or got:
                 save(step)
             if got and step < schedule.iteration:
-                raise InterruptedTraining(
-                    f"{signal.Signals(got[0]).name}: saved step {step}: go on with --output_path {out} --resume"
-                )
+                raise InterruptedTraining(f"interrupted: saved step {step}: go on with --output_path {out} --resume")
         bar.close()
 
 
@@ -178,14 +176,17 @@ def _not_finite(step: int, losses: np.ndarray, loader: Loader) -> str:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[list[int]]:
-    """A list that gets the number of the first SIGINT or SIGTERM; a second SIGINT ends the program at once."""
+    """A list that gets the number of the first SIGINT or SIGTERM; a second one ends the program at once.
+
+    MindSpore replaces the handler of SIGINT while it runs, and turns it into SIGTERM: which one came is not told.
+    """
     got: list[int] = []
 
     def note(number: int, _frame: object) -> None:
-        if got and number == signal.SIGINT:
+        if got:
             raise KeyboardInterrupt
         got.append(number)
-        _log.warning("%s: saving after this step", signal.Signals(number).name)
+        _log.warning("interrupted: saving after this step")
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

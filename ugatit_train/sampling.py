@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Tensor
 
 from ugatit_data import open_loader
 from ugatit_data.manifest import Dataset
@@ -34,34 +34,28 @@ def sample_images(options: Options, dataset: Dataset) -> tuple[np.ndarray, np.nd
     return tuple(images)
 
 
-class _Row(nn.Cell):
-    """One image's rows of a grid: identity, translation and cycle, each a picture and a heat map."""
-
-    def __init__(self, there: Generator, back: Generator):
-        super().__init__(auto_prefix=False)
-        self.there, self.back = there, back
-
-    def construct(self, x):
-        same, _, same_heat = self.back(x)
-        fake, _, fake_heat = self.there(x)
-        cycle, _, cycle_heat = self.back(fake)
-        return same_heat, same, fake_heat, fake, cycle_heat, cycle
-
-
 class Sampler:
-    """Draws grids of the fixed images; compiled at the first call, one image at a time to keep the memory small."""
+    """Draws grids of the fixed images; each generator is compiled once, for one image, to keep the memory small."""
 
     def __init__(self, a2b: Generator, b2a: Generator, images: tuple[np.ndarray, np.ndarray], folder: Path):
-        self._rows = {"a2b": _Row(a2b, b2a), "b2a": _Row(b2a, a2b)}
-        self._images = dict(zip(self._rows, images, strict=True))
+        self._generators = {"a2b": (a2b, b2a), "b2a": (b2a, a2b)}
+        self._images = dict(zip(self._generators, images, strict=True))
         self._folder = folder
 
     def draw(self, step: int) -> None:
         """Writes `<step>_a2b.png` and `<step>_b2a.png`."""
         self._folder.mkdir(exist_ok=True)
-        for direction, row in self._rows.items():
+        for direction, (there, back) in self._generators.items():
             images = self._images[direction]
-            made = [[x.asnumpy() for x in row(Tensor(image[None]))] for image in images]
+            made = [_rows(there, back, Tensor(image[None])) for image in images]
             columns = [images, *(np.concatenate(parts) for parts in zip(*made, strict=True))]
             grid = reporting.sample_grid(dict(zip(reporting.SAMPLE_ROWS, columns, strict=True)))
             reporting.write_image(self._folder / f"{step:08d}_{direction}.png", grid)
+
+
+def _rows(there: Generator, back: Generator, x: Tensor) -> list[np.ndarray]:
+    """Heat map and picture of identity, translation and cycle of one image (1, C, S, S)."""
+    same, _, same_heat = back(x)
+    fake, _, fake_heat = there(x)
+    cycle, _, cycle_heat = back(fake)
+    return [part.asnumpy() for part in (same_heat, same, fake_heat, fake, cycle_heat, cycle)]

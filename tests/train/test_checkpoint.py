@@ -1,0 +1,164 @@
+"""Checkpoints: the round trip, every flipped bit found and named, a kill at any moment, what is kept."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from mindspore import Parameter, Tensor
+from safetensors.numpy import load_file
+
+from ugatit_train import checkpoint
+from ugatit_train.config import Options
+
+OPTIONS = Options(img_size=32, n_dis=4, ch=2, n_res=1, light=True)
+
+
+def make_parameters(seed: int) -> dict[str, Parameter]:
+    random = np.random.default_rng(seed)
+    shapes = {"genA2B.down0.weight": (2, 3, 7, 7), "genB2A.rho": (5,), "disGA.conv.u": (1,), "adam_m.x": (3, 4)}
+    made = {
+        name: Parameter(Tensor(random.standard_normal(shape).astype(np.float32)), name=name)
+        for name, shape in shapes.items()
+    }
+    return made | {"step": Parameter(Tensor(np.int32(seed)), name="step")}
+
+
+def arrays(parameters) -> dict[str, np.ndarray]:
+    return {name: parameter.asnumpy().copy() for name, parameter in parameters.items()}
+
+
+def save(folder, step: int, keep: int = 3):
+    meta = {"step": step, "data": {"seed": 1}, "options": checkpoint.options_for_meta(OPTIONS)}
+    return checkpoint.save(folder, make_parameters(step), meta, keep)
+
+
+def assert_holds(folder, step: int):
+    """The newest good checkpoint is that of `step`, and gives its values."""
+    found, meta = checkpoint.latest_good(folder)
+    assert meta["step"] == step
+    parameters = make_parameters(999)
+    checkpoint.load(found, meta, parameters)
+    expected = arrays(make_parameters(step))
+    for name, array in arrays(parameters).items():
+        np.testing.assert_array_equal(array, expected[name])
+
+
+def test_round_trip_and_the_safetensors_library_reads_it(tmp_path):
+    path = save(tmp_path, 7)
+    assert path.name == "step-00000007"
+    assert_holds(tmp_path, 7)
+    read = load_file(path / "genA2B.safetensors")
+    np.testing.assert_array_equal(read["genA2B.down0.weight"], make_parameters(7)["genA2B.down0.weight"].asnumpy())
+    assert {file.name for file in path.iterdir()} == {
+        "genA2B.safetensors",
+        "genB2A.safetensors",
+        "training.safetensors",
+        "checkpoint.json",
+    }
+
+
+def test_every_flipped_bit_is_named_and_the_last_good_one_is_used(tmp_path, caplog):
+    save(tmp_path, 1)
+    newest = save(tmp_path, 2)
+    random = np.random.default_rng(0)
+    files = sorted(newest.iterdir())
+    for i in range(200):
+        file = files[i % len(files)]
+        good = file.read_bytes()
+        bit = int(random.integers(len(good) * 8))
+        bad = bytearray(good)
+        bad[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(bad)
+        caplog.clear()
+        assert_holds(tmp_path, 1)
+        assert str(file) in caplog.text
+        file.write_bytes(good)
+    assert_holds(tmp_path, 2)
+
+
+@pytest.mark.parametrize("size", [0, 1, 100])
+def test_a_truncated_or_missing_file_is_named(tmp_path, caplog, size):
+    save(tmp_path, 1)
+    newest = save(tmp_path, 2)
+    file = newest / "training.safetensors"
+    file.write_bytes(file.read_bytes()[:size])
+    assert_holds(tmp_path, 1)
+    file.unlink()
+    assert_holds(tmp_path, 1)
+    assert caplog.text.count(str(file)) == 2
+
+
+def test_nothing_good_is_an_error_that_says_so(tmp_path):
+    with pytest.raises(checkpoint.CheckpointError, match="no checkpoint yet"):
+        checkpoint.latest_good(tmp_path)
+    shutil.copytree(save(tmp_path / "a", 1), tmp_path / "b" / "step-00000001")
+    (tmp_path / "b" / "step-00000001" / "checkpoint.json").write_text("{}")
+    with pytest.raises(checkpoint.CheckpointError, match="every checkpoint is damaged"):
+        checkpoint.latest_good(tmp_path / "b")
+
+
+def test_the_newest_are_kept(tmp_path):
+    for step in (5, 10, 100, 15):
+        save(tmp_path, step, keep=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000015", "step-00000100"]
+
+
+@pytest.mark.parametrize("call", range(1, 14))
+def test_a_kill_at_any_file_operation_leaves_the_old_or_the_new_state(tmp_path, monkeypatch, call):
+    """The save dies at its n-th operation that reaches the disk, as with kill -9; nothing after it is run."""
+    save(tmp_path, 1, keep=1)
+    import os
+    from pathlib import Path
+
+    seen = 0
+
+    def dying(function):
+        def run(*arguments, **options):
+            nonlocal seen
+            seen += 1
+            if seen == call:
+                raise SystemExit("killed")
+            return function(*arguments, **options)
+
+        return run
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", dying(os.fsync))
+        patch.setattr(Path, "rename", dying(Path.rename))
+        patch.setattr(Path, "mkdir", dying(Path.mkdir))
+        patch.setattr(shutil, "rmtree", dying(shutil.rmtree))
+        try:
+            save(tmp_path, 2, keep=1)
+            assert seen < call, "the save went on after it was killed"
+        except SystemExit:
+            assert seen == call
+    _, meta = checkpoint.latest_good(tmp_path)
+    assert meta["step"] in (1, 2)
+    assert_holds(tmp_path, meta["step"])
+    save(tmp_path, 3, keep=1)  # the next save sweeps up
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
+
+
+def test_other_networks_are_refused(tmp_path):
+    save(tmp_path, 1)
+    found, meta = checkpoint.latest_good(tmp_path)
+    fewer = make_parameters(1)
+    del fewer["adam_m.x"]
+    with pytest.raises(checkpoint.CheckpointError, match=r"training.safetensors: of other networks: adam_m.x"):
+        checkpoint.load(found, meta, fewer)
+    other = make_parameters(1)
+    other["genB2A.rho"] = Parameter(Tensor(np.zeros(6, np.float32)), name="genB2A.rho")
+    with pytest.raises(checkpoint.CheckpointError, match=r"genB2A.rho has shape \(5,\), not \(6,\)"):
+        checkpoint.load(found, meta, other)
+
+
+def test_another_format_version_is_refused(tmp_path):
+    path = save(tmp_path, 1) / "checkpoint.json"
+    body = json.loads(path.read_text())
+    body["format_version"] = 2
+    del body["digest"]
+    body["digest"] = checkpoint.sha256_hex(checkpoint.canonical(body))
+    path.write_text(json.dumps(body))
+    with pytest.raises(checkpoint.CheckpointError, match="format version 2, this program reads 1"):
+        checkpoint.read_meta(path.parent)

@@ -1,0 +1,222 @@
+"""The loop: an interrupted run equals an uninterrupted one, what is not finite stops it, what it writes.
+
+One step is compiled for the whole module: `build_step` gives it back with its first weights.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import signal
+
+import cv2
+import numpy as np
+import pytest
+
+from ugatit_data.convert import convert, make_plan
+from ugatit_data.sources import FolderSource
+from ugatit_train import checkpoint, config, loop, reporting
+from ugatit_train.networks import initialise
+from ugatit_train.step import LOSS_NAMES
+
+STEPS = 30
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Seven images of domain A, five of B, three and two to test, 70 pixels."""
+    root = tmp_path_factory.mktemp("loop")
+    random = np.random.default_rng(0)
+    for folder, count in {"trainA": 7, "trainB": 5, "testA": 3, "testB": 2}.items():
+        (root / "pictures" / folder).mkdir(parents=True)
+        for i in range(count):
+            coarse = random.integers(0, 256, (5, 5, 3), np.uint8)
+            cv2.imwrite(str(root / "pictures" / folder / f"{i}.png"), cv2.resize(coarse, (70, 70)))
+    convert(make_plan(FolderSource(root / "pictures"), root / "dataset"), root / "dataset", workers=1)
+    return root / "dataset"
+
+
+@pytest.fixture(scope="module")
+def options(dataset):
+    return config.Options(
+        data_path=str(dataset),
+        output_path="",
+        iteration=STEPS,
+        save_freq=17,
+        print_freq=15,
+        keep=5,
+        light=True,
+        ch=4,
+        n_res=1,
+        n_dis=4,
+        img_size=32,
+    )
+
+
+@pytest.fixture(scope="module")
+def compiled(options):
+    return loop.build_step(options, options.schedule(7))
+
+
+@pytest.fixture(autouse=True)
+def shared_step(monkeypatch, compiled, options):
+    def build(asked, _schedule):
+        assert dataclasses.replace(asked, output_path="", resume=False) == options
+        for parameter in compiled.get_parameters():
+            if parameter.name.startswith("adam_") or parameter.name == "step":
+                parameter.set_data(parameter.init_data() * 0)
+            elif parameter.name.endswith((".rho", ".gamma", ".beta")):
+                start = {"rho": 0.9 if ".adares." in parameter.name else 0.0, "gamma": 1.0, "beta": 0.0}
+                fill = start[parameter.name.rsplit(".", 1)[1]]
+                parameter.set_data(parameter.init_data() * 0 + fill)
+        initialise(compiled, options.seed)
+        return compiled
+
+    monkeypatch.setattr(loop, "build_step", build)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    return tmp_path_factory.mktemp("straight") / "run"
+
+
+def losses(run) -> list[list[float]]:
+    return [[line[name] for name in ("step", *LOSS_NAMES)] for line in reporting.read_metrics(run / "metrics.jsonl")]
+
+
+def weights_hash(run, step=STEPS) -> dict[str, str]:
+    folder = run / "checkpoints" / f"step-{step:08d}"
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.glob("*.safetensors")}
+
+
+def run_straight(options, straight):
+    if not straight.exists():
+        loop.train(dataclasses.replace(options, output_path=str(straight)))
+    return straight
+
+
+def test_a_run_leaves_what_it_should(options, straight):
+    run = run_straight(options, straight)
+    assert sorted(path.name for path in run.iterdir()) == [
+        "checkpoints", "metrics.jsonl", "options.yaml", "samples", "train.log",
+    ]  # fmt: skip
+    assert [path.name for path in sorted((run / "checkpoints").iterdir())] == ["step-00000017", "step-00000030"]
+    assert sorted(path.name for path in (run / "samples").iterdir()) == [
+        "00000015_a2b.png", "00000015_b2a.png", "00000030_a2b.png", "00000030_b2a.png",
+    ]  # fmt: skip
+    grid = cv2.imread(str(run / "samples" / "00000030_b2a.png"))
+    assert grid.shape == (7 * 32, 2 * 32, 3)  # seven rows, the two images of testB
+    assert "[30/30] time per iter:" in (run / "train.log").read_text()
+    lines = reporting.read_metrics(run / "metrics.jsonl")
+    assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
+    assert {"data_wait_s", "step_s", *LOSS_NAMES} <= set(lines[0])
+    assert config.load(run / "options.yaml") == dataclasses.replace(options, output_path=str(run))
+
+
+def test_a_generator_is_loaded_from_the_run(options, straight):
+    run = run_straight(options, straight)
+    for direction, name in (("a2b", "genA2B"), ("b2a", "genB2A")):
+        generator, trained = checkpoint.load_generator(run, direction)
+        assert (trained.ch, trained.light) == (4, True)
+        from safetensors.numpy import load_file
+
+        saved = load_file(run / "checkpoints" / f"step-{STEPS:08d}" / f"{name}.safetensors")
+        found = {f"{name}.{key}": parameter.asnumpy() for key, parameter in generator.parameters_and_names()}
+        assert found.keys() == saved.keys()
+        assert all((found[key] == saved[key]).all() for key in saved)
+
+
+@pytest.mark.parametrize(("number", "stop_at"), [(signal.SIGTERM, 11), (signal.SIGINT, 17)])
+def test_a_signal_saves_and_resume_gives_the_same_losses_and_weights(
+    options, straight, tmp_path, monkeypatch, number, stop_at
+):
+    run_straight(options, straight)
+    run = tmp_path / "run"
+    write = reporting.Metrics.write
+
+    def write_and_signal(self, step, values):
+        write(self, step, values)
+        if step == stop_at:
+            os.kill(os.getpid(), number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reporting.Metrics, "write", write_and_signal)
+        with pytest.raises(loop.InterruptedTraining, match=f"interrupted: saved step {stop_at}: .*--resume"):
+            loop.train(dataclasses.replace(options, output_path=str(run)))
+    assert losses(run) == losses(straight)[:stop_at]
+    loop.train(dataclasses.replace(options, output_path=str(run), resume=True))
+    assert losses(run) == losses(straight)
+    assert weights_hash(run) == weights_hash(straight)
+
+
+def test_a_kill_after_step_17_and_a_damaged_newest_checkpoint(options, straight, tmp_path, caplog):
+    """As after kill -9 at step 30: step 17 is the last checkpoint, the metrics are ahead of it."""
+    run = tmp_path / "run"
+    shutil.copytree(run_straight(options, straight), run)
+    damaged = run / "checkpoints" / f"step-{STEPS:08d}" / "genB2A.safetensors"
+    data = bytearray(damaged.read_bytes())
+    data[-1] ^= 1
+    damaged.write_bytes(data)
+    loop.train(dataclasses.replace(options, output_path=str(run), resume=True))
+    assert str(damaged) in caplog.text
+    assert losses(run) == losses(straight)
+    assert weights_hash(run) == weights_hash(straight)
+
+
+def test_what_is_not_finite_stops_the_run_and_is_named(options, straight, tmp_path, monkeypatch):
+    run_straight(options, straight)
+    run = tmp_path / "run"
+    open_loader, poisoned = loop.open_loader, {}
+
+    def open_poisoned(*arguments, **given):
+        loader = open_loader(*arguments, **given)
+
+        class Poisoned(type(loader)):
+            def __next__(self):
+                at = self.state()["step"] + 1
+                a, b = super().__next__()
+                if at == 20:
+                    b[0, 0, 3, 3] = np.nan
+                    poisoned["b"] = self.keys("b")[self.sample_ids(at - 1)[1][0]].decode()
+                return a, b
+
+        loader.__class__ = Poisoned
+        return loader
+
+    monkeypatch.setattr(loop, "open_loader", open_poisoned)
+    with pytest.raises(loop.TrainingError, match=r"step 20: not finite: .*d_loss, g_loss.* B \['") as caught:
+        loop.train(dataclasses.replace(options, output_path=str(run)))
+    assert poisoned["b"] in str(caught.value)
+    assert losses(run) == losses(straight)[:19]
+    _, meta = checkpoint.latest_good(run / "checkpoints")
+    assert meta["step"] == 17
+    monkeypatch.setattr(loop, "open_loader", open_loader)
+    loop.train(dataclasses.replace(options, output_path=str(run), resume=True))
+    assert losses(run) == losses(straight)
+
+
+def test_another_data_set_is_refused_at_resume(options, straight, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(run_straight(options, straight), run)
+    for path in (run / "checkpoints").iterdir():
+        body = json.loads((path / "checkpoint.json").read_text())
+        body["data"]["dataset_id"] = "0" * 32
+        del body["digest"]
+        body["digest"] = checkpoint.sha256_hex(checkpoint.canonical(body))
+        (path / "checkpoint.json").write_text(json.dumps(body))
+    with pytest.raises(checkpoint.CheckpointError, match="trained on data set 000000000000.*give the same data set"):
+        loop.train(dataclasses.replace(options, output_path=str(run), resume=True))
+
+
+def test_a_finished_run_says_so(options, straight):
+    run = run_straight(options, straight)
+    with pytest.raises(config.OptionError, match="has done all of its 30 steps: give a larger --iteration"):
+        loop.train(dataclasses.replace(options, output_path=str(run), resume=True))
+
+
+def test_a_full_disk_is_found_before_the_first_step(options, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(loop.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(OSError, match=r"0.0 GB free, 5 checkpoints .* make room, or give a smaller --keep"):
+        loop.train(dataclasses.replace(options, output_path=str(tmp_path / "run")))
