@@ -14,8 +14,8 @@ LAYERS = {
         "shards", "records", "lock", "workers", "jobs", "buffers", "augment", "convert", "verify", "loader",
     ],
     "ugatit_train": [
-        "config", "runtime", "layers", "networks", "losses", "step", "tensorfile", "checkpoint", "reporting", "sampling", "loop",
-        "metrics", "translate", "export", "interop", "profiling",
+        "config", "runtime", "layers", "networks", "losses", "step", "tensorfile", "checkpoint", "reporting",
+        "sampling", "loop", "metrics", "translate", "export", "interop", "profiling",
     ],
 }  # fmt: skip
 MAY_IMPORT = {"ugatit_data": set(), "ugatit_train": {"ugatit_data"}, "tools": set(LAYERS), "benchmarks": set(LAYERS)}

@@ -115,7 +115,7 @@ def run(out: Path, data: Path | None, settings: dict, held_out: bool) -> None:
 
 def check(data: Path) -> bool:
     """Whether test pictures must be held out, because the user's folder has no testA. Raises BadInputError."""
-    listed = FolderSource(data).list()
+    listed = FolderSource(data).entries()
     if ("test", "a") in listed:
         return False
     if len(listed["train", "a"]) < 2:
@@ -174,7 +174,7 @@ def fitting_n_dis(img_size: int) -> int:
 
 def hold_out(data: Path, pictures: Path) -> None:
     """Links to the user's pictures: a tenth of trainA, those with the smallest hashes of their keys, becomes testA."""
-    listed = FolderSource(data).list()
+    listed = FolderSource(data).entries()
     keys = sorted((entry.key for entry in listed["train", "a"]), key=lambda key: hashlib.sha256(key).digest())
     held = set(keys[: max(1, len(keys) // 10)])
     print(f"== no testA in {data}: {len(held)} of the {len(keys)} pictures of trainA are held out for it", flush=True)
