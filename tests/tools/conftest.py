@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 TOOLS = Path(__file__).parents[2] / "tools"
@@ -55,3 +57,25 @@ def no_mindspore(tmp_path_factory):
     blocked = tmp_path_factory.mktemp("blocked")
     (blocked / "mindspore.py").write_text("raise ImportError('mindspore was imported')")
     return {"PYTHONPATH": str(blocked), "PATH": ""}
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """A folder of tiny pictures: four in trainA, three in trainB."""
+    root = tmp_path_factory.mktemp("pictures") / "source"
+    draw = np.random.default_rng(0)
+    for folder, count in (("trainA", 4), ("trainB", 3)):
+        (root / folder).mkdir(parents=True)
+        for i in range(count):
+            cv2.imwrite(str(root / folder / f"{i}.png"), draw.integers(0, 256, (20, 30, 3), np.uint8))
+    return root
+
+
+@pytest.fixture(scope="session")
+def dataset(pictures, tmp_path_factory):
+    from ugatit_data.convert import convert, make_plan
+    from ugatit_data.sources import FolderSource
+
+    out = tmp_path_factory.mktemp("converted") / "dataset"
+    convert(make_plan(FolderSource(pictures), out), out, workers=1)
+    return out
