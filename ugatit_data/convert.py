@@ -25,7 +25,7 @@ from .lock import Lock
 from .manifest import DATASET_FILE, MANIFEST_FILE, MANIFEST_SCHEMA, PARTIAL_SUFFIX, Dataset, Shard, render, sha256_file
 from .shards import db_path
 from .sources import Domain, Source
-from .workers import process_pool
+from .workers import holding_ctrl_c, process_pool
 
 SHARD_BYTES = 64 << 20
 """Aim of a shard's size: enough for sequential disks, small enough to share out and to lose."""
@@ -187,7 +187,8 @@ def _run(
 
 
 def _gather(executor: Executor, jobs: list[Job], partial: Path, progress: Callable[[int], object]) -> None:
-    futures = {executor.submit(run_job, job, partial): job for job in jobs}
+    with holding_ctrl_c():
+        futures = {executor.submit(run_job, job, partial): job for job in jobs}
     try:
         for future in as_completed(futures):
             future.result()

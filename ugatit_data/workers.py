@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.resource_tracker
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
+
+import cv2
 
 from .errors import BadInputError
 
@@ -22,7 +25,7 @@ def process_pool(workers: int) -> Iterator[Executor]:
     """
     context = multiprocessing.get_context("spawn")  # no copies of the parent's threads and locks
     hold, watched = context.Pipe(duplex=False)[::-1]
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (watched,))
+    pool = ProcessPoolExecutor(workers, context, _end_with_parent, (watched,))
     try:
         yield pool
     except BaseException:
@@ -34,17 +37,30 @@ def process_pool(workers: int) -> Iterator[Executor]:
         watched.close()
 
 
-def _start_worker(watched: multiprocessing.connection.Connection) -> None:
-    import cv2
+@contextlib.contextmanager
+def holding_ctrl_c() -> Iterator[None]:
+    """Ctrl-C waits until the end of the context, and processes that are born in it never see it.
 
-    cv2.setNumThreads(1)  # the processes share the cores already
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    threading.Thread(target=_end_with_parent, args=(watched,), daemon=True).start()
+    For submitting to a pool: Ctrl-C reaches the whole group of processes, but the parent alone decides.
+    """
+    # The tracker first: starting it, as the first process does, would unblock the signal again.
+    multiprocessing.resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
 def _end_with_parent(watched: multiprocessing.connection.Connection) -> None:
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel, watched])
-    os._exit(1)
+    """What each worker begins with. The processes share the cores already, so OpenCV gets one."""
+    cv2.setNumThreads(1)
+
+    def watch() -> None:
+        multiprocessing.connection.wait([multiprocessing.parent_process().sentinel, watched])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def open_scheduler(address: str) -> Executor:
