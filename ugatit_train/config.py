@@ -62,9 +62,6 @@ class Options:
     cycle_weight: float = _option(10.0, "weight of the cycle loss", least=0)
     identity_weight: float = _option(10.0, "weight of the identity loss", least=0)
     cam_weight: float = _option(1000.0, "weight of the CAM loss", least=0)
-    loss_scale: float = _option(
-        1024.0, "factor on the loss before, and off the gradients after, the backward pass", above=0
-    )
     use_global_norm: bool = _option(False, "clip the gradients of each optimizer to a global norm of 1")
     update_order: Literal["d_first", "g_first"] = _option("d_first", "which is updated first: d_first is the paper's")
     seed: int = _option(1, "seed of weights, order and augmentation (0 to 2**32 - 1)", least=0)
@@ -158,6 +155,10 @@ class Schedule:
     print_every: int
     save_every: int
 
+    def learning_rate(self, step: int, first: float) -> float:
+        """The rate of step 1, 2, ..., where `first` is that of step 1; the compiled step computes the same."""
+        return first * (1 - max(0, step - self.decay_start) / max(1, self.iteration - self.decay_start))
+
 
 # What shapes the weights or the order of the samples: a run that goes on must keep it.
 FIXED_ON_RESUME = (
@@ -169,6 +170,7 @@ FIXED_ON_RESUME = (
 _OFF = (False, None, "")
 NOT_HERE: dict[str, tuple[tuple[Any, ...], str]] = {
     "phase": (("train",), "this tool trains: use tools/translate.py to test"),
+    "loss_scale": ((1024, 1, *_OFF), "float16 is not in this version, and float32 needs no scale: leave it out"),
     "distributed": (_OFF, "training on several devices is not in this version: train on one"),
     "device_num": ((1,), "training on several devices is not in this version: leave it out, and see --device_id"),
     "enable_profiling": (_OFF, "profiling is not in this version: leave it out"),

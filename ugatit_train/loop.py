@@ -134,7 +134,8 @@ def train(options: config.Options) -> None:
             if not np.isfinite(losses).all():
                 raise TrainingError(_not_finite(step, losses, loader))
             values = dict(zip(LOSS_NAMES, losses.tolist(), strict=True))
-            metrics.write(step, values | {"data_wait_s": fetched - began, "step_s": ended - fetched})
+            times = {"data_wait_s": fetched - began, "step_s": ended - fetched}
+            metrics.write(step, values | {"lr": schedule.learning_rate(step, options.lr)} | times)
             if step == done + 1:
                 _log.info("compilation and first step: %.1f s", ended - fetched)
             bar.set_postfix(d_loss=f"{values['d_loss']:.3f}", g_loss=f"{values['g_loss']:.1f}", refresh=False)

@@ -10,7 +10,7 @@ from ugatit_train.config import OptionError, Options, parse
 
 NAMES = """
 adv_weight batch_size cam_weight ch cycle_weight data_path dataset decay_epoch decay_flag device_id device_target
-dry_run epoch graph_path identity_weight img_ch img_size iteration keep light loss_scale lr n_dis n_res output_path
+dry_run epoch graph_path identity_weight img_ch img_size iteration keep light lr n_dis n_res output_path
 padding print_freq resume save_freq save_graphs seed sn_iterations spectral_norm threads update_order use_global_norm
 weight_decay
 """
@@ -23,7 +23,7 @@ def test_defaults_are_those_of_the_paper_and_the_seed():
     weights = (options.adv_weight, options.cycle_weight, options.identity_weight, options.cam_weight)
     assert weights == (1, 10, 10, 1000)
     assert (options.ch, options.n_res, options.n_dis, options.img_size, options.seed) == (64, 4, 6, 256, 1)
-    assert (options.lr, options.weight_decay, options.batch_size, options.loss_scale) == (1e-4, 1e-4, 1, 1024)
+    assert (options.lr, options.weight_decay, options.batch_size) == (1e-4, 1e-4, 1)
     assert options.schedule(3400).iteration == 1_000_000
 
 
@@ -166,3 +166,11 @@ def test_resume_takes_the_options_of_the_run(tmp_path):
 def test_data_folder():
     assert Options().data_folder == Path("dataset/selfie2anime")
     assert Options(data_path="x/y").data_folder == Path("x/y")
+
+
+def test_the_learning_rate_is_constant_and_then_falls_to_zero():
+    schedule = Options(iteration=10).schedule(7)
+    rates = [schedule.learning_rate(step, 1.0) for step in range(1, 11)]
+    assert rates == pytest.approx([1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2, 0])
+    flat = Options(iteration=10, decay_flag=False).schedule(7)
+    assert {flat.learning_rate(step, 0.5) for step in range(1, 11)} == {0.5}
