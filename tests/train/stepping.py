@@ -1,0 +1,136 @@
+"""The trainer's side of `test_step.py`: configurations of the step, and what five steps of one leave behind.
+
+`run_in_a_process` runs one in a process of its own, for `test_convolution_trap.py`, which reads what oneDNN printed.
+"""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy
+from mindspore import Tensor
+
+from ugatit_train import runtime
+from ugatit_train.networks import Discriminator, Generator
+from ugatit_train.step import Step, StepSettings
+
+from . import reference as ref
+from .parity import fill, float32
+
+NUM_STEPS = 5
+SEED_VARIANT = {"padding": "zero", "spectral_norm": False, "update_order": "g_first"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """A step to compile, at 32 pixels with ch 4 and n_res 1."""
+
+    batch: int = 1
+    img_ch: int = 3
+    n_dis: int = 3
+    light: bool = True
+    clips_norm: bool = False
+    rho_at_its_bounds: bool = False
+    options: dict = field(default_factory=dict)
+
+    @property
+    def reference(self):
+        return ref.Options(**{"iteration": 6, **self.options})  # the rate falls in steps 4 and 5
+
+
+# Together: each option of the step both ways, one and two samples, one and three channels.
+TRACED = "light_per_step"  # the one that also runs in a process of its own
+CONFIGURATIONS = {
+    TRACED: Configuration(n_dis=4, options={"iteration": 1000}),
+    "full_per_pass_gray": Configuration(
+        light=False, batch=2, img_ch=1, rho_at_its_bounds=True, options={"sn_iterations": "per_pass"}
+    ),
+    "g_first_per_pass": Configuration(options={"update_order": "g_first", "sn_iterations": "per_pass"}),
+    "seed_variant_global_norm": Configuration(batch=2, clips_norm=True, options=SEED_VARIANT),
+}
+
+
+def compile_step(configuration):
+    """A Step of the configuration, with zero weights."""
+    options, c = configuration.reference, configuration
+    return Step(
+        [Generator(4, 1, 32, c.img_ch, c.light, options.padding) for _ in range(2)],
+        [
+            Discriminator(4, n_layers, c.img_ch, options.padding, options.spectral_norm)
+            for n_layers in (c.n_dis + 1, c.n_dis + 1, c.n_dis - 1, c.n_dis - 1)
+        ],
+        StepSettings(
+            iteration=options.iteration,
+            decay_start=options.iteration // 2,
+            sn_iterations=options.sn_iterations,
+            update_order=options.update_order,
+            use_global_norm=c.clips_norm,
+        ),
+    )
+
+
+def first_state(configuration):
+    """The reference's state before step 1, of numbers that float32 holds."""
+    c = configuration
+    state = ref.init_state(numpy.random.default_rng(3), 4, 1, c.n_dis, 32, c.img_ch, c.light)
+    if c.rho_at_its_bounds:
+        for name in rhos(state.params):
+            state.params[name] = numpy.resize([0.0, 1.0], state.params[name].shape)
+    rounded = ({name: float32(value) for name, value in flat.items()} for flat in (state.params, state.u))
+    return state._replace(**dict(zip(("params", "u"), rounded, strict=True)))
+
+
+def rhos(flat):
+    return [name for name in flat if name.endswith(".rho") and not name.startswith("adam")]
+
+
+def batches(configuration):
+    """(a, b) of each step."""
+    shape = (NUM_STEPS, 2, configuration.batch, configuration.img_ch, 32, 32)
+    return float32(numpy.random.default_rng(4).uniform(-1, 1, shape))
+
+
+def run(configuration):
+    """The losses of every step, and all parameters by name before the first step and after each."""
+    step, state = compile_step(configuration), first_state(configuration)
+    fill(step, {**state.params, **state.u})
+    parameters = {p.name: p for p in step.get_parameters()}
+    losses, snapshots = [], [snapshot(parameters)]
+    for a, b in batches(configuration):
+        losses.append(step(*(Tensor(image.astype(numpy.float32)) for image in (a, b))).asnumpy())
+        snapshots.append(snapshot(parameters))
+    return losses, snapshots
+
+
+def snapshot(parameters):
+    return {name: p.asnumpy().astype(numpy.float64) for name, p in parameters.items()}
+
+
+def run_in_a_process(name, out):
+    """`run` in a new process that has oneDNN list its primitives: (losses, parameters, what it printed)."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("ONEDNN", "DNNL"))}
+    code = f"from train.stepping import save; save({name!r}, {str(out)!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[1],
+        env=environment | {"ONEDNN_VERBOSE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    with numpy.load(out) as saved:
+        names = sorted({key.split("/", 1)[1] for key in saved if "/" in key})
+        snapshots = [{key: saved[f"{t}/{key}"] for key in names} for t in range(NUM_STEPS + 1)]
+        return list(saved["losses"]), snapshots, done.stdout
+
+
+def save(name, out):
+    """What the new process does."""
+    runtime.setup("CPU")
+    losses, snapshots = run(CONFIGURATIONS[name])
+    flat = {f"{t}/{key}": value for t, values in enumerate(snapshots) for key, value in values.items()}
+    numpy.savez(out, losses=numpy.stack(losses), **flat)

@@ -1,0 +1,130 @@
+"""The compiled step against the literal step in float64: losses, gradients, five updates, rho, u, learning rate.
+
+The reference runs every pass alone, folds nothing, and runs the generators again for the G update. Agreement shows
+that the step's one forward pass of the generators, its split backward pass, its batched passes and its folded layers
+are exact rewritings. Adam's first moment after step 1 gives the whole step's gradient: g = 2 m - weight_decay * p.
+"""
+
+from dataclasses import dataclass
+
+import numpy
+import pytest
+
+from ugatit_train.step import LOSS_NAMES
+
+from . import reference as ref
+from .parity import error
+from .stepping import CONFIGURATIONS, NUM_STEPS, TRACED, Configuration, batches, first_state, rhos, run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What both sides had before step 1 and after each step, by parameter name: found and expected."""
+
+    configuration: Configuration
+    losses: list  # (found, expected) by name, a pair a step
+    gradients: dict  # expected, of step 1
+    found: list  # parameters, u, adam_m.*, adam_v.*
+    expected: list  # ref.State
+
+
+def clipped_by_global_norm(gradients):
+    """ref.gradients, its result scaled down to a norm of 1."""
+
+    def found(*arguments):
+        grads, losses = gradients(*arguments)
+        norm = numpy.sqrt(sum((g**2).sum() for g in grads.values()))
+        assert norm > 1
+        return {name: g / norm for name, g in grads.items()}, losses
+
+    return found
+
+
+def as_returned(losses):
+    """The reference's losses by the names of the step's."""
+    parts = {name: sum(v for k, v in losses.items() if k.startswith(name + "_")) for name in LOSS_NAMES[2:]}
+    return {"d_loss": losses["d_loss"], "g_loss": losses["g_loss"]} | parts
+
+
+@pytest.fixture(scope="module", params=CONFIGURATIONS)
+def record(request):
+    configuration = CONFIGURATIONS[request.param]
+    if request.param == TRACED:
+        returned, found, _ = request.getfixturevalue("traced_run")
+    else:
+        returned, found = run(configuration)
+
+    losses, gradients, expected = [], [], [first_state(configuration)]
+    assert {n for n in found[0] if not n.startswith("adam_")} == {*expected[0].params, *expected[0].u, "step"}
+    with pytest.MonkeyPatch.context() as patch:
+        if configuration.clips_norm:
+            patch.setattr(ref, "gradients", clipped_by_global_norm(ref.gradients))
+        for t, (a, b) in enumerate(batches(configuration), 1):
+            state, plain, grads = ref.train_step(expected[-1], a, b, t, configuration.reference)
+            losses.append((dict(zip(LOSS_NAMES, returned[t - 1].tolist(), strict=True)), as_returned(plain)))
+            expected.append(state)
+            gradients.append(grads)
+    return Record(configuration=configuration, losses=losses, gradients=gradients[0], found=found, expected=expected)
+
+
+def test_losses_from_one_generator_pass_are_those_of_running_it_again_for_g(record):
+    found, expected = record.losses[0]
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_gradients_of_the_split_backward_pass_are_those_of_two_full_ones(record):
+    errors = {}
+    for name, expected in record.gradients.items():
+        decay = record.configuration.reference.weight_decay * record.found[0][name]
+        errors[name] = error(2 * record.found[1][f"adam_m.{name}"] - decay, expected)
+    assert len(errors) > 50
+    assert numpy.median(list(errors.values())) < 1e-3
+    assert max(errors.values()) < 1e-2, {name: e for name, e in errors.items() if e >= 1e-2}
+
+
+def test_five_updates_of_the_one_graph_step_follow_the_literal_steps(record):
+    for found, expected in record.losses:
+        assert found == pytest.approx(expected, rel=1e-3)
+    assert record.found[-1]["step"] == NUM_STEPS
+
+
+def test_rho_stays_between_0_and_1_and_follows(record):
+    names = rhos(record.found[0])
+    assert len(names) == 8
+    for found in record.found:
+        for name in names:
+            assert found[name].min() >= 0 and found[name].max() <= 1, name
+    # Of step 1 only, and the median: Adam turns the sign of a gradient near zero into a whole step of 1e-4.
+    differences = [numpy.abs(record.found[1][name] - record.expected[1].params[name]) for name in names]
+    assert numpy.median(numpy.concatenate(differences)) < 1e-6
+    if record.configuration.rho_at_its_bounds:  # half of them would have left by lr
+        held, moved = 0, 0
+        for name in names:
+            before, after = (record.found[t][name] for t in (0, 1))
+            held, moved = held + (after == before).sum(), moved + (after != before).sum()
+        assert held > 10 and moved > 10
+
+
+def test_u_follows_the_power_iterations(record):
+    us = record.expected[0].u
+    assert len(us) == 2 * (2 * record.configuration.n_dis + 4)
+    for found, expected in zip(record.found, record.expected, strict=True):
+        assert max(error(found[name], expected.u[name]) for name in us) < 1e-4
+    moved = [name for name in us if us[name].size > 1 and (record.found[1][name] != record.found[0][name]).any()]
+    assert bool(moved) == record.configuration.reference.spectral_norm
+
+
+@pytest.mark.parametrize("networks", [ref.GENERATORS, ref.DISCRIMINATORS], ids=["generators", "discriminators"])
+def test_learning_rate_is_constant_and_then_falls_linearly(networks, record):
+    """Solved for in Adam's equation from the parameters and moments before and after each step."""
+    options = record.configuration.reference
+    half = options.iteration / 2
+    for t in range(1, NUM_STEPS + 1):
+        before, after = record.found[t - 1], record.found[t]
+        rates = []
+        for name in record.gradients:
+            if name.split(".")[0] in networks and not name.endswith(".rho"):
+                m, v = after[f"adam_m.{name}"] / (1 - 0.5**t), after[f"adam_v.{name}"] / (1 - 0.999**t)
+                rates.append(((before[name] - after[name]) * (numpy.sqrt(v) + 1e-8) / m).ravel())
+        expected = 1e-4 * min(1, (options.iteration - t) / half)
+        assert numpy.median(numpy.concatenate(rates)) == pytest.approx(expected, rel=1e-3)
