@@ -7,9 +7,10 @@ fills the missing part with gray and says nothing.
 from __future__ import annotations
 
 import dataclasses
-import re
 import struct
 import zlib
+
+import numpy as np
 
 from .errors import RejectedImageError
 
@@ -29,8 +30,7 @@ _SIGNATURES = (
 )
 _HEIF_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
 
-# In JPEG's entropy-coded data 0xFF is followed by 0 (stuffing) or RST0-7; anything else is the next marker.
-_JPEG_NEXT_MARKER = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")
+_BLOCK = 1 << 16  # bytes that are searched for a marker at once
 _JPEG_FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive: what libjpeg-turbo decodes
 _JPEG_OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 
@@ -88,7 +88,7 @@ def read_header(data: bytes) -> Header:
 
 
 def _jpeg(data: bytes) -> Header:
-    frame, orientation, icc, at = None, 1, False, 2
+    frame, progressive, orientation, icc, at = None, False, 1, False, 2
     while True:
         while data[at] == 0xFF and data[at + 1] == 0xFF:  # fill bytes
             at += 1
@@ -105,20 +105,39 @@ def _jpeg(data: bytes) -> Header:
             raise RejectedImageError("truncated jpeg: a segment ends early")
         at += 2 + length
         if marker in _JPEG_FRAMES:
-            frame = struct.unpack_from(">BHHB", segment)
+            frame, progressive = struct.unpack_from(">BHHB", segment), marker == 0xC2
         elif marker == 0xE1 and segment.startswith(b"Exif\0\0"):
             orientation = exif_orientation(segment[6:])
         elif marker == 0xE2 and segment.startswith(b"ICC_PROFILE\0"):
             icc = True
         elif marker == 0xDA:
-            found = _JPEG_NEXT_MARKER.search(data, at)
-            if found is None:
-                raise RejectedImageError("truncated jpeg: no end-of-image marker")
-            at = found.end() - 2
+            if frame and not progressive and segment[0] == frame[3]:
+                # The usual file: one scan holds everything. In it no 0xFF stands before a 0xD9 but in the end marker.
+                at = data.find(b"\xff\xd9", at)
+                if at < 0:
+                    raise RejectedImageError("truncated jpeg: no end-of-image marker")
+            else:
+                at = _next_marker(data, at)
     if frame is None:
         raise RejectedImageError("damaged jpeg: no frame header")
     bits, height, width, channels = frame
     return Header("jpeg", width, height, channels, bits, orientation, icc, cmyk=channels == 4)
+
+
+def _next_marker(data: bytes, at: int) -> int:
+    """Where the marker is that ends the entropy-coded data which begins at `at`.
+
+    In that data 0xFF is followed by 0 (stuffing), a restart marker or another 0xFF (fill).
+    """
+    values = np.frombuffer(data, np.uint8)
+    for begin in range(at, len(data) - 1, _BLOCK):
+        block = values[begin : begin + _BLOCK + 1]
+        marks = np.flatnonzero(block[:-1] == 0xFF)
+        following = block[marks + 1]
+        ends = marks[(following != 0) & (following != 0xFF) & (following & 0xF8 != 0xD0)]
+        if len(ends):
+            return begin + int(ends[0])
+    raise RejectedImageError("truncated jpeg: no end-of-image marker")
 
 
 def _png(data: bytes) -> Header:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from .shards import MAX_RECORD, db_path, map_shard, write_shard
 from .sources import Entry, Source
 
 RECEIPT_SUFFIX = ".receipt"
-_SPOOL_BYTES = 96 << 20  # encoded records held in memory; a larger shard goes through a file
+_SPOOL_BYTES = 96 << 20  # encoded records held in memory; those of a larger shard go through a file
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -142,20 +144,19 @@ def write_job(job: Job, folder: Path) -> tuple[Shard | None, list[dict]]:
         OSError, ConversionError: the disk is full, or what was written reads back differently.
     """
     rows = []
-    with tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=folder) as spool:
+    path = folder / job.file
+    with contextlib.closing(_Spool(folder)) as spool:
         for key in job.keys:
             row, record = _encode(job, key)
             rows.append({"split": job.split, "domain": job.domain, "key": key, **row})
             if record is not None:
-                spool.write(record)
+                spool.add(record)
         stored = [row for row in rows if "reason" not in row]
         if not stored:
             return None, rows
-        spool.seek(0)
-        path = folder / job.file
         lengths = [row["length"] for row in stored]
         _reserve(folder, sum(lengths))
-        places = write_shard(path, lengths, (spool.read(length) for length in lengths))
+        places = write_shard(path, lengths, spool.records(lengths))
     mapped = map_shard(path)
     for number, (row, (offset, length)) in enumerate(zip(stored, places.tolist(), strict=True)):
         found = xxhash.xxh3_64_intdigest(mapped[offset : offset + length])
@@ -171,6 +172,33 @@ def write_job(job: Job, folder: Path) -> tuple[Shard | None, list[dict]]:
         db_sha256=sha256_file(db_path(path)),
     )
     return shard, rows
+
+
+class _Spool:
+    """Encoded records on their way to the shard, whose page size must hold the largest: in memory, if they are few."""
+
+    def __init__(self, folder: Path):
+        self._held: list[bytes] = []
+        self._bytes = 0
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed with the spool
+
+    def add(self, record: bytes) -> None:
+        self._held.append(record)
+        self._bytes += len(record)
+        if self._bytes > _SPOOL_BYTES:
+            self._file.writelines(self._held)
+            self._held, self._bytes = [], 0
+
+    def records(self, lengths: list[int]) -> Iterator[bytes]:
+        """All records, once."""
+        self._file.seek(0)
+        in_file = len(lengths) - len(self._held)
+        for length in lengths[:in_file]:
+            yield self._file.read(length)
+        yield from self._held
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def _reserve(folder: Path, size: int) -> None:
