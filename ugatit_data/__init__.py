@@ -2,6 +2,7 @@
 
 from .errors import BadInputError, ConversionError, CorruptDatasetError, DataError, FormatVersionError, LockedError
 from .loader import Loader, open_loader
+from .pipelines import as_mindspore_dataset, ascend_pipeline
 
 __all__ = [
     "BadInputError",
@@ -11,5 +12,7 @@ __all__ = [
     "FormatVersionError",
     "Loader",
     "LockedError",
+    "as_mindspore_dataset",
+    "ascend_pipeline",
     "open_loader",
 ]

@@ -173,6 +173,11 @@ class Loader:
         counts = [len(records) for records in self._records.values()]
         return order.steps_per_epoch(counts[0], counts[-1], self.global_batch)
 
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The opened domains, in the order of a batch."""
+        return tuple(self._records)
+
     def keys(self, domain: str) -> list[bytes]:
         """The keys of a domain's images, by sample id."""
         return self._records[domain].keys()

@@ -104,3 +104,11 @@ def map_shard(path: Path) -> np.ndarray:
     """The whole file as uint8 (bytes,), mapped read-only: pages are read when they are touched."""
     with path.open("rb") as file:
         return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+
+
+def mind_dataset(files: Sequence[Path], samples: Sequence[int]):
+    """A MindDataset of the given records, numbered over all files, in the given order."""
+    import mindspore.dataset as ds
+
+    names, sampler = [str(file) for file in files], ds.SubsetSampler(list(samples))
+    return ds.MindDataset(names, columns_list=[COLUMN], sampler=sampler, num_parallel_workers=1)

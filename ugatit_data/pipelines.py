@@ -1,0 +1,138 @@
+"""`mindspore.dataset` pipelines over a data set, for `Model.train`, sink mode and decoding on an Ascend card."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import order
+from .augment import MARGIN
+from .errors import BadInputError, CorruptDatasetError
+from .loader import Loader
+from .manifest import read_dataset
+from .shards import COLUMN, mind_dataset
+from .verify import verify
+
+if TYPE_CHECKING:
+    import mindspore.dataset as ds
+
+
+class _Epochs:
+    """Each iteration is an epoch: the next `steps_per_epoch` batches of the loader."""
+
+    def __init__(self, loader: Loader):
+        self._loader = loader
+
+    def __len__(self) -> int:
+        return self._loader.steps_per_epoch
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
+        for _ in range(len(self)):
+            batch = next(self._loader)
+            yield batch if isinstance(batch, tuple) else (batch,)
+
+
+def as_mindspore_dataset(loader: Loader) -> ds.GeneratorDataset:
+    """A `mindspore.dataset` pipeline over an open loader: one column per domain, a row is a whole batch.
+
+    An epoch is the loader's. MindSpore reads ahead, so `loader.state()` is ahead of the training too; keep the number
+    of trained steps instead, and open the loader with it as `start_step`.
+    """
+    import mindspore.dataset as ds
+
+    names = list(loader.domains)
+    return ds.GeneratorDataset(
+        _Epochs(loader), names, shuffle=False, num_parallel_workers=1, python_multiprocessing=False
+    )
+
+
+def ascend_pipeline(
+    folder: str | os.PathLike,
+    split: str = "train",
+    *,
+    epoch: int,
+    batch_size: int = 1,
+    img_size: int = 256,
+    seed: int = 1,
+    rank: int = 0,
+    world: int = 1,
+    device: str = "Ascend",
+) -> ds.Dataset:
+    """One epoch as a MindDataset pipeline whose JPEGs and PNGs are decoded and resized by the card (DVPP).
+
+    Columns `a` and `b`, uint8 (N, S, S, 3) RGB. Samples, flips and crops are `open_loader`'s at the same seed and
+    steps; pixels differ by the card's decoder and resizer. MindDataset checks nothing and can die of a damaged file, so
+    every shard is compared with its SHA-256 first. `device="CPU"` runs the same pipeline without a card.
+
+    Raises:
+        BadInputError: no data set, a split without both domains, or raw records, which need no decoding.
+        CorruptDatasetError: a file differs from what was recorded.
+    """
+    import mindspore.dataset as ds
+
+    folder = Path(folder)
+    dataset = read_dataset(folder)
+    if dataset.encoding == "raw":
+        raise BadInputError(f"{folder}: raw records need no decoding. Use open_loader, which only copies them.")
+    counts = {domain: dataset.num_images(split, domain) for domain in order.DOMAINS}
+    if not all(counts.values()):
+        raise BadInputError(f"{folder}: {split} lacks a domain. Convert a source that has both.")
+    for problem in verify(folder):
+        raise CorruptDatasetError(f"{folder / problem.file}: {problem.what}. Run `tools/verify_dataset.py {folder}`.")
+    steps = order.steps_per_epoch(counts["a"], counts["b"], batch_size * world)
+    branches = []
+    for domain in order.DOMAINS:
+        files = [folder / shard.file for shard in dataset.shards[split][domain]]
+        branches.append(
+            _branch(
+                files, domain, counts[domain], range(epoch * steps, (epoch + 1) * steps), batch_size, img_size, seed,
+                rank, world, device,
+            )
+        )  # fmt: skip
+    return ds.zip(tuple(branches))
+
+
+def _branch(
+    files: list[Path], domain: str, count: int, steps: range, batch_size: int, img_size: int, seed: int,
+    rank: int, world: int, device: str,
+) -> ds.Dataset:  # fmt: skip
+    """One domain's epoch of this rank: column `domain`."""
+    import mindspore.dataset as ds
+    from mindspore.dataset import vision
+
+    picks = [order.samples(seed, domain, count, *order.rank_positions(step, batch_size, rank, world)) for step in steps]
+    ids = np.concatenate([chosen for chosen, _ in picks])
+    flips, xs, ys = order.flips_and_corners(np.concatenate([drawn for _, drawn in picks]), MARGIN)
+    records = _in_order(files, ids)
+    draws = ds.NumpySlicesDataset({"flip": flips, "x": xs, "y": ys}, shuffle=False, num_parallel_workers=1)
+    side = img_size + MARGIN
+    resized = [vision.Decode(), vision.Resize([side, side])]
+    both = ds.zip((records, draws)).map([op.device(device) for op in resized], [COLUMN], num_parallel_workers=1)
+
+    def crop(image: np.ndarray, flip: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        left = MARGIN - int(x) if flip else int(x)
+        part = image[int(y) : int(y) + img_size, left : left + img_size]
+        return np.ascontiguousarray(part[:, ::-1] if flip else part)
+
+    cropped = both.map(crop, [COLUMN, "flip", "x", "y"], [domain], num_parallel_workers=1)
+    return cropped.project([domain]).batch(batch_size, num_parallel_workers=1)
+
+
+def _in_order(files: list[Path], ids: np.ndarray) -> ds.Dataset:
+    """The records `ids`, one after the other. A sampler takes each record once, so repetitions start another reader."""
+    pieces, piece, seen = [], [], set()
+    for sample in ids.tolist():
+        if sample in seen:
+            pieces.append(piece)
+            piece, seen = [], set()
+        piece.append(sample)
+        seen.add(sample)
+    readers = [mind_dataset(files, chosen) for chosen in [*pieces, piece]]
+    joined = readers[0]
+    for reader in readers[1:]:
+        joined = joined.concat(reader)
+    return joined
