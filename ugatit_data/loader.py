@@ -225,7 +225,11 @@ class Loader:
             self._ready.append(self._pool.submit(self._make, self._step + len(self._ready)))
         if not self._ready:
             raise StopIteration
-        batch = self._ready.popleft().result()
+        try:
+            batch = self._ready.popleft().result()
+        except BaseException:  # an error, or Ctrl-C while waiting: the next call tries the same step again
+            self._drop_ready()
+            raise
         self._step += 1
         return batch
 

@@ -167,6 +167,45 @@ def test_closing_leaves_no_thread_behind(dataset):
         next(loader)
 
 
+def test_what_ends_a_thread_reaches_the_caller_and_the_step_can_be_tried_again(dataset, monkeypatch):
+    with open_loader(dataset, batch_size=2, img_size=SIZE, threads=2) as loader:
+        expected = [next(loader) for _ in range(6)]
+        fill, failing = loader._fill, []
+
+        def broken(domain, ids, drawn):
+            if ids.tolist() in failing:
+                raise SystemExit("the thread ends")
+            return fill(domain, ids, drawn)
+
+        monkeypatch.setattr(loader, "_fill", broken)
+        loader.restore(loader.state() | {"step": 0})
+        failing.append(loader.sample_ids(3)[0].tolist())
+        assert_same(expected[:3], [next(loader) for _ in range(3)])
+        for _ in range(2):
+            with pytest.raises(SystemExit, match="the thread ends"):
+                next(loader)
+        assert loader.state()["step"] == 3
+        failing.clear()
+        assert_same(expected[3:], [next(loader) for _ in range(3)])
+
+
+def test_memory_is_bounded_over_100_epochs(dataset):
+    import gc
+    import resource
+
+    def peak_mib():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    with open_loader(dataset, batch_size=13, img_size=96, layout="float32") as loader:
+        for _ in range(10):
+            next(loader)
+        gc.collect()
+        before = peak_mib()
+        for _ in range(100 * loader.steps_per_epoch):  # 100 epochs of 26 images, 287 MB if they were kept
+            next(loader)
+        assert peak_mib() - before < 16
+
+
 def test_counts_and_epoch(dataset):
     with open_loader(dataset, batch_size=2, img_size=SIZE, world=2) as loader:
         assert (loader.num_a, loader.num_b, loader.steps_per_epoch, loader.global_batch) == (13, 9, 4, 4)

@@ -54,7 +54,7 @@ def test_samples_are_the_passes_one_after_the_other(count):
 
 
 def test_unequal_domains_are_each_seen_once_a_pass():
-    num_a, num_b, batch = 800, 300, 7
+    num_a, num_b, batch = 8000, 3000, 7
     steps = -(-num_a * 3 // batch)
     for domain, count in (("a", num_a), ("b", num_b)):
         seen = np.concatenate(
