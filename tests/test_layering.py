@@ -11,10 +11,10 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     "ugatit_data": [
         "order", "errors", "headers", "manifest", "images", "geometry", "storage", "sources", "parquet", "encodings",
-        "shards", "records", "lock", "workers", "jobs", "buffers", "augment", "convert", "verify", "loader",
+        "shards", "records", "lock", "workers", "jobs", "buffers", "augment", "convert", "verify", "loader", "pipelines",
     ],
     "ugatit_train": [
-        "config", "runtime", "layers", "networks", "losses", "step", "tensorfile", "checkpoint", "reporting",
+        "config", "runtime", "convolution", "layers", "networks", "losses", "step", "tensorfile", "checkpoint", "reporting",
         "sampling", "loop", "metrics", "translate", "export", "interop", "profiling",
     ],
 }  # fmt: skip

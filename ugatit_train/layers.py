@@ -1,7 +1,7 @@
 """The layers of U-GAT-IT: convolution, padding, instance norm, AdaLIN, CAM, spectral norm, up-sampling.
 
 Shapes: N samples, C channels, H x W pixels, K = C * k * k, L output pixels; all tensors float32 NCHW.
-Device differences live here and in `runtime.py` only.
+Device differences live here, in `convolution.py` and in `runtime.py` only.
 """
 
 import math
@@ -10,9 +10,9 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.ops import operations as P
-from mindspore.ops.operations.array_ops import Col2Im, Im2Col
 
 from ugatit_train import runtime
+from ugatit_train.convolution import UpConv, valid_conv
 
 EPS = 1e-5  # of every normalisation; the value of the paper's code
 
@@ -25,144 +25,6 @@ def uniform(shape: tuple[int, ...], fan_in: int, name: str) -> Parameter:
     parameter = Parameter(Tensor(np.zeros(shape, np.float32)), name=name)
     parameter.init_bound = 1 / math.sqrt(fan_in)
     return parameter
-
-
-class _Product(nn.Cell):
-    """Products of a shared matrix with N others, as the fewest and largest matmuls.
-
-    The matrix is copied N times for a batched matmul, or the others are put side by side for a single one, whichever
-    moves less memory: the first for the generators' large maps, the second for the discriminators' large weights.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.nn = P.MatMul()
-        self.tn = P.MatMul(transpose_a=True)
-        self.nt = P.MatMul(transpose_b=True)
-        self.batch_nn = P.BatchMatMul()
-        self.batch_tn = P.BatchMatMul(transpose_a=True)
-        self.batch_nt = P.BatchMatMul(transpose_b=True)
-
-    def construct(self, w, x):
-        """w (O, K), x (N, K, L) -> (N, O, L)."""
-        n, k, size = x.shape
-        o = w.shape[0]
-        if n == 1:
-            return self.nn(w, x.reshape(k, size)).reshape(1, o, size)
-        if o * k <= (o + k) * size:
-            return self.batch_nn(ops.broadcast_to(w, (n, o, k)), x)
-        return self.nn(w, _side_by_side(x)).reshape(o, n, size).transpose(1, 0, 2)
-
-    def transposed(self, w, y):
-        """w (O, K), y (N, O, L) -> (N, K, L), the product with w's transpose."""
-        n, o, size = y.shape
-        k = w.shape[1]
-        if n == 1:
-            return self.tn(w, y.reshape(o, size)).reshape(1, k, size)
-        if o * k <= (o + k) * size:
-            return self.batch_tn(ops.broadcast_to(w, (n, o, k)), y)
-        return self.tn(w, _side_by_side(y)).reshape(k, n, size).transpose(1, 0, 2)
-
-    def outer(self, y, x):
-        """y (N, O, L), x (N, K, L) -> (O, K), summed over N and L."""
-        n, o, size = y.shape
-        k = x.shape[1]
-        if n == 1:
-            return self.nt(y.reshape(o, size), x.reshape(k, size))
-        if o * k <= (o + k) * size:
-            return self.batch_nt(y, x).sum(0)
-        return self.nt(_side_by_side(y), _side_by_side(x))
-
-
-def _side_by_side(x):
-    """(N, C, L) -> (C, N * L)."""
-    n, c, size = x.shape
-    return x.transpose(1, 0, 2).reshape(c, n * size)
-
-
-class GatherConv(nn.Cell):
-    """Valid convolution as im2col and matmul; the backward keeps x only and makes the columns again."""
-
-    def __init__(self, k: int, stride: int):
-        super().__init__()
-        self.k, self.stride = k, stride
-        self.im2col = Im2Col([k, k], stride, 1, 0)
-        self.col2im = Col2Im([k, k], [1, 1], [0, 0], [stride, stride])
-        self.product = _Product()
-
-    def construct(self, x, weight):
-        """x (N, C, H, W), weight (O, C, k, k) -> (N, O, (H-k)//stride+1, (W-k)//stride+1)."""
-        n, _, h, w = x.shape
-        o = weight.shape[0]
-        y = self.product(weight.reshape(o, -1), self.im2col(x).reshape(n, weight.size // o, -1))
-        return y.reshape(n, o, (h - self.k) // self.stride + 1, (w - self.k) // self.stride + 1)
-
-    def bprop(self, x, weight, out, dout):
-        n, c, h, w = x.shape
-        o = weight.shape[0]
-        kk = weight.size // o
-        dy = dout.reshape(n, o, -1)
-        dcolumns = self.product.transposed(weight.reshape(o, kk), dy)
-        dx = self.col2im(dcolumns.reshape(n, c, self.k * self.k, -1), Tensor([h, w], mstype.int32))
-        dweight = self.product.outer(dy, self.im2col(x).reshape(n, kk, -1))
-        return dx, dweight.reshape(weight.shape)
-
-
-class ScatterConv(nn.Cell):
-    """Valid convolution of stride 1 as matmul and col2im: fewer columns than im2col where O is much below C."""
-
-    def __init__(self, k: int):
-        super().__init__()
-        self.k = k
-        self.im2col = Im2Col([k, k], 1, 1, k - 1)
-        self.col2im = Col2Im([k, k], [1, 1], [k - 1, k - 1], [1, 1])
-        self.product = _Product()
-
-    def flipped(self, weight):
-        """weight (O, C, k, k) -> (O * k * k, C), taps reversed: col2im adds where im2col would read."""
-        o, c, _, _ = weight.shape
-        return weight.reshape(o, c, self.k * self.k)[:, :, ::-1].transpose(0, 2, 1).reshape(-1, c)
-
-    def construct(self, x, weight):
-        """x (N, C, H, W), weight (O, C, k, k) -> (N, O, H-k+1, W-k+1)."""
-        n, c, h, w = x.shape
-        o = weight.shape[0]
-        columns = self.product(self.flipped(weight), x.reshape(n, c, h * w))
-        size = Tensor([h - self.k + 1, w - self.k + 1], mstype.int32)
-        return self.col2im(columns.reshape(n, o, self.k * self.k, h * w), size)
-
-    def bprop(self, x, weight, out, dout):
-        n, c, h, w = x.shape
-        o = weight.shape[0]
-        dcolumns = self.im2col(dout).reshape(n, o * self.k * self.k, h * w)
-        dx = self.product.transposed(self.flipped(weight), dcolumns).reshape(x.shape)
-        dflipped = self.product.outer(dcolumns, x.reshape(n, c, h * w)).reshape(o, self.k * self.k, c)
-        return dx, dflipped.transpose(0, 2, 1)[:, :, ::-1].reshape(weight.shape)
-
-
-class PointwiseConv(nn.Cell):
-    """1 x 1 convolution as a matmul."""
-
-    def __init__(self):
-        super().__init__()
-        self.product = _Product()
-
-    def construct(self, x, weight):
-        """x (N, C, H, W), weight (O, C, 1, 1) -> (N, O, H, W)."""
-        n, c, h, w = x.shape
-        o = weight.shape[0]
-        return self.product(weight.reshape(o, c), x.reshape(n, c, h * w)).reshape(n, o, h, w)
-
-
-def valid_conv(c_in: int, c_out: int, k: int, stride: int = 1) -> nn.Cell:
-    """The device's best form of a valid convolution: a Cell of (x, weight)."""
-    if not runtime.convolves_by_matmul():
-        return P.Conv2D(c_out, k, pad_mode="valid", stride=stride)
-    if k == 1 and stride == 1:
-        return PointwiseConv()
-    if stride == 1 and c_out * 8 <= c_in:
-        return ScatterConv(k)
-    return GatherConv(k, stride)
 
 
 class Conv(nn.Cell):
@@ -193,17 +55,17 @@ class Linear(nn.Cell):
 
 
 class Pad(nn.Cell):
-    """Pads H and W by p on every side: reflection (the paper's) or zeros (the seed's variant)."""
+    """Pads H and W by p on every side: "reflect" (the paper's), "edge" (repeats it) or "zero" (the seed's variant)."""
 
     def __init__(self, p: int, padding: str):
         super().__init__()
         self.p = p
-        self.reflects = padding == "reflect"
-        self.mirror = P.MirrorPad("REFLECT")
+        self.is_zero = padding == "zero"
+        self.mirror = P.MirrorPad("SYMMETRIC" if padding == "edge" else "REFLECT")
         self.paddings = Tensor([[0, 0], [0, 0], [p, p], [p, p]])
 
     def construct(self, x):
-        if self.reflects:
+        if not self.is_zero:
             return self.mirror(x, self.paddings)
         # By concatenation: the Pad primitive took 27 ms where this takes 3 (256 x 64 x 64, CPU).
         n, c, h, w = x.shape
@@ -211,6 +73,24 @@ class Pad(nn.Cell):
         x = ops.concat((rows, x, rows), 2)
         columns = ops.zeros((n, c, h + 2 * self.p, self.p), mstype.float32)
         return ops.concat((columns, x, columns), 3)
+
+
+class UpsampledConv(Conv):
+    """3 x 3 convolution of the map enlarged twice by nearest neighbour and padded by 1: (N, C, H, W) -> (N, O, 2H, 2W).
+
+    On the CPU it is computed on the small map, on which the reflected border of the large one is a repeated edge.
+    """
+
+    def __init__(self, c_in: int, c_out: int, padding: str):
+        super().__init__(c_in, c_out, 3)
+        self.stays_small = runtime.convolves_by_matmul()
+        self.pad = Pad(1, "edge" if self.stays_small and padding == "reflect" else padding)
+        self.up_conv = UpConv()
+
+    def construct(self, x):
+        if self.stays_small:
+            return self.up_conv(self.pad(x), self.weight)
+        return self.conv(self.pad(upsample(x)), self.weight)
 
 
 class _NormaliseMaps(nn.Cell):

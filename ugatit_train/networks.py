@@ -15,9 +15,9 @@ from ugatit_train.layers import (
     Pad,
     SpectralConv,
     SpectralLinear,
+    UpsampledConv,
     leaky_relu,
     pool,
-    upsample,
 )
 
 
@@ -60,15 +60,15 @@ class AdaResBlock(nn.Cell):
 
 
 class UpBlock(nn.Cell):
-    """ReLU(LIN(conv(upsample(x)))), halving the channels."""
+    """ReLU(LIN(upsampled conv(x))), doubling the size and halving the channels."""
 
     def __init__(self, c: int, padding: str):
         super().__init__()
-        self.conv = PaddedConv(c, c // 2, 3, padding)
+        self.conv = UpsampledConv(c, c // 2, padding)
         self.norm = LIN(c // 2)
 
     def construct(self, x):
-        return ops.relu(self.norm(self.conv(upsample(x))))
+        return ops.relu(self.norm(self.conv(x)))
 
 
 class GeneratorCAM(nn.Cell):

@@ -12,7 +12,7 @@ import pytest
 from autograd.tracer import getval
 from mindspore import nn
 
-from ugatit_train import layers
+from ugatit_train import convolution, layers
 
 from . import reference_networks as plain
 from .parity import Case, float32, measure
@@ -51,11 +51,11 @@ def convolutions():
             )
 
     for c_in, c_out, k, stride, h, w in CONVOLUTIONS:
-        add("valid_conv", layers.valid_conv(c_in, c_out, k, stride), c_in, c_out, k, stride, h, w)
+        add("valid_conv", convolution.valid_conv(c_in, c_out, k, stride), c_in, c_out, k, stride, h, w)
     for c_in, c_out in ((4, 6), (9, 2)):
-        add("gather", layers.GatherConv(3, 1), c_in, c_out, 3, 1, 8, 9)
-        add("scatter", layers.ScatterConv(3), c_in, c_out, 3, 1, 8, 9)
-    add("scatter_small_map", layers.ScatterConv(3), 64, 8, 3, 1, 5, 5)
+        add("gather", convolution.GatherConv(3, 1), c_in, c_out, 3, 1, 8, 9)
+        add("scatter", convolution.ScatterConv(3), c_in, c_out, 3, 1, 8, 9)
+    add("scatter_small_map", convolution.ScatterConv(3), 64, 8, 3, 1, 5, 5)
     return cases
 
 
@@ -141,6 +141,17 @@ def others():
         )
         for p in (1, 3)
         for mode in ("reflect", "zero")
+    }
+    small = normal(3, 6, 5, 4)
+    cases |= {
+        f"upsampled_conv_on_the_small_map_{mode}_{len(batch)}": Case(
+            cell=layers.UpsampledConv(6, 4, mode),
+            plain=lambda p, x, mode=mode: plain.conv2d(plain.pad(plain.upsample(x), 1, mode), p["weight"], 1),
+            inputs=(batch,),
+            params={"weight": normal(4, 6, 3, 3)},
+        )
+        for mode in ("reflect", "zero")
+        for batch in (small, small[:1])
     }
     cases |= {
         "instance_norm": Case(cell=layers.InstanceNorm(), plain=lambda _, x: plain.instance_norm(x), inputs=(offset,)),
