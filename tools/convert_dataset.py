@@ -1,24 +1,12 @@
-"""Convert folders of images into a data set of MindRecord shards.
-
-SRC holds trainA and trainB and, if there are any, testA and testB, with images at any depth. Every image is decoded
-in full before it is accepted; the rejected ones are listed with their reason in OUT/manifest.parquet.
-
-Example:
-    python tools/convert_dataset.py photos/selfie2anime data/selfie2anime
-    python tools/convert_dataset.py photos/selfie2anime data/fast --encoding raw --stored_size 286
-    python tools/convert_dataset.py hub/selfie2anime data/hub --source parquet --column image
-    python tools/convert_dataset.py /shared/photos /shared/data --scheduler tcp://head:8786
-
-Interrupted, for whatever reason? Run the same command again: it resumes, and ends with the same bytes.
-Exit codes: 0 done, 1 failed while running, 2 wrong usage or input.
-"""
+#!/usr/bin/env python
+"""Convert folders of images, or Parquet files, into a data set of MindRecord shards."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
+from commandline import Parser, whole
 from tqdm import tqdm
 
 from ugatit_data.convert import Report, convert, make_plan
@@ -30,25 +18,40 @@ from ugatit_data.sources import FolderSource
 from ugatit_data.workers import open_scheduler
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser() -> Parser:
+    made = Parser(
+        prog="tools/convert_dataset.py",
+        description="Convert a source of images into a data set of MindRecord shards. SRC holds trainA and trainB and, "
+        "if there are any, testA and testB, with images at any depth. Every image is decoded in full before it is "
+        "accepted; OUT/manifest.parquet lists the rejected ones with the reason.",
+        epilog="Examples:\n"
+        "  tools/convert_dataset.py photos/selfie2anime data/selfie2anime\n"
+        "  tools/convert_dataset.py photos/selfie2anime data/fast --encoding raw --stored_size 286\n"
+        "  tools/convert_dataset.py hub/selfie2anime data/hub --source parquet --column image\n"
+        "  tools/convert_dataset.py /shared/photos /shared/data --scheduler tcp://head:8786\n\n"
+        "Interrupted, for whatever reason? The same command resumes, and ends with the same bytes.\n"
+        "Exit code: 0 done, 1 failed while running (what is finished is kept), 2 bad input.",
+    )
     made.add_argument("source", type=Path, metavar="SRC", help="folder with trainA, trainB[, testA, testB]")
     made.add_argument("out", type=Path, metavar="OUT", help="folder to make")
-    made.add_argument("--encoding", choices=sorted(ENCODINGS), default="original", help="how records are stored")
-    made.add_argument("--stored_size", type=int, default=286, help="side of stored squares (jpeg, raw), in pixels")
-    made.add_argument("--shards", type=int, help="shards per domain; by default one for each 64 MiB")
+    made.add_argument(
+        "--encoding",
+        choices=sorted(ENCODINGS),
+        default="original",
+        help="original keeps the source's bytes; jpeg stores resized squares; raw stores their pixels, the fastest",
+    )
+    made.add_argument("--stored_size", type=whole(1), default=286, help="side of stored squares (jpeg, raw), in pixels")
+    made.add_argument("--shards", type=whole(1), help="shards per domain; by default one for each 64 MiB")
     made.add_argument("--source", choices=("folder", "parquet"), default="folder", dest="kind", help="what SRC holds")
-    made.add_argument("--column", default="image", help="image column of the Parquet files (with A, B: of both)")
+    made.add_argument("--column", default="image", help="image column of the Parquet files")
     made.add_argument("--scheduler", metavar="ADDRESS", help="run on a cluster: tcp://host:port of Dask, or mpi")
-    made.add_argument("--workers", type=int, default=available_cores(), help="processes")
+    made.add_argument("--workers", type=whole(1), default=available_cores(), help="processes")
     made.add_argument("--strict", action="store_true", help="exit 1, without a data set, if an image is rejected")
     return made
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    if options.workers < 1:
-        parser().error(f"--workers {options.workers}: must be at least 1")
     parquet = options.kind == "parquet"
     try:
         source = ParquetSource(options.source, options.column) if parquet else FolderSource(options.source)
@@ -74,10 +77,10 @@ def main(arguments: list[str] | None = None) -> int:
                 progress=bar.update,
             )
     except DataError as error:
-        print(f"convert_dataset: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"tools/convert_dataset.py: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("convert_dataset: interrupted. Run the same command again to resume.", file=sys.stderr)
+        print("tools/convert_dataset.py: interrupted. Run the same command again to resume.", file=sys.stderr)
         return 1
     _print(report, options.out)
     return 0

@@ -1,22 +1,12 @@
-"""Check a data set, repair it, look into it, take its images out.
-
-Without options, every file is compared with its recorded SHA-256, and damaged records are named.
-
-Example:
-    python tools/verify_dataset.py data/selfie2anime --deep
-    python tools/verify_dataset.py data/selfie2anime --repair photos/selfie2anime
-    python tools/verify_dataset.py data/selfie2anime --peek 3
-    python tools/verify_dataset.py data/selfie2anime --extract photos/again
-
-Exit codes: 0 all is well, 1 something is damaged or could not be repaired, 2 wrong usage or input.
-"""
+#!/usr/bin/env python
+"""Check a data set, repair it, look into it, take its images out."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
+from commandline import Parser, whole
 from tqdm import tqdm
 
 from ugatit_data.errors import DataError
@@ -26,14 +16,24 @@ from ugatit_data.sources import FolderSource
 from ugatit_data.verify import extract, peek, repair, verify
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser() -> Parser:
+    made = Parser(
+        prog="tools/verify_dataset.py",
+        description="Check a data set, repair it, look into it, take its images out. Without options, every file is "
+        "compared with its recorded SHA-256, and damaged records are named.",
+        epilog="Examples:\n"
+        "  tools/verify_dataset.py data/selfie2anime --deep\n"
+        "  tools/verify_dataset.py data/selfie2anime --repair photos/selfie2anime\n"
+        "  tools/verify_dataset.py data/selfie2anime --peek 3\n"
+        "  tools/verify_dataset.py data/selfie2anime --extract photos/again\n\n"
+        "Exit code: 0 all is well, 1 something is damaged or could not be repaired, 2 bad input.",
+    )
     made.add_argument("dataset", type=Path, metavar="DATASET", help="what tools/convert_dataset.py wrote")
     made.add_argument("--deep", action="store_true", help="also check and decode every record")
     made.add_argument("--repair", type=Path, metavar="SRC", help="rewrite damaged shards from the source")
     made.add_argument("--source", choices=("folder", "parquet"), default="folder", dest="kind", help="what SRC holds")
     made.add_argument("--column", default="image", help="image column of the Parquet files")
-    made.add_argument("--peek", type=int, metavar="N", help="list the first N images of every domain")
+    made.add_argument("--peek", type=whole(1), metavar="N", help="list the first N images of every domain")
     made.add_argument("--extract", type=Path, metavar="FOLDER", help="write all images into a new folder")
     return made
 
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"rewritten: {file}")
         return _verify(options.dataset, options.deep)
     except DataError as error:
-        print(f"verify_dataset: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"tools/verify_dataset.py: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +17,7 @@ from .manifest import read_dataset
 from .shards import COLUMN, mind_dataset
 from .verify import verify
 
-if TYPE_CHECKING:
-    import mindspore.dataset as ds
+Pipeline = Any  # a mindspore.dataset.Dataset: MindSpore is imported inside functions only
 
 
 class _Epochs:
@@ -36,7 +35,7 @@ class _Epochs:
             yield batch if isinstance(batch, tuple) else (batch,)
 
 
-def as_mindspore_dataset(loader: Loader) -> ds.GeneratorDataset:
+def as_mindspore_dataset(loader: Loader) -> Pipeline:
     """A `mindspore.dataset` pipeline over an open loader: one column per domain, a row is a whole batch.
 
     An epoch is the loader's. MindSpore reads ahead, so `loader.state()` is ahead of the training too; keep the number
@@ -61,7 +60,7 @@ def ascend_pipeline(
     rank: int = 0,
     world: int = 1,
     device: str = "Ascend",
-) -> ds.Dataset:
+) -> Pipeline:
     """One epoch as a MindDataset pipeline whose JPEGs and PNGs are decoded and resized by the card (DVPP).
 
     Columns `a` and `b`, uint8 (N, S, S, 3) RGB. Samples, flips and crops are `open_loader`'s at the same seed and
@@ -99,7 +98,7 @@ def ascend_pipeline(
 def _branch(
     files: list[Path], domain: str, count: int, steps: range, batch_size: int, img_size: int, seed: int,
     rank: int, world: int, device: str,
-) -> ds.Dataset:  # fmt: skip
+) -> Pipeline:  # fmt: skip
     """One domain's epoch of this rank: column `domain`."""
     import mindspore.dataset as ds
     from mindspore.dataset import vision
@@ -122,7 +121,7 @@ def _branch(
     return cropped.project([domain]).batch(batch_size, num_parallel_workers=1)
 
 
-def _in_order(files: list[Path], ids: np.ndarray) -> ds.Dataset:
+def _in_order(files: list[Path], ids: np.ndarray) -> Pipeline:
     """The records `ids`, one after the other. A sampler takes each record once, so repetitions start another reader."""
     pieces, piece, seen = [], [], set()
     for sample in ids.tolist():

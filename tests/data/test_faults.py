@@ -83,7 +83,7 @@ def test_ctrl_c_ends_at_once_and_the_next_run_resumes(source, tmp_path, referenc
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert said.splitlines()[-1] == "convert_dataset: interrupted. Run the same command again to resume."
+    assert said.splitlines()[-1] == "tools/convert_dataset.py: interrupted. Run the same command again to resume."
     assert "Traceback" not in said
     convert(make_plan(FolderSource(source), out, shards=3), out)
     assert contents(out) == reference

@@ -13,8 +13,9 @@ import pytest
 TOOL = Path(__file__).parents[2] / "tools" / "convert_dataset.py"
 
 
-def run(*arguments):
-    return subprocess.run([sys.executable, TOOL, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+def run(*arguments, **options):
+    command = [sys.executable, TOOL, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
 
 
 @pytest.fixture
@@ -77,8 +78,14 @@ def test_an_output_that_exists(source, tmp_path):
 @pytest.mark.parametrize(
     ("option", "word"),
     [
-        (("--shards", "0"), "shards 0: must be"),
-        (("--stored_size", "0"), "stored_size 0: must be"),
+        (("--shards", "0"), "--shards: 0 is not a whole number from 1"),
+        (("--shards", "1001"), "shards 1001: must be 1 to 1000"),
+        (("--stored_size", "0"), "--stored_size: 0 is not a whole number from 1"),
+        (("--stored_size", "10000"), "stored_size 10000: must be 1 to 8192"),
+        (("--encodings", "raw"), "--encodings: unknown option: did you mean --encoding?"),
+        (("--encoding", "webp"), "invalid choice: 'webp'"),
+        (("--scheduler", "head:8786"), "--scheduler head:8786: must be tcp://host:port"),
+        (("--source", "parquet"), "no rows of trainA. Name the files trainA*.parquet"),
     ],
 )
 def test_a_bad_option(source, tmp_path, option, word):

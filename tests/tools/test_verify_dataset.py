@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -12,15 +9,10 @@ import pytest
 from ugatit_data.convert import convert, make_plan
 from ugatit_data.sources import FolderSource
 
-TOOL = Path(__file__).parents[2] / "tools" / "verify_dataset.py"
 
-
-@pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("verify_dataset", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+@pytest.fixture
+def tool(load_tool):
+    return load_tool("verify_dataset").main
 
 
 @pytest.fixture
@@ -68,3 +60,7 @@ def test_bad_input_is_one_line(tool, dataset, tmp_path, capsys):
     (dataset / "dataset.json").write_text("{}")
     assert tool([str(dataset)]) == 1
     assert "dataset.json: damaged" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        tool([str(dataset), "--dep"])
+    assert ended.value.code == 2
+    assert "--dep: unknown option: did you mean --deep?" in capsys.readouterr().err
