@@ -1,0 +1,194 @@
+#!/usr/bin/env python
+"""Conversion against decoding the same files once on all cores: time, start-up apart, and peak memory.
+
+    python benchmarks/conversion.py --images 10000 --out records/conversion.json
+
+Start-up (processes and the import of MindSpore) is what a conversion of four images takes; it is measured in every
+round and taken off. Memory is the sum over the command and its workers, at --images and at a tenth of it. Writing alone
+is measured for the formats of the installed peers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import peers
+import pictures
+import record
+
+TOOL = Path(__file__).parents[1] / "tools" / "convert_dataset.py"
+BASE = "decode once, all cores"
+
+
+def decode_once(source: Path, threads: int) -> float:
+    """Seconds to read and decode every file, nothing else."""
+    cv2.setNumThreads(1)
+    files = sorted(source.rglob("*.jpg"))
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(threads) as pool:
+        list(
+            pool.map(lambda part: [_decode(path) for path in part], [files[index::threads] for index in range(threads)])
+        )
+    return time.perf_counter() - begin
+
+
+def _decode(path: Path) -> None:
+    if cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) is None:
+        raise ValueError(f"{path}: not decoded")
+
+
+def convert(source: Path, out: Path, encoding: str, workers: int) -> tuple[float, float]:
+    """Seconds of the command, and the peak resident memory of all its processes in MiB."""
+    command = [sys.executable, TOOL, source, out, "--encoding", encoding, "--workers", str(workers)]
+    begin = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    peak = 0.0
+    while process.poll() is None:
+        peak = max(peak, _session_mib(process.pid))
+        time.sleep(0.05)
+    elapsed = time.perf_counter() - begin
+    if process.returncode:
+        raise RuntimeError(process.stderr.read().decode())
+    process.stderr.close()
+    shutil.rmtree(out)
+    return elapsed, peak
+
+
+def _session_mib(session: int) -> float:
+    """Proportional memory of a session's processes: pages that they share count once."""
+    total = 0
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if int((entry / "stat").read_text().rpartition(")")[2].split()[3]) == session:
+                rollup = (entry / "smaps_rollup").read_text()
+                total += int(rollup.partition("Pss:")[2].split()[0])
+        except (OSError, IndexError):  # it ended meanwhile
+            continue
+    return total / 1024
+
+
+def mindrecord(files: list[Path], own: Path) -> None:
+    from ugatit_data.shards import write_shard
+
+    data = [path.read_bytes() for path in files]
+    write_shard(own / "all.mindrecord", [len(one) for one in data], data)
+
+
+def tfrecord(files: list[Path], own: Path) -> None:
+    import tensorflow as tf
+
+    with tf.io.TFRecordWriter(str(own / "all.tfrecord")) as writer:
+        for path in files:
+            writer.write(path.read_bytes())
+
+
+def array_record(files: list[Path], own: Path) -> None:
+    from array_record.python.array_record_module import ArrayRecordWriter
+
+    writer = ArrayRecordWriter(str(own / "all.array_record"), "group_size:1")
+    for path in files:
+        writer.write(path.read_bytes())
+    writer.close()
+
+
+def webdataset(files: list[Path], own: Path) -> None:
+    import webdataset as wds
+
+    with wds.TarWriter(str(own / "all.tar")) as writer:
+        for index, path in enumerate(files):
+            writer.write({"__key__": f"{index:06d}", "jpg": path.read_bytes()})
+
+
+def mds(files: list[Path], own: Path) -> None:
+    from streaming import MDSWriter
+
+    with MDSWriter(out=str(own / "mds"), columns={"image": "bytes"}) as writer:
+        for path in files:
+            writer.write({"image": path.read_bytes()})
+
+
+WRITERS: dict[str, Callable[[list[Path], Path], None]] = {
+    "MindRecord": mindrecord,
+    "TFRecord": tfrecord,
+    "ArrayRecord": array_record,
+    "webdataset": webdataset,
+    "MDS": mds,
+}
+
+
+def writing(source: Path, root: Path, repeats: int) -> list[dict]:
+    """Images per second of each format's writer, files read from the cache, nothing checked."""
+    files, results = sorted(source.rglob("*.jpg"))[:2000], []
+    for name, write in WRITERS.items():
+        samples = []
+        try:
+            for round_ in range(repeats + 1):
+                own = root / f"{name}-{round_}"
+                own.mkdir()
+                begin = time.perf_counter()
+                write(files, own)
+                samples.append(len(files) / (time.perf_counter() - begin))
+                shutil.rmtree(own)
+            results.append(record.result(f"write {name}", "images_per_s", samples[1:]))  # the first one imports
+        except ImportError as error:
+            results.append(record.skipped(f"write {name}", f"{error.name or error} is not installed"))
+    return results
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="file for the JSON record")
+    parser.add_argument("--images", type=int, default=10_000, help="per domain")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--encodings", nargs="+", default=["original", "jpeg", "raw"])
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        size = pictures.make_source(root / "source", options.images)
+        pictures.make_source(root / "tenth", max(1, options.images // 10))
+        pictures.make_source(root / "tiny", 2)
+        results = measure(options, root) + writing(root / "source", root, options.repeats)
+    data = {"images_per_domain": options.images, "mean_jpeg_bytes": size // (2 * options.images)}
+    said = {name: value for name, value in vars(options).items() if name != "out"}
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        record.write(options.out, "conversion", said, data, results, peers.PACKAGES)
+    print(record.table(results, BASE))
+    return 0
+
+
+def measure(options: argparse.Namespace, root: Path) -> list[dict]:
+    times: dict[str, list[float]] = {BASE: []}
+    memory: dict[str, list[float]] = {"peak memory": [], "peak memory, a tenth of the images": []}
+    for _ in range(options.repeats):
+        times[BASE].append(decode_once(root / "source", options.workers))
+        start_s, _ = convert(root / "tiny", root / "out", "original", options.workers)
+        times.setdefault("start-up", []).append(start_s)
+        for encoding in options.encodings:
+            whole_s, peak = convert(root / "source", root / "out", encoding, options.workers)
+            times.setdefault(f"convert {encoding}, start-up apart", []).append(whole_s - start_s)
+            if encoding == "original":
+                memory["peak memory"].append(peak)
+        memory["peak memory, a tenth of the images"].append(
+            convert(root / "tenth", root / "out", "original", options.workers)[1]
+        )
+    seconds = [record.result(name, "seconds", samples) for name, samples in times.items()]
+    return seconds + [record.result(name, "mib", samples) for name, samples in memory.items() if samples]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

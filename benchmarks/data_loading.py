@@ -1,0 +1,207 @@
+#!/usr/bin/env python
+"""Images per second of the loader in every mode, of its peers, and of the limits, at the same work in one run.
+
+Work: pairs (A, B) of 256 px JPEGs -> flip, resize to 286, random crop 256. Each candidate lives in a process of its own
+and rests while others are measured; the rounds go over all candidates in turn, so that a busy moment hits them alike.
+
+    python benchmarks/data_loading.py --out records/data_loading.json
+    python benchmarks/data_loading.py --only "ours raw" imdecode --repeats 9
+
+Install the peers with `pip install '.[bench]'`; one that is not installed is recorded as skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import itertools
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import peers
+import pictures
+import record
+
+from ugatit_data import open_loader
+from ugatit_data.convert import convert, make_plan
+from ugatit_data.sources import FolderSource
+
+BASE = "imdecode alone, 1 thread"
+Sample = Callable[[float], float]  # seconds to measure -> images per second
+
+
+def from_batches(batches: Iterator, batch_size: int) -> Sample:
+    """Images per second of an endless iterator. What was prefetched while resting is used up first."""
+
+    def sample(seconds: float) -> float:
+        end = time.perf_counter() + seconds / 3
+        while time.perf_counter() < end:
+            next(batches)
+        begin, count = time.perf_counter(), 0
+        while (now := time.perf_counter()) - begin < seconds:
+            next(batches)
+            count += 2 * batch_size
+        return count / (now - begin)
+
+    return sample
+
+
+def ours(source: Path, own: Path, work: peers.Work, encoding: str, layout: str, check: str) -> Sample:
+    loader = open_loader(
+        own.parent / encoding, batch_size=work.batch_size, img_size=work.img_size, layout=layout, check=check,
+        threads=work.threads,
+    )  # fmt: skip
+    return from_batches(loader, work.batch_size)
+
+
+def peer(source: Path, own: Path, work: peers.Work, name: str) -> Sample:
+    return from_batches(iter(peers.PEERS[name](source, own, work)), work.batch_size)
+
+
+def imdecode(source: Path, own: Path, work: peers.Work, threads: int) -> Sample:
+    """cv2.imdecode of the same files from memory, and nothing else."""
+    cv2.setNumThreads(1)
+    files = [np.fromfile(path, np.uint8) for path in sorted(source.rglob("*.jpg"))[:1000]]
+    return _counted(threads, files, lambda data: cv2.imdecode(data, cv2.IMREAD_COLOR_RGB))
+
+
+def memcpy(source: Path, own: Path, work: peers.Work) -> Sample:
+    """Copying finished uint8 images of the stored size, cropped."""
+    stored = np.zeros((200, work.resized, work.resized, 3), np.uint8)
+    out = np.empty((work.img_size, work.img_size, 3), np.uint8)
+    return _counted(1, list(stored), lambda image: np.copyto(out, image[: work.img_size, : work.img_size]))
+
+
+def _counted(threads: int, items: list, action: Callable) -> Sample:
+    pool = ThreadPoolExecutor(threads)
+
+    def work(end: float, begin: int) -> int:
+        for count, item in enumerate(itertools.islice(itertools.cycle(items), begin, None), start=1):
+            action(item)
+            if time.perf_counter() >= end:
+                return count
+        raise AssertionError("the items never end")
+
+    def sample(seconds: float) -> float:
+        begin = time.perf_counter()
+        counts = list(pool.map(functools.partial(work, begin + seconds), range(threads)))
+        return sum(counts) / (time.perf_counter() - begin)
+
+    return sample
+
+
+def candidates(threads: int) -> dict[str, Callable]:
+    found: dict[str, Callable] = {
+        BASE: functools.partial(imdecode, threads=1),
+        f"imdecode alone, {threads} threads": functools.partial(imdecode, threads=threads),
+        "memcpy alone, 1 thread": memcpy,
+    }
+    for encoding, layout in itertools.product(("raw", "jpeg", "original"), ("uint8", "float32")):
+        found[f"ours {encoding}, {layout}"] = functools.partial(ours, encoding=encoding, layout=layout, check="once")
+    for encoding, check in itertools.product(("raw", "original"), ("off", "every")):
+        name = f"ours {encoding}, uint8, check {check}"
+        found[name] = functools.partial(ours, encoding=encoding, layout="uint8", check=check)
+    return found | {name: functools.partial(peer, name=name) for name in peers.PEERS}
+
+
+def serve(pipe, make: Callable, source: Path, own: Path, work: peers.Work) -> None:
+    """A candidate's process: prepare, then a sample for each number of seconds that comes in."""
+    os.environ.setdefault("GLOG_v", "3")
+    try:
+        own.mkdir()
+        sample = make(source, own, work)
+        pipe.send(("ready", None))
+        while (seconds := pipe.recv()) is not None:
+            pipe.send(("sample", sample(seconds)))
+    except ImportError as error:
+        pipe.send(("skipped", f"{error.name or error} is not installed"))
+    except Exception as error:  # a peer's own failure is its result
+        pipe.send(("skipped", f"{type(error).__name__}: {error}".splitlines()[0]))
+    finally:
+        pipe.close()
+        os._exit(0)  # peers leave threads and processes that would keep us
+
+
+def measure(options: argparse.Namespace, source: Path, root: Path) -> list[dict]:
+    work = peers.Work(options.batch_size, options.img_size, options.threads)
+    context = multiprocessing.get_context("spawn")
+    pipes, samples, skipped = {}, {}, {}
+    chosen = [
+        (name, make) for name, make in candidates(options.threads).items()
+        if name == BASE or not options.only or any(part in name for part in options.only)
+    ]  # fmt: skip
+    for number, (name, make) in enumerate(chosen):
+        pipes[name], theirs = context.Pipe()
+        process = context.Process(target=serve, args=(theirs, make, source, root / f"own{number}", work))
+        process.start()
+        theirs.close()
+        samples[name] = []
+        _ask(pipes, name, skipped)  # one after the other, so that preparing disturbs nobody
+    for _ in range(options.repeats):
+        for name in [name for name in pipes if name not in skipped]:
+            pipes[name].send(options.seconds)
+            answer = _ask(pipes, name, skipped)
+            if answer is not None:
+                samples[name].append(answer)
+    for name, pipe in pipes.items():
+        if name not in skipped:
+            pipe.send(None)
+    return [
+        record.skipped(name, skipped[name]) if name in skipped else record.result(name, "images_per_s", samples[name])
+        for name, _ in chosen
+    ]
+
+
+def _ask(pipes: dict, name: str, skipped: dict[str, str], patience_s: float = 600) -> float | None:
+    try:
+        if not pipes[name].poll(patience_s):
+            skipped[name] = f"no answer within {patience_s:.0f} s"
+            return None
+        kind, answer = pipes[name].recv()
+    except (EOFError, ConnectionError):
+        kind, answer = "skipped", "its process died"
+    if kind == "skipped":
+        skipped[name] = answer
+    return answer if kind == "sample" else None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="file for the JSON record")
+    parser.add_argument("--images", type=int, default=1000, help="per domain")
+    parser.add_argument("--img_size", type=int, default=256)
+    parser.add_argument("--batch_size", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each sample")
+    parser.add_argument("--only", nargs="+", metavar="PART", help="candidates whose name holds one of the parts")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        size = pictures.make_source(root / "source", options.images, options.img_size)
+        for encoding in ("original", "jpeg", "raw"):
+            plan = make_plan(
+                FolderSource(root / "source"), root / encoding, encoding=encoding, stored_size=options.img_size + 30
+            )
+            report = convert(plan, root / encoding, workers=options.threads)
+        results = measure(options, root / "source", root)
+    data = {"images_per_domain": options.images, "mean_jpeg_bytes": size // (2 * options.images)}
+    data["digest_of_raw"] = report.dataset.dataset_id
+    said = {name: value for name, value in vars(options).items() if name != "out"}
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        record.write(options.out, "data_loading", said, data, results, peers.PACKAGES)
+    print(record.table(results, BASE))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""One JSON record per benchmark run: host, versions, commit, options, data, and every raw sample.
+
+`results` is a list of {"name", "unit", "samples", "median", "low", "high"} or {"name", "skipped"}: the unit names what
+was counted ("images_per_s", "seconds", "mib"), low and high are the extremes of the samples.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+from pathlib import Path
+
+SCHEMA = 1
+
+
+def result(name: str, unit: str, samples: list[float]) -> dict:
+    """A measured result with all of its samples."""
+    return {
+        "name": name,
+        "unit": unit,
+        "samples": samples,
+        "median": statistics.median(samples),
+        "low": min(samples),
+        "high": max(samples),
+    }
+
+
+def skipped(name: str, reason: str) -> dict:
+    """A candidate that could not run here."""
+    return {"name": name, "skipped": reason}
+
+
+def write(path: Path, benchmark: str, options: dict, data: dict, results: list[dict], packages: list[str]) -> None:
+    """Write the record of a run."""
+    record = {
+        "schema": SCHEMA,
+        "benchmark": benchmark,
+        "host": host(),
+        "versions": versions(packages),
+        "commit": commit(),
+        "options": options,
+        "data": data,
+        "results": results,
+    }
+    path.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def host() -> dict:
+    """The machine, without its name."""
+    model = platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = lines[0].partition(":")[2].strip() if lines else model
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "cpu": model,
+        "cores": cores,
+        "memory_gib": round(memory / (1 << 30), 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def versions(packages: list[str]) -> dict[str, str]:
+    """The installed ones of the packages."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str | None:
+    """The checked-out commit, with a mark where files differ from it; None outside of a clone."""
+    here = Path(__file__).parent
+    run = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=here, capture_output=True, text=True
+    )
+    return run.stdout.strip() if run.returncode == 0 else None
+
+
+def table(results: list[dict], base: str) -> str:
+    """A Markdown table, with each median as a ratio to that of `base`."""
+    reference = next(entry["median"] for entry in results if entry["name"] == base)
+    lines = [f"| what | median | low-high | unit | / {base} |", "|---|---|---|---|---|"]
+    for entry in results:
+        if "skipped" in entry:
+            lines.append(f"| {entry['name']} | skipped: {entry['skipped']} | | | |")
+            continue
+        digits = 0 if entry["median"] >= 100 else 2
+        low, high, median = (f"{entry[key]:.{digits}f}" for key in ("low", "high", "median"))
+        ratio = entry["median"] / reference
+        lines.append(f"| {entry['name']} | {median} | {low}-{high} | {entry['unit']} | {ratio:.2f} |")
+    return "\n".join(lines)
