@@ -141,9 +141,10 @@ class AdaLIN(nn.Cell):
         maps = x.reshape(n * c, hw)
         mean = maps.mean(-1).reshape(n, c)
         square = (maps * maps).mean(-1).reshape(n, c)
-        variance = square - mean * mean
+        # Of a flat map the difference may come out below zero, and below -EPS from a value of 5 on.
+        variance = ops.relu(square - mean * mean)
         layer_mean = mean.mean(1, True)
-        layer_variance = square.mean(1, True) - layer_mean * layer_mean
+        layer_variance = ops.relu(square.mean(1, True) - layer_mean * layer_mean)
         in_rstd = ops.rsqrt(variance * (hw / (hw - 1)) + EPS)
         ln_rstd = ops.rsqrt(layer_variance * (c * hw / (c * hw - 1)) + EPS)
         rho = self.rho.reshape(1, c)

@@ -237,6 +237,25 @@ def test_layer_is_its_plain_form(name):
     check(other_errors()[name])
 
 
+def test_flat_maps_stay_finite():
+    """Their variance is a difference of equal numbers; float32 leaves it below zero, here far below -EPS."""
+    params = {"rho": numpy.full(6, 0.5), "gamma": numpy.ones(6), "beta": numpy.zeros(6)}
+
+    def flat(value):
+        levels = value * (1 + numpy.arange(6) / 7)[None, :, None, None]
+        return Case(
+            cell=layers.LIN(6),
+            plain=lambda p, x: plain.lin(x, p["rho"], p["gamma"], p["beta"]),
+            inputs=(float32(numpy.broadcast_to(levels, (2, 6, 16, 16))),),
+            params=params,
+        )
+
+    errors = measure({f"{value}": flat(value) for value in (1.0, 5.3, 17.7, 100.7)})
+    for outputs, gradients in errors.values():
+        assert max(outputs) < 0.1 and gradients["input 0"] < 0.1, errors
+        assert numpy.isfinite(list(gradients.values())).all(), errors
+
+
 def check(errors):
     outputs, gradients = errors
     assert max(outputs) < VALUE, outputs
