@@ -115,7 +115,9 @@ def webdataset(source: Path, own: Path, work: Work) -> Iterator:
         stream = stream.map_tuple(lambda data: _decode_cv2(data, work, random)).batched(work.batch_size, partial=False)
         # each domain gets half of the threads, at least one
         workers = max(1, work.threads // 2)
-        loader = wds.WebLoader(stream, batch_size=None, num_workers=workers, persistent_workers=True)
+        loader = wds.WebLoader(
+            stream, batch_size=None, num_workers=workers, persistent_workers=True, multiprocessing_context="fork"
+        )
         return _forever(lambda: iter(loader))
 
     return zip(domain("trainA"), domain("trainB"))  # noqa: B905  both are endless
@@ -139,8 +141,9 @@ def streaming(source: Path, own: Path, work: Work) -> Iterator:
     def domain(name: str) -> Iterator:
         images = Images(local=str(own / name), shuffle=True, batch_size=work.batch_size)
         loader = torch.utils.data.DataLoader(
-            images, work.batch_size, num_workers=max(1, work.threads // 2), persistent_workers=True, drop_last=True
-        )
+            images, work.batch_size, num_workers=max(1, work.threads // 2), persistent_workers=True, drop_last=True,
+            multiprocessing_context="fork",
+        )  # fmt: skip
         return _forever(lambda: iter(loader))
 
     return zip(domain("trainA"), domain("trainB"))  # noqa: B905

@@ -3,7 +3,7 @@
 | name | record | for |
 |---|---|---|
 | original | the source's bytes; PNG where those are no plain RGB JPEG or PNG | the smallest change, any later size |
-| jpeg | the stored square as JPEG, quality 95, 4:4:4 | a quarter of the bytes to decode |
+| jpeg | the stored square as JPEG, quality 95 | no resizing while reading; large sources become small |
 | raw | the stored square's pixels | the fastest: nothing is decoded, 3 * stored_size**2 bytes each |
 """
 
@@ -41,9 +41,11 @@ def _keep(data: bytes, decoded: Decoded, stored_size: int) -> bytes:
 
 
 def _encode_jpeg(data: bytes, decoded: Decoded, stored_size: int) -> bytes:
-    pixels = resize(decoded.pixels, stored_size)
-    sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    return _imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 95, *sampling])
+    # 4:4:4 unless the source had no more colour than 4:2:0 holds: that decodes in four fifths of the time, and at 286
+    # pixels differs by 1.2 / 255 from the resized source, on average, where 4:4:4 differs by 1.0.
+    sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if decoded.half_chroma else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+    options = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+    return _imencode(".jpg", resize(decoded.pixels, stored_size), options)
 
 
 def _encode_raw(data: bytes, decoded: Decoded, stored_size: int) -> bytes:

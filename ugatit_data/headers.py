@@ -51,6 +51,8 @@ class Header:
     cmyk: bool = False
     clear: int | None = None
     """The gray value that a PNG declares to be transparent, in its own bits."""
+    half_chroma: bool = False
+    """Whether colour is stored at less than full resolution, as most JPEGs do."""
     premultiplied: bool = False
     """Whether the decoder gives colours already multiplied by alpha."""
 
@@ -106,6 +108,7 @@ def _jpeg(data: bytes) -> Header:
         at += 2 + length
         if marker in _JPEG_FRAMES:
             frame, progressive = struct.unpack_from(">BHHB", segment), marker == 0xC2
+            samplings = segment[7::3]  # of each component, horizontal and vertical
         elif marker == 0xE1 and segment.startswith(b"Exif\0\0"):
             orientation = exif_orientation(segment[6:])
         elif marker == 0xE2 and segment.startswith(b"ICC_PROFILE\0"):
@@ -121,7 +124,8 @@ def _jpeg(data: bytes) -> Header:
     if frame is None:
         raise RejectedImageError("damaged jpeg: no frame header")
     bits, height, width, channels = frame
-    return Header("jpeg", width, height, channels, bits, orientation, icc, cmyk=channels == 4)
+    half = len(set(samplings)) > 1
+    return Header("jpeg", width, height, channels, bits, orientation, icc, cmyk=channels == 4, half_chroma=half)
 
 
 def _next_marker(data: bytes, at: int) -> int:
@@ -195,7 +199,7 @@ def _webp(data: bytes) -> Header:
     kind = data[12:16]
     if kind == b"VP8 ":
         width, height = struct.unpack_from("<HH", data, 26)
-        return Header("webp", width & 0x3FFF, height & 0x3FFF, 3, 8)
+        return Header("webp", width & 0x3FFF, height & 0x3FFF, 3, 8, half_chroma=True)
     if kind == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, 21)
         return Header("webp", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, 4 if bits >> 28 & 1 else 3, 8)

@@ -24,10 +24,15 @@ _RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
 @dataclasses.dataclass(frozen=True)
 class Decoded:
-    """A decoded image. `plain`: any decoder makes the same pixels of these bytes, so they may be stored as they are."""
+    """A decoded image.
+
+    `plain`: any decoder makes the same pixels of these bytes, so they may be stored as they are. `half_chroma`: the
+    source held colour at less than full resolution.
+    """
 
     pixels: np.ndarray  # uint8 (H, W, 3), RGB
     plain: bool
+    half_chroma: bool
     notes: tuple[str, ...]  # what was changed or ignored
 
 
@@ -58,7 +63,7 @@ def decode(data: bytes) -> Decoded:
         raise RejectedImageError(
             f"damaged {header.format}: {header.width} x {header.height} in the header, {found} found"
         )
-    return Decoded(np.ascontiguousarray(orient(pixels, upright)), plain, _notes(header))
+    return Decoded(np.ascontiguousarray(orient(pixels, upright)), plain, header.half_chroma, _notes(header))
 
 
 def decode_stored(record: np.ndarray) -> np.ndarray:

@@ -202,3 +202,19 @@ def test_flipped_bits_never_escape_the_policy(name):
             assert pixels.shape[2] == 3
         except RejectedImageError as error:
             assert error.reason
+
+
+@pytest.mark.parametrize(
+    ("data", "half"),
+    [
+        (save(IMAGE, "JPEG", subsampling=0), False),
+        (save(IMAGE, "JPEG", subsampling=1), True),
+        (save(IMAGE, "JPEG", subsampling=2, progressive=True), True),
+        (save(GRAY, "JPEG"), False),
+        (save(IMAGE, "PNG"), False),
+        (save(IMAGE, "WEBP"), True),
+        (save(IMAGE, "WEBP", lossless=True), False),
+    ],
+)
+def test_half_chroma_is_known(data, half):
+    assert decode(data).half_chroma == half
