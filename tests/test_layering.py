@@ -11,11 +11,12 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     "ugatit_data": [
         "order", "errors", "headers", "manifest", "images", "geometry", "storage", "sources", "parquet", "encodings",
-        "shards", "records", "lock", "workers", "jobs", "buffers", "augment", "convert", "verify", "loader", "pipelines",
+        "shards", "records", "lock", "workers", "jobs", "buffers", "augment", "convert", "verify", "loader",
+        "pipelines",
     ],
     "ugatit_train": [
-        "config", "runtime", "convolution", "layers", "networks", "losses", "step", "tensorfile", "checkpoint", "reporting",
-        "sampling", "loop", "metrics", "translate", "export", "interop", "profiling",
+        "config", "runtime", "convolution", "layers", "networks", "losses", "step", "tensorfile", "checkpoint",
+        "reporting", "sampling", "loop", "metrics", "translate", "export", "interop", "profiling",
     ],
 }  # fmt: skip
 MAY_IMPORT = {"ugatit_data": set(), "ugatit_train": {"ugatit_data"}, "tools": set(LAYERS), "benchmarks": set(LAYERS)}

@@ -222,4 +222,4 @@ def bytes_of(parameters: Mapping[str, Any]) -> int:
 
 def options_for_meta(options: Options) -> dict[str, Any]:
     """The options as JSON values, without what concerns one start of the program only."""
-    return dataclasses.asdict(options) | {"resume": False, "dry_run": False}
+    return dataclasses.asdict(options) | {"resume": False, "dry_run": False, "distributed": False}

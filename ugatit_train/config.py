@@ -80,6 +80,9 @@ class Options:
     )
 
     # the machine
+    distributed: bool = _option(
+        False, "train with the processes that msrun started; see tools/run_distributed_train.sh"
+    )
     device_target: Literal["CPU", "GPU", "Ascend"] = _option("CPU", "device to train on")
     device_id: int = _option(0, "number of the device", least=0)
     threads: int | None = _option(None, "threads that decode images; one per core if not given", least=1)
@@ -162,7 +165,7 @@ class Schedule:
 
 # What shapes the weights or the order of the samples: a run that goes on must keep it.
 FIXED_ON_RESUME = (
-    "seed", "batch_size", "light", "ch", "n_res", "n_dis", "img_size", "img_ch",
+    "seed", "light", "ch", "n_res", "n_dis", "img_size", "img_ch",
     "padding", "spectral_norm", "sn_iterations", "update_order",
 )  # fmt: skip
 
@@ -171,8 +174,7 @@ _OFF = (False, None, "")
 NOT_HERE: dict[str, tuple[tuple[Any, ...], str]] = {
     "phase": (("train",), "this tool trains: use tools/translate.py to test"),
     "loss_scale": ((1024, 1, *_OFF), "float16 is not in this version, and float32 needs no scale: leave it out"),
-    "distributed": (_OFF, "training on several devices is not in this version: train on one"),
-    "device_num": ((1,), "training on several devices is not in this version: leave it out, and see --device_id"),
+    "device_num": ((1,), "the number of devices is msrun's: use tools/run_distributed_train.sh"),
     "enable_profiling": (_OFF, "profiling is not in this version: leave it out"),
     "compute_metrics": (_OFF, "KID is not in this version: leave it out"),
     "inception_ckpt_path": (_OFF, "KID is not in this version: leave it out"),
@@ -231,7 +233,7 @@ def load(path: Path) -> Options:
 
 def save(options: Options, path: Path) -> None:
     """Write every option to a YAML file that `--config` reads back; the file appears complete or not at all."""
-    values = dataclasses.asdict(options) | {"resume": False, "dry_run": False}
+    values = dataclasses.asdict(options) | {"resume": False, "dry_run": False, "distributed": False}
     partial = path.with_name(path.name + ".partial")
     partial.write_text(yaml.safe_dump(values, sort_keys=False))
     os.replace(partial, path)

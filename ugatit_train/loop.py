@@ -36,7 +36,7 @@ class InterruptedTraining(TrainingError):
     """A signal came: the state is saved, `--resume` goes on."""
 
 
-def build_step(options: config.Options, schedule: config.Schedule) -> Step:
+def build_step(options: config.Options, schedule: config.Schedule, world: int = 1) -> Step:
     """The networks with their first weights, and the step over them."""
     o = options
     generators = [Generator(o.ch, o.n_res, o.img_size, o.img_ch, o.light, o.padding) for _ in range(2)]
@@ -54,6 +54,7 @@ def build_step(options: config.Options, schedule: config.Schedule) -> Step:
         sn_iterations=o.sn_iterations,
         update_order=o.update_order,
         use_global_norm=o.use_global_norm,
+        world=world,
     )
     step = Step(generators, discriminators, settings)
     initialise(step, o.seed)
@@ -72,16 +73,17 @@ def train(options: config.Options) -> None:
         TrainingError: a loss is not finite; the message names step, losses and samples.
         OSError: no room on the disk.
     """
-    runtime.setup(options.device_target, options.device_id)
+    place = runtime.setup(options.device_target, options.device_id, options.distributed)
+    writes = place.rank == 0
     if options.save_graphs:
         ms.set_context(save_graphs=2, save_graphs_path=options.graph_path)
     out = Path(options.output_path)
     folder = out / "checkpoints"
     dataset = read_dataset(options.data_folder)
     images = max(dataset.num_images("train", "a"), dataset.num_images("train", "b"))
-    schedule = options.schedule(-(-images // options.batch_size))
+    schedule = options.schedule(-(-images // (options.batch_size * place.world)))
 
-    step_cell = build_step(options, schedule)
+    step_cell = build_step(options, schedule, place.world)
     parameters = {p.name: p for p in step_cell.get_parameters()}
     done = 0
     if options.resume:
@@ -91,14 +93,21 @@ def train(options: config.Options) -> None:
                 f"{found}: trained on data set {meta['data']['dataset_id'][:12]}, {options.data_folder} is "
                 f"{dataset.dataset_id[:12]}: give the same data set, or begin a new run with another --output_path"
             )
+        batch = options.batch_size * place.world
+        if meta["data"]["global_batch"] != batch:
+            raise checkpoint.CheckpointError(
+                f"{found}: trained with a global batch of {meta['data']['global_batch']}, this start has {batch} "
+                f"(--batch_size {options.batch_size} on {place.world} devices): make them equal, or begin a new run"
+            )
         checkpoint.load(found, meta, parameters)
         done = meta["step"]
     if done >= schedule.iteration:
         raise config.OptionError(f"{out}: its run has done all of its {done} steps: give a larger --iteration")
 
-    out.mkdir(parents=True, exist_ok=True)
-    _check_room(out, checkpoint.bytes_of(parameters), options.keep)
-    config.save(options, out / config.OPTIONS_FILE)
+    if writes:
+        out.mkdir(parents=True, exist_ok=True)
+        _check_room(out, checkpoint.bytes_of(parameters), options.keep)
+        config.save(options, out / config.OPTIONS_FILE)
     loader = open_loader(
         options.data_folder,
         batch_size=options.batch_size,
@@ -108,7 +117,10 @@ def train(options: config.Options) -> None:
         threads=options.threads,
         seed=options.seed,
         start_step=done,
+        rank=place.rank,
+        world=place.world,
     )
+    mean_over_ranks = runtime.mean_over_ranks(place)
 
     def save(step: int) -> None:
         meta = {"step": step, "data": loader.state(), "options": checkpoint.options_for_meta(options)}
@@ -116,26 +128,29 @@ def train(options: config.Options) -> None:
 
     with (
         loader,
-        reporting.Metrics(out / "metrics.jsonl", done) as metrics,
-        _log_to(out / "train.log"),
+        reporting.Metrics(out / "metrics.jsonl", done) if writes else contextlib.nullcontext() as metrics,
+        _log_to(out / "train.log" if writes else None),
         _signals() as got,
     ):
         if done:
             _log.info("going on from step %d (%s)", done, found)
         sampler = Sampler(step_cell.genA2B, step_cell.genB2A, sample_images(options, dataset), out / "samples")
-        bar = tqdm(total=schedule.iteration, initial=done, unit="step", disable=not sys.stderr.isatty())
+        bar = tqdm(total=schedule.iteration, initial=done, unit="step", disable=not (writes and sys.stderr.isatty()))
         for step in range(done + 1, schedule.iteration + 1):
             began = time.perf_counter()
             real_a, real_b = next(loader)
             fetched = time.perf_counter()
             losses = step_cell(Tensor.from_numpy(real_a), Tensor.from_numpy(real_b)).asnumpy()
+            # The ranks agree on the losses, and on stopping at one step: a rank that waits for another waits for ever.
+            *losses, signalled = mean_over_ranks(np.append(losses, np.float32(bool(got))))
             ended = time.perf_counter()
 
             if not np.isfinite(losses).all():
                 raise TrainingError(_not_finite(step, losses, loader))
-            values = dict(zip(LOSS_NAMES, losses.tolist(), strict=True))
+            values = dict(zip(LOSS_NAMES, map(float, losses), strict=True))
             times = {"data_wait_s": fetched - began, "step_s": ended - fetched}
-            metrics.write(step, values | {"lr": schedule.learning_rate(step, options.lr)} | times)
+            if writes:
+                metrics.write(step, values | {"lr": schedule.learning_rate(step, options.lr)} | times)
             if step == done + 1:
                 _log.info("compilation and first step: %.1f s", ended - fetched)
             bar.set_postfix(d_loss=f"{values['d_loss']:.3f}", g_loss=f"{values['g_loss']:.1f}", refresh=False)
@@ -144,11 +159,11 @@ def train(options: config.Options) -> None:
                 _log.info(
                     reporting.log_line(step, schedule.iteration, ended - began, values["d_loss"], values["g_loss"])
                 )
-            if step % schedule.print_every == 0:
+            if writes and step % schedule.print_every == 0:
                 sampler.draw(step)
-            if step % schedule.save_every == 0 or step == schedule.iteration or got:
+            if writes and (step % schedule.save_every == 0 or step == schedule.iteration or signalled):
                 save(step)
-            if got and step < schedule.iteration:
+            if signalled and step < schedule.iteration:
                 raise InterruptedTraining(f"interrupted: saved step {step}: go on with --output_path {out} --resume")
         bar.close()
 
@@ -198,11 +213,11 @@ def _signals() -> Iterator[list[int]]:
 
 
 @contextlib.contextmanager
-def _log_to(path: Path) -> Iterator[None]:
-    """The package's log in a file and on the console, which the progress bar leaves whole."""
+def _log_to(path: Path | None) -> Iterator[None]:
+    """The package's log on the console, which the progress bar leaves whole, and in a file if there is one."""
     logger = logging.getLogger("ugatit_train")
     form = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S")
-    handlers = [logging.FileHandler(path), _TqdmHandler()]
+    handlers = [_TqdmHandler(), *([logging.FileHandler(path)] if path else [])]
     for handler in handlers:
         handler.setFormatter(form)
         logger.addHandler(handler)

@@ -6,6 +6,7 @@ loads.
 
 import os
 import sys
+from dataclasses import dataclass
 
 DEVICE_TARGETS = ("CPU", "Ascend", "GPU")
 
@@ -25,11 +26,21 @@ class DeviceError(ValueError):
     """The asked device is not there, or this MindSpore cannot use it."""
 
 
-def setup(device_target: str = "CPU", device_id: int = 0) -> None:
+@dataclass(frozen=True)
+class Place:
+    """This process among those that train together: rank 0 writes."""
+
+    rank: int = 0
+    world: int = 1
+
+
+def setup(device_target: str = "CPU", device_id: int = 0, distributed: bool = False) -> Place:
     """Selects the device and graph mode for this process; call it once, before any Cell is made.
 
+    `distributed` joins the processes that `msrun` started (HCCL on Ascend, NCCL on GPU, MindSpore's own on the CPU).
+
     Raises:
-        DeviceError: MindSpore cannot use `device_target` here.
+        DeviceError: MindSpore cannot use `device_target` here, or `distributed` without msrun.
     """
     import mindspore as ms
 
@@ -45,6 +56,35 @@ def setup(device_target: str = "CPU", device_id: int = 0) -> None:
             f"device_target {device_target} cannot be used on this machine: {first_line}. Use --device_target CPU, "
             "or install the MindSpore build for your device."
         ) from error
+
+    if not distributed:
+        return Place()
+    if "MS_WORKER_NUM" not in os.environ:
+        raise DeviceError(
+            "--distributed true was not started by msrun: use tools/run_distributed_train.sh, or leave it out"
+        )
+    from mindspore import communication
+
+    communication.init()
+    return Place(communication.get_rank(), communication.get_group_size())
+
+
+def mean_over_ranks(place: Place):
+    """A function of a float32 NumPy vector that gives its mean over all ranks; every rank must call it."""
+    if place.world == 1:
+        return lambda vector: vector
+    from mindspore import Tensor, nn, ops
+
+    class Mean(nn.Cell):
+        def __init__(self):
+            super().__init__()
+            self.all_reduce = ops.AllReduce()
+
+        def construct(self, x):
+            return self.all_reduce(x) / place.world
+
+    cell = Mean()
+    return lambda vector: cell(Tensor(vector)).asnumpy()
 
 
 def convolves_by_matmul() -> bool:

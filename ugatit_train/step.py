@@ -39,6 +39,7 @@ class StepSettings:
     sn_iterations: str = "per_step"
     update_order: str = "d_first"
     use_global_norm: bool = False
+    world: int = 1  # processes that average their gradients
 
 
 class _Translate(nn.Cell):
@@ -181,6 +182,10 @@ class Step(nn.Cell):
         self.discriminators = discriminators
         self.per_pass = settings.sn_iterations == "per_pass" and self.disGA.spectral_norm
         self.d_first = settings.update_order == "d_first"
+        self.averages = settings.world > 1
+        if self.averages:
+            self.g_reducer = nn.DistributedGradReducer(self.g_parameters, mean=True, degree=settings.world)
+            self.d_reducer = nn.DistributedGradReducer(self.d_parameters, mean=True, degree=settings.world)
         self.lr, self.clips_norm = settings.lr, settings.use_global_norm
         self.decay_start, self.decay_steps = settings.decay_start, max(settings.iteration - settings.decay_start, 1)
 
@@ -245,11 +250,15 @@ class Step(nn.Cell):
 
     def update_discriminators(self, a, b, fake_a, fake_b, vectors_real, vectors_fake, step, lr):
         loss, gradients = self.d_gradient(a, b, fake_a, fake_b, vectors_real, vectors_fake)
+        if self.averages:
+            gradients = self.d_reducer(gradients)
         if self.clips_norm:
             gradients = _clip_by_global_norm(gradients)
         return loss, self.d_adam(gradients, step, lr)
 
     def update_generators(self, gradients, step, lr):
+        if self.averages:
+            gradients = self.g_reducer(gradients)
         if self.clips_norm:
             gradients = _clip_by_global_norm(gradients)
         done = self.g_adam(gradients, step, lr)

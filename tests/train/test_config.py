@@ -10,7 +10,7 @@ from ugatit_train.config import OptionError, Options, parse
 
 NAMES = """
 adv_weight batch_size cam_weight ch cycle_weight data_path dataset decay_epoch decay_flag device_id device_target
-dry_run epoch graph_path identity_weight img_ch img_size iteration keep light lr n_dis n_res output_path
+distributed dry_run epoch graph_path identity_weight img_ch img_size iteration keep light lr n_dis n_res output_path
 padding print_freq resume save_freq save_graphs seed sn_iterations spectral_norm threads update_order use_global_norm
 weight_decay
 """
@@ -104,8 +104,7 @@ def test_schedule_in_steps():
         (["--print_freq", "0"], "--print_freq 0: give a number of steps such as 500"),
         (["--save_freq", "2x"], "--save_freq 2x"),
         (["--epoch", "3", "--decay_epoch", "4"], "at most --epoch 3"),
-        (["--device_num", "8"], "--device_num 8: training on several devices is not in this version"),
-        (["--distributed"], "--distributed True: training on several devices is not in this version"),
+        (["--device_num", "8"], "--device_num 8: the number of devices is msrun's: use tools/run_distributed_train.sh"),
         (["--phase=test"], "tools/translate.py"),
         (["--enable_modarts"], "unknown option"),
         (["--enable_modelarts", "true"], "ModelArts is not in this version"),
@@ -130,7 +129,6 @@ def test_seed_names_that_ask_for_nothing_pass():
         ("chh: 3", "chh: unknown option: did you mean ch"),
         ("ch: many", "--ch many: give a whole number"),
         ("ch:", "ch has no value"),
-        ("distributed: true", "distributed True: training on several devices is not in this version"),
         ("- ch", "holds a list, not options"),
         ("a: b: c", "line 1: not YAML"),
     ],

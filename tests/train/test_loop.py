@@ -61,7 +61,7 @@ def compiled(options):
 
 @pytest.fixture(autouse=True)
 def shared_step(monkeypatch, compiled, options):
-    def build(asked, _schedule):
+    def build(asked, _schedule, _world):
         assert dataclasses.replace(asked, output_path="", resume=False) == options
         for parameter in compiled.get_parameters():
             if parameter.name.startswith("adam_") or parameter.name == "step":
