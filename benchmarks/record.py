@@ -89,8 +89,8 @@ def commit() -> str | None:
 
 
 def table(results: list[dict], base: str) -> str:
-    """A Markdown table, with each median as a ratio to that of `base`."""
-    reference = next(entry["median"] for entry in results if entry["name"] == base)
+    """A Markdown table, with each median of the same unit as a ratio to that of `base`."""
+    reference = next(entry for entry in results if entry["name"] == base)
     lines = [f"| what | median | low-high | unit | / {base} |", "|---|---|---|---|---|"]
     for entry in results:
         if "skipped" in entry:
@@ -98,6 +98,6 @@ def table(results: list[dict], base: str) -> str:
             continue
         digits = 0 if entry["median"] >= 100 else 2
         low, high, median = (f"{entry[key]:.{digits}f}" for key in ("low", "high", "median"))
-        ratio = entry["median"] / reference
-        lines.append(f"| {entry['name']} | {median} | {low}-{high} | {entry['unit']} | {ratio:.2f} |")
+        ratio = f"{entry['median'] / reference['median']:.2f}" if entry["unit"] == reference["unit"] else ""
+        lines.append(f"| {entry['name']} | {median} | {low}-{high} | {entry['unit']} | {ratio} |")
     return "\n".join(lines)

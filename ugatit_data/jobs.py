@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import hashlib
@@ -178,7 +179,7 @@ class _Spool:
     """Encoded records on their way to the shard, whose page size must hold the largest: in memory, if they are few."""
 
     def __init__(self, folder: Path):
-        self._held: list[bytes] = []
+        self._held: collections.deque[bytes] = collections.deque()
         self._bytes = 0
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed with the spool
 
@@ -187,7 +188,8 @@ class _Spool:
         self._bytes += len(record)
         if self._bytes > _SPOOL_BYTES:
             self._file.writelines(self._held)
-            self._held, self._bytes = [], 0
+            self._held.clear()
+            self._bytes = 0
 
     def records(self, lengths: list[int]) -> Iterator[bytes]:
         """All records, once."""
@@ -195,7 +197,8 @@ class _Spool:
         in_file = len(lengths) - len(self._held)
         for length in lengths[:in_file]:
             yield self._file.read(length)
-        yield from self._held
+        while self._held:  # given up one by one: the shard is mapped next, and both together would be twice as much
+            yield self._held.popleft()
 
     def close(self) -> None:
         self._file.close()
