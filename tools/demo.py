@@ -98,6 +98,8 @@ def run(out: Path, data: Path | None, settings: dict, held_out: bool) -> None:
         shutil.rmtree(run_folder, ignore_errors=True)  # of a run that ended before its first checkpoint
         train = ("--data_path", dataset, "--output_path", run_folder, "--light", "--img_size", size)
         train += ("--ch", settings["ch"], "--n_dis", fitting_n_dis(size), "--iteration", steps)
+        # Four times the paper's rate: at 1e-4 little is to be seen after 600 steps (CONTRIBUTING.md, "The demo").
+        train += ("--lr", 4e-4)
         train += ("--print_freq", max(1, steps // 4), "--save_freq", max(1, steps // 4), "--seed", settings["seed"])
     stage(seconds, "train", run_folder / "checkpoints" / f"step-{steps:08d}", "train.py", *train)
 

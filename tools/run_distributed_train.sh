@@ -41,10 +41,25 @@ export CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES:-$devices}
 "$python" "$here/train.py" "$@" --dry_run >/dev/null || exit $?
 mkdir -p "$logs"
 rm -f "$logs"/worker_*.log "$logs"/scheduler.log
-PATH="$(dirname "$python"):$PATH" "$(dirname "$python")/msrun" --worker_num="$size" --local_worker_num="$size" \
+# In a session of its own, so that all of it can be ended: the scheduler waits ten minutes for a worker that never joins.
+PATH="$(dirname "$python"):$PATH" setsid "$(dirname "$python")/msrun" --worker_num="$size" --local_worker_num="$size" \
   --master_port="${MASTER_PORT:-8118}" --log_dir="$logs" --join=True --cluster_time_out=600 \
-  "$here/train.py" "$@" --distributed true >"$logs/msrun.log" 2>&1
+  "$here/train.py" "$@" --distributed true >"$logs/msrun.log" 2>&1 &
+msrun=$!
+trap 'kill -TERM -- -$msrun 2>/dev/null' INT TERM
+while kill -0 $msrun 2>/dev/null; do
+  if grep -qsE '^(tools/train.py: |Traceback)' "$logs"/worker_*.log; then
+    sleep 5 # the others say what they have to
+    kill -TERM -- -$msrun 2>/dev/null
+    sleep 2
+    kill -KILL -- -$msrun 2>/dev/null
+    break
+  fi
+  sleep 1
+done
+wait $msrun
 code=$?
+grep -qsE '^(tools/train.py: |Traceback)' "$logs"/worker_*.log && code=1
 if [ $code -eq 0 ]; then
   tail -n 3 "$logs/worker_0.log"
   exit 0

@@ -107,8 +107,7 @@ class Options:
                 f"--img_size {self.img_size} is not a multiple of 4: give {max(self.img_size // 4 * 4, 4)} "
                 f"or {self.img_size // 4 * 4 + 4}"
             )
-        # The global discriminator halves the map n_dis - 1 times; two 4x4 convolutions of stride 1 take a pixel each.
-        smallest = 3 * 2 ** (self.n_dis - 1)
+        smallest = smallest_image(self.n_dis + 1)
         if self.img_size < smallest:
             fitting = int(math.log2(self.img_size / 3)) + 1
             remedy = f"give --n_dis {fitting}, or" if fitting >= 4 else "give"
@@ -147,6 +146,14 @@ class Options:
             print_every=steps("print_freq"),
             save_every=steps("save_freq"),
         )
+
+
+def smallest_image(n_layers: int) -> int:
+    """The smallest height and width, in pixels, that a discriminator of n_layers convolutions takes.
+
+    All but the last two halve the map; those two, 4 x 4 with stride 1, take a row and a column each.
+    """
+    return 3 * 2 ** (n_layers - 2)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -144,11 +144,6 @@ class DiscriminatorCAM(nn.Cell):
         return leaky_relu(self.conv1x1(x, self.gap_fc.weight, self.gmp_fc.weight)), logit
 
 
-def smallest_image(n_layers: int) -> int:
-    """The smallest H and W that a discriminator of n_layers takes, in pixels: its last two maps lose one row each."""
-    return 3 * 2 ** (n_layers - 2)
-
-
 class Discriminator(nn.Cell):
     """n_layers convolutions of 4 x 4: 7 is the paper's global one, 5 its local one.
 

@@ -8,8 +8,8 @@ import numpy
 import pytest
 from mindspore import Tensor, nn
 
-from ugatit_train.config import OptionError, Options
-from ugatit_train.networks import Discriminator, Generator, initialise, smallest_image
+from ugatit_train.config import OptionError, Options, smallest_image
+from ugatit_train.networks import Discriminator, Generator, initialise
 
 from . import reference as ref
 from . import reference_init as init
