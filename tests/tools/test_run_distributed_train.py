@@ -42,7 +42,7 @@ def test_two_workers_at_half_the_batch_have_the_losses_of_one(launch, run_tool, 
 
     # Two cards go on where one stopped only at its global batch.
     done = run_tool("train", "--output_path", two, "--resume", "--iteration", 6)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "trained with a global batch of 2, this start has 1 (--batch_size 1 on 1 devices)" in done.stderr
 
 
