@@ -22,12 +22,13 @@ import xxhash
 from .encodings import ENCODINGS
 from .errors import RejectedImageError
 from .images import decode
-from .manifest import MANIFEST_SCHEMA, VERSION, Shard, canonical, sha256_file, sha256_hex
-from .shards import MAX_RECORD, db_path, map_shard, write_shard
+from .manifest import MANIFEST_SCHEMA, VERSION, Shard, canonical, sha256_file
+from .shards import MAX_RECORD, db_path, write_shard
 from .sources import Entry, Source
 
 RECEIPT_SUFFIX = ".receipt"
-_SPOOL_BYTES = 96 << 20  # encoded records held in memory; those of a larger shard go through a file
+_SPOOL_BYTES = 8 << 20  # encoded records held in memory; those of a larger shard go through a file
+_SPOOL_BUFFER = 1 << 20  # one system call for some fifty records
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -158,17 +159,16 @@ def write_job(job: Job, folder: Path) -> tuple[Shard | None, list[dict]]:
         lengths = [row["length"] for row in stored]
         _reserve(folder, sum(lengths))
         places = write_shard(path, lengths, spool.records(lengths))
-    mapped = map_shard(path)
-    for number, (row, (offset, length)) in enumerate(zip(stored, places.tolist(), strict=True)):
-        found = xxhash.xxh3_64_intdigest(mapped[offset : offset + length])
-        if found != row["xxh3"]:
-            raise OSError(f"{path.name}: record {number} reads back differently from what was written")
-        row.update(shard=job.file, row=number, offset=offset)
+    with path.open("rb", buffering=0) as file:  # not mapped: the pages would count as this process's memory
+        for number, (row, (offset, length)) in enumerate(zip(stored, places.tolist(), strict=True)):
+            if xxhash.xxh3_64_intdigest(os.pread(file.fileno(), length, offset)) != row["xxh3"]:
+                raise OSError(f"{path.name}: record {number} reads back differently from what was written")
+            row.update(shard=job.file, row=number, offset=offset)
     shard = Shard(
         file=job.file,
         rows=len(stored),
         bytes=path.stat().st_size,
-        sha256=sha256_hex(mapped),
+        sha256=sha256_file(path),
         db_bytes=db_path(path).stat().st_size,
         db_sha256=sha256_file(db_path(path)),
     )
@@ -176,12 +176,15 @@ def write_job(job: Job, folder: Path) -> tuple[Shard | None, list[dict]]:
 
 
 class _Spool:
-    """Encoded records on their way to the shard, whose page size must hold the largest: in memory, if they are few."""
+    """Encoded records on their way to the shard, whose page size must hold the largest: in memory, if they are few.
+
+    So a worker's memory does not grow with the shard.
+    """
 
     def __init__(self, folder: Path):
         self._held: collections.deque[bytes] = collections.deque()
         self._bytes = 0
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed with the spool
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=_SPOOL_BUFFER)  # noqa: SIM115  closed with the spool
 
     def add(self, record: bytes) -> None:
         self._held.append(record)
@@ -197,7 +200,7 @@ class _Spool:
         in_file = len(lengths) - len(self._held)
         for length in lengths[:in_file]:
             yield self._file.read(length)
-        while self._held:  # given up one by one: the shard is mapped next, and both together would be twice as much
+        while self._held:
             yield self._held.popleft()
 
     def close(self) -> None:

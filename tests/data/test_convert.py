@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ugatit_data import BadInputError, CorruptDatasetError, FormatVersionError, open_loader
+from ugatit_data import BadInputError, CorruptDatasetError, FormatVersionError, jobs, open_loader
 from ugatit_data.manifest import read_dataset, read_manifest
 
 COUNTS = {"trainA": 13, "trainB": 9, "testA": 5, "testB": 3}
@@ -57,6 +57,25 @@ def test_the_same_source_gives_the_same_bytes_anywhere(dataset, own, tmp_path, c
         os.utime(path, (1, 1))
     again = convert_folder(own, tmp_path / "elsewhere", encoding="original", stored_size=78, shards=2, workers=2)
     assert contents(again) == contents(dataset)
+
+
+@pytest.mark.parametrize("held", [1, 6000])
+def test_records_that_went_through_a_file_give_the_same_bytes(
+    held, dataset, source, tmp_path, convert_folder, monkeypatch
+):
+    spooled = []
+
+    class Spool(jobs._Spool):
+        def records(self, lengths):
+            spooled.append(len(lengths) - len(self._held))
+            assert self._bytes <= held  # what bounds the memory of a worker
+            return super().records(lengths)
+
+    monkeypatch.setattr(jobs, "_SPOOL_BYTES", held)
+    monkeypatch.setattr(jobs, "_Spool", Spool)
+    again = convert_folder(source, tmp_path / "spooled", encoding="original", stored_size=78, shards=2)
+    assert contents(again) == contents(dataset)
+    assert sum(spooled) == sum(COUNTS.values()) if held == 1 else 0 < sum(spooled) < sum(COUNTS.values())
 
 
 def test_no_place_of_this_machine_is_published(dataset, source):
