@@ -14,12 +14,15 @@ from .geometry import resize, resize_corner
 MARGIN = 30  # the paper's: 256 is cropped out of 286
 
 
-def cut(image: np.ndarray, out: np.ndarray, flip: bool, x: int, y: int) -> None:
-    """Fill `out`, uint8 (S, S, 3), from `image`, uint8 (H, W, 3), by flip and the crop's corner, 0..MARGIN each."""
+def cut(image: np.ndarray, out: np.ndarray, flip: bool, x: int, y: int, scratch: np.ndarray | None = None) -> None:
+    """Fill `out`, uint8 (S, S, 3), from `image`, uint8 (H, W, 3), by flip and the crop's corner, 0..MARGIN each.
+
+    `scratch`, uint8 (S + MARGIN, S + MARGIN, 3), is memory for the resized image; it saves getting some.
+    """
     side = out.shape[0]
     if flip:
         x = MARGIN - x
-    whole = resize_corner(image, side + MARGIN, x + side, y + side)
+    whole = resize_corner(image, side + MARGIN, x + side, y + side, scratch)
     if flip:
         cv2.flip(whole[y : y + side, x : x + side], 1, dst=out)
     else:
@@ -40,6 +43,7 @@ class Output:
 
     def __init__(self, layout: str, channels: int, side: int):
         self._float, self._gray = layout == "float32", channels == 1
+        self.scratch = np.empty((side + MARGIN, side + MARGIN, 3), np.uint8)
         self._pixels = np.empty((side, side, 3), np.uint8)
         self._planes = np.empty((channels, side, side), np.uint8)
         self._plane_list = list(self._planes)

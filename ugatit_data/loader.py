@@ -285,7 +285,7 @@ class Loader:
                 raise CorruptDatasetError(f"{records.describe(sample)}: {error.reason}") from None
             pixels = output.pixels(place)
             if self._augment:
-                cut(image, pixels, flip, x, y)
+                cut(image, pixels, flip, x, y, output.scratch)
             else:
                 fit(image, pixels)
             output.finish(pixels, place)
