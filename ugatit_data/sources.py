@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +21,7 @@ MAX_SOURCE_BYTES = 1 << 30  # no file of 178 megapixels is larger; also keeps a 
 Domain = tuple[str, str]  # (split, domain): ("train", "a")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
     """One source image that may exist."""
 
@@ -109,13 +110,7 @@ def _walk(folder: bytes) -> list[Entry]:
     pending = [(b"", frozenset([(root.st_dev, root.st_ino)]))]
     while pending:
         prefix, above = pending.pop()
-        try:
-            listed = list(os.scandir(os.path.join(folder, prefix)))
-        except OSError as error:
-            raise BadInputError(
-                f"{os.fsdecode(os.path.join(folder, prefix))}: {error.strerror}. Allow reading it."
-            ) from None
-        for item in listed:
+        for item in _listed(os.path.join(folder, prefix)):
             if item.name.startswith(b"."):
                 continue
             key = prefix + item.name
@@ -129,3 +124,12 @@ def _walk(folder: bytes) -> list[Entry]:
             elif (info.st_dev, info.st_ino) not in above:
                 pending.append((key + b"/", above | {(info.st_dev, info.st_ino)}))
     return entries
+
+
+def _listed(folder: bytes) -> Iterator[os.DirEntry]:
+    """The items of a folder one by one: what the system said of each is large, and is not wanted for long."""
+    try:
+        with os.scandir(folder) as items:
+            yield from items
+    except OSError as error:
+        raise BadInputError(f"{os.fsdecode(folder)}: {error.strerror}. Allow reading it.") from None
