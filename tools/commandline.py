@@ -2,16 +2,22 @@
 
 import argparse
 import difflib
+import os
 import sys
+import textwrap
 from typing import NoReturn
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse without abbreviations; defaults appear in the help; the epilog keeps its lines."""
+    """argparse without abbreviations; defaults that tell something appear in the help; the epilog keeps its lines."""
 
     def __init__(self, *, prog: str, description: str, epilog: str):
         super().__init__(
-            prog=prog, description=description, epilog=epilog, allow_abbrev=False, formatter_class=_Formatter
+            prog=prog,
+            description=textwrap.fill(description, 100),
+            epilog=epilog,
+            allow_abbrev=False,
+            formatter_class=_Formatter,
         )
 
     def parse_known_args(self, args=None, namespace=None):
@@ -35,7 +41,14 @@ class Parser(argparse.ArgumentParser):
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    pass
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        # "(default: None)" says nothing: the text tells what happens without the option; a switch is off without it.
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
+def os_reason(error: OSError) -> str:
+    """An operating system's error as the file and what is wrong with it, without its number."""
+    return f"{os.fsdecode(error.filename)}: {error.strerror}" if error.filename is not None else str(error)
 
 
 def whole(least: int):

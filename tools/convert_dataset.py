@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from commandline import Parser, whole
+from commandline import Parser, os_reason, whole
 from tqdm import tqdm
 
 from ugatit_data.convert import Report, convert, make_plan
@@ -79,6 +79,12 @@ def main(arguments: list[str] | None = None) -> int:
     except DataError as error:
         print(f"tools/convert_dataset.py: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        print(
+            f"tools/convert_dataset.py: {os_reason(error)}. What is finished is kept: run the same command again.",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print("tools/convert_dataset.py: interrupted. Run the same command again to resume.", file=sys.stderr)
         return 1

@@ -6,10 +6,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from commandline import Parser, whole
+from commandline import Parser, os_reason, whole
 from tqdm import tqdm
 
-from ugatit_data.errors import DataError
+from ugatit_data.errors import BadInputError, DataError
 from ugatit_data.manifest import read_dataset
 from ugatit_data.parquet import ParquetSource
 from ugatit_data.sources import FolderSource
@@ -30,11 +30,12 @@ def parser() -> Parser:
     )
     made.add_argument("dataset", type=Path, metavar="DATASET", help="what tools/convert_dataset.py wrote")
     made.add_argument("--deep", action="store_true", help="also check and decode every record")
-    made.add_argument("--repair", type=Path, metavar="SRC", help="rewrite damaged shards from the source")
+    instead = made.add_mutually_exclusive_group()
+    instead.add_argument("--repair", type=Path, metavar="SRC", help="rewrite damaged shards from the source")
+    instead.add_argument("--peek", type=whole(1), metavar="N", help="list the first N images of every domain, no check")
+    instead.add_argument("--extract", type=Path, metavar="FOLDER", help="write all images into a new folder")
     made.add_argument("--source", choices=("folder", "parquet"), default="folder", dest="kind", help="what SRC holds")
     made.add_argument("--column", default="image", help="image column of the Parquet files")
-    made.add_argument("--peek", type=whole(1), metavar="N", help="list the first N images of every domain")
-    made.add_argument("--extract", type=Path, metavar="FOLDER", help="write all images into a new folder")
     return made
 
 
@@ -49,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"extracted {extract(options.dataset, options.extract)} images into {options.extract}")
             return 0
         if options.repair is not None:
+            if not options.repair.exists():  # said even where nothing turns out to be damaged
+                raise BadInputError(f"{options.repair}: no such source: give what the data set was converted from")
             parquet = options.kind == "parquet"
             source = ParquetSource(options.repair, options.column) if parquet else FolderSource(options.repair)
             for file in repair(options.dataset, source):
@@ -57,6 +60,12 @@ def main(arguments: list[str] | None = None) -> int:
     except DataError as error:
         print(f"tools/verify_dataset.py: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        print(f"tools/verify_dataset.py: {os_reason(error)}: run the same command again", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("tools/verify_dataset.py: interrupted: run the same command again", file=sys.stderr)
+        return 1
 
 
 def _verify(folder: Path, deep: bool) -> int:

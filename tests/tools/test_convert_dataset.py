@@ -98,3 +98,11 @@ def test_strict_exits_1_and_publishes_nothing(source, tmp_path):
     assert done.returncode == 1
     assert "1 images were rejected (1 not an image), first trainB/broken.png" in done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"source", "out.partial"}
+
+
+def test_what_the_system_refuses_is_one_line(source, tmp_path):
+    """An output in a folder that cannot be written; /proc refuses root too."""
+    done = run(source, "/proc/ugatit-test")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "/proc/ugatit-test" in done.stderr and "same command again" in done.stderr

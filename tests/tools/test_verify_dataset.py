@@ -64,3 +64,29 @@ def test_bad_input_is_one_line(tool, dataset, tmp_path, capsys):
         tool([str(dataset), "--dep"])
     assert ended.value.code == 2
     assert "--dep: unknown option: did you mean --deep?" in capsys.readouterr().err
+
+
+def test_options_that_exclude_each_other_and_a_source_that_is_not_there(tool, dataset, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        tool([str(dataset), "--peek", "1", "--extract", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    assert "--extract: not allowed with argument --peek" in capsys.readouterr().err
+    assert tool([str(dataset), "--repair", str(tmp_path / "none")]) == 2
+    assert "none: no such source" in capsys.readouterr().err
+
+
+def test_what_the_system_refuses_is_one_line(tool, dataset, tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    assert tool([str(dataset), "--extract", str(tmp_path / "file" / "out")]) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'file' / 'out'}: Not a directory" in said
+    assert said.count("\n") == 1
+
+
+def test_help_shows_no_default_that_says_nothing(tool, capsys):
+    with pytest.raises(SystemExit):
+        tool(["--help"])
+    manual = capsys.readouterr().out
+    assert "(default: image)" in manual
+    assert "None" not in manual and "False" not in manual
+    assert max(map(len, manual.splitlines())) <= 120
