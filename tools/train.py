@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Train U-GAT-IT. `tools/train.py --help` lists the options; the work is in ugatit_train/loop.py."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -29,8 +30,14 @@ def main(argv: list[str]) -> int:
         return _failed(error, 2)
     except DataError as error:
         return _failed(error, error.exit_code)
-    except (loop.TrainingError, OSError) as error:
+    except loop.TrainingError as error:
         return _failed(error, 1)
+    except OSError as error:
+        # A full disk names no file, and no remedy; the check of the room before the first step names both.
+        if error.errno is None:
+            return _failed(error, 1)
+        where = options.output_path if error.filename is None else error.filename
+        return _failed(f"{where}: {error.strerror}: when that is mended, --resume goes on from the last checkpoint", 1)
     except KeyboardInterrupt:
         return _failed("interrupted at once: --resume goes on from the last checkpoint, if there is one", 1)
     return 0
@@ -55,9 +62,12 @@ def check_data(folder: Path) -> None:
 
 
 def check_output(folder: Path, resume: bool) -> None:
-    """Raises OptionError where a new run would fall into a folder that is in use."""
-    if folder.exists() and not folder.is_dir():
-        raise config.OptionError(f"{folder}: is a file: give a folder as --output_path")
+    """Raises OptionError where no run can be written, or a new one would fall into a folder that is in use."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise config.OptionError(f"{there}: is a file: give a folder as --output_path")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise config.OptionError(f"{there}: is not writable for this user: give another --output_path")
     if not resume and folder.is_dir() and any(folder.iterdir()):
         remedy = "give --resume to go on with its run, or" if (folder / config.OPTIONS_FILE).exists() else "give"
         raise config.OptionError(f"{folder}: exists and is not empty: {remedy} another --output_path")

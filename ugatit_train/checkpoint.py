@@ -141,11 +141,13 @@ def _check_file(checkpoint: Path, name: str, meta: Mapping[str, Any]) -> None:
         )
 
 
-def latest_good(folder: Path) -> tuple[Path, dict[str, Any]]:
+def latest_good(
+    folder: Path, remedy: str = "begin a new run with another --output_path"
+) -> tuple[Path, dict[str, Any]]:
     """The newest checkpoint whose every byte is as written, and its meta; damaged newer ones are named in the log.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: there is none; the message ends with `remedy`.
     """
     found = _committed(folder)
     for checkpoint in reversed(found):
@@ -158,7 +160,7 @@ def latest_good(folder: Path) -> tuple[Path, dict[str, Any]]:
         else:
             return checkpoint, meta
     problem = "every checkpoint is damaged" if found else "no checkpoint yet"
-    raise CheckpointError(f"{folder}: {problem}: begin a new run with another --output_path")
+    raise CheckpointError(f"{folder}: {problem}: {remedy}")
 
 
 def load(checkpoint: Path, meta: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
@@ -206,7 +208,7 @@ def load_generator(folder: Path, direction: str) -> tuple[Any, Options]:
         checkpoint, meta = folder, read_meta(folder)
         _check_file(checkpoint, f"{GENERATORS[direction]}.safetensors", meta)
     else:
-        checkpoint, meta = latest_good(folder / "checkpoints")
+        checkpoint, meta = latest_good(folder / "checkpoints", "give the folder of a run that has saved one")
     options = Options(**meta["options"])
     generator = Generator(options.ch, options.n_res, options.img_size, options.img_ch, options.light, options.padding)
     prefix = GENERATORS[direction]

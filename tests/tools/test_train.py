@@ -1,6 +1,8 @@
 """tools/train.py refuses bad input in one line, within a second or two: before MindSpore is imported."""
 
+import errno
 import json
+import os
 import sys
 
 import pytest
@@ -49,7 +51,32 @@ def test_an_output_that_exists(run_tool, refused, no_mindspore, dataset, tmp_pat
     refused(run_tool("train", *arguments, env=no_mindspore), "give --resume to go on")
     (tmp_path / "file").write_text("x")
     refused(run_tool("train", *arguments[:3], tmp_path / "file", env=no_mindspore), "is a file")
+    refused(run_tool("train", *arguments[:3], tmp_path / "file" / "run", env=no_mindspore), "file: is a file")
     assert (tmp_path / "run" / "mine").read_text() == "x"
+
+
+def test_an_output_that_cannot_be_written(load_tool, dataset, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everywhere
+    assert load_tool("train").main(["--data_path", str(dataset), "--output_path", str(tmp_path / "a" / "run")]) == 2
+    assert capsys.readouterr().err == (
+        f"tools/train.py: {tmp_path}: is not writable for this user: give another --output_path\n"
+    )
+
+
+def test_a_full_disk_names_the_run_and_the_remedy(load_tool, dataset, tmp_path, capsys, monkeypatch):
+    tool = load_tool("train")
+
+    def no_space(_options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # what a write, unlike an open, raises
+
+    from ugatit_train import loop
+
+    monkeypatch.setattr(loop, "train", no_space)
+    assert tool.main(["--data_path", str(dataset), "--output_path", str(tmp_path / "run")]) == 1
+    assert capsys.readouterr().err == (
+        f"tools/train.py: {tmp_path / 'run'}: No space left on device: "
+        "when that is mended, --resume goes on from the last checkpoint\n"
+    )
 
 
 def test_dry_run_prints_the_resolved_options_and_makes_nothing(run_tool, no_mindspore, dataset, tmp_path):

@@ -33,5 +33,5 @@ def test_a_folder_without_a_checkpoint(run_tool, refused, tmp_path, no_mindspore
     (tmp_path / "photo.png").write_bytes(b"")
     (tmp_path / "run").mkdir()
     arguments = (tmp_path / "photo.png", "--checkpoint", tmp_path / "run", "--out", tmp_path / "new")
-    refused(run_tool("translate", *arguments), "run")
+    refused(run_tool("translate", *arguments), "run/checkpoints: no checkpoint yet: give the folder of a run that")
     assert not (tmp_path / "new").exists()
