@@ -192,6 +192,10 @@ def _gather(executor: Executor, jobs: list[Job], partial: Path, progress: Callab
     try:
         for future in as_completed(futures):
             future.result()
+            path = partial / futures[future].file
+            for file in (path, db_path(path)):
+                if file.exists():  # not where every image was rejected
+                    _fsync(file)  # while the workers make the next ones, so that little is left for the end
             progress(len(futures[future].keys))
     finally:
         for future in futures:
