@@ -62,7 +62,8 @@ class Output:
         else:
             cv2.split(pixels, self._plane_list)
         if self._float:
-            np.subtract(self._planes, np.float32(127.5), out=place)  # this way round the ends are exactly -1 and 1
+            np.copyto(place, self._planes)  # subtracting from uint8 directly would convert in small pieces, slower
+            np.subtract(place, np.float32(127.5), out=place)  # this way round the ends are exactly -1 and 1
             np.multiply(place, np.float32(1 / 127.5), out=place)
 
 
