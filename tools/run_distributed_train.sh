@@ -38,7 +38,7 @@ devices=$(seq -s, "$start" $((start + size - 1)))
 export ASCEND_RT_VISIBLE_DEVICES=${ASCEND_RT_VISIBLE_DEVICES:-$devices}
 export CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES:-$devices}
 
-"$python" "$here/train.py" "$@" --dry_run >/dev/null || exit $?
+"$python" "$here/train.py" "$@" --distributed true --dry_run >/dev/null || exit $?
 mkdir -p "$logs"
 rm -f "$logs"/worker_*.log "$logs"/scheduler.log
 # In a session of its own, so that all of it can be ended: the scheduler waits ten minutes for a worker that never joins.

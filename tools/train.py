@@ -13,7 +13,7 @@ from ugatit_train import config
 def main(argv: list[str]) -> int:
     try:
         options = config.parse(argv)
-        check_data(options.data_folder)
+        check_data(options)
         check_output(Path(options.output_path), options.resume)
     except (DataError, config.OptionError) as error:
         return _failed(error, 2)
@@ -48,8 +48,9 @@ def _failed(error: Exception | str, exit_code: int) -> int:
     return exit_code
 
 
-def check_data(folder: Path) -> None:
-    """Raises DataError where `folder` is no data set that can be trained on."""
+def check_data(options: config.Options) -> None:
+    """Raises DataError where there is no data set to train on, OptionError where the schedule does not fit it."""
+    folder = options.data_folder
     if (folder / "trainA").is_dir() and not (folder / DATASET_FILE).exists():
         raise BadInputError(
             f"{folder}: pictures, not yet a data set: run tools/convert_dataset.py {folder} OUT, "
@@ -59,6 +60,9 @@ def check_data(folder: Path) -> None:
     for domain in ("a", "b"):
         if not dataset.num_images("train", domain):
             raise BadInputError(f"{folder}: holds no train{domain.upper()}: convert a source that has it")
+    if not options.distributed:  # with msrun, passes are shorter: only the loop knows by how much
+        images = max(dataset.num_images("train", "a"), dataset.num_images("train", "b"))
+        options.schedule(-(-images // options.batch_size))
 
 
 def check_output(folder: Path, resume: bool) -> None:

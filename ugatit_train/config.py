@@ -359,7 +359,8 @@ def _check_name(name: str, shown: str) -> None:
     plain = name.replace("-", "_").lower()
     begun = [option for option in known if plain and option.startswith(plain)]
     close = begun or difflib.get_close_matches(plain, [*known, "config"], n=1)
-    remedy = f"did you mean {close[0]}?" if close else "tools/train.py --help lists the options"
+    dashes = "--" if shown.startswith("--") else ""
+    remedy = f"did you mean {dashes}{close[0]}?" if close else "tools/train.py --help lists the options"
     raise OptionError(f"{shown}: unknown option: {remedy}")
 
 

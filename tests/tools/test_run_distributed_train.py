@@ -58,7 +58,7 @@ def test_a_failed_worker_ends_all_and_its_last_lines_are_shown(launch, dataset, 
     [
         ((), "give RANK_SIZE and DEVICE_START"),
         (("none.json", 2, 0), "none.json: no such rank table"),
-        ((2, 0, "--iteratoin", 3), "did you mean iteration?"),
+        ((2, 0, "--iteratoin", 3), "did you mean --iteration?"),
     ],
 )
 def test_bad_input(launch, arguments, words):

@@ -11,7 +11,7 @@ import pytest
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--iteratoin", 3), ("--iteratoin: unknown option", "did you mean iteration?")),
+        (("--iteratoin", 3), ("--iteratoin: unknown option", "did you mean --iteration?")),
         (("--img_size", 66), ("--img_size 66 is not a multiple of 4", "64 or 68")),
         (("--ch", "many"), ("--ch many", "whole number")),
         (("--config", "none.yaml"), ("none.yaml", "No such file")),
@@ -85,6 +85,13 @@ def test_dry_run_prints_the_resolved_options_and_makes_nothing(run_tool, no_mind
     assert (done.returncode, done.stderr) == (0, "")
     assert "light: true\n" in done.stdout and "epoch: 2\n" in done.stdout
     assert not (tmp_path / "run").exists()
+
+
+def test_dry_run_checks_the_schedule_against_the_data_set(run_tool, refused, no_mindspore, dataset):
+    arguments = ("--data_path", dataset, "--decay_epoch", 3, "--iteration", 11, "--dry_run")  # 4 images: step 12
+    refused(run_tool("train", *arguments, env=no_mindspore), "--decay_epoch 3 is step 12, after the last step 11")
+    done = run_tool("train", *arguments, "--distributed", "true", env=no_mindspore)
+    assert done.returncode == 0, done.stderr
 
 
 def test_help_is_a_manual(run_tool, no_mindspore):

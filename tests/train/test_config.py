@@ -81,10 +81,10 @@ def test_schedule_in_steps():
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--chh", "3"], "--chh: unknown option: did you mean ch"),
-        (["--itertion=3"], "did you mean iteration"),
-        (["--img-size", "64"], "did you mean img_size"),
-        (["--li"], "did you mean light"),  # no abbreviations
+        (["--chh", "3"], "--chh: unknown option: did you mean --ch"),
+        (["--itertion=3"], "did you mean --iteration"),
+        (["--img-size", "64"], "did you mean --img_size"),
+        (["--li"], "did you mean --light"),  # no abbreviations
         (["--qqq"], "--help lists"),
         (["stray"], "stray"),
         (["--ch", "x"], "--ch x: give a whole number"),
