@@ -4,8 +4,8 @@
     python benchmarks/conversion.py --images 10000 --out records/conversion.json
 
 Start-up (processes and the import of MindSpore) is what a conversion of four images takes; it is measured in every
-round and taken off. Memory is the sum over the command and its workers, at --images and at a tenth of it. Writing alone
-is measured for the formats of the installed peers.
+round and taken off. Memory is the sum over the command and its workers, in runs of its own, at --images and at a tenth
+of it. Writing alone is measured for the formats of the installed peers.
 """
 
 from __future__ import annotations
@@ -48,15 +48,19 @@ def _decode(path: Path) -> None:
         raise ValueError(f"{path}: not decoded")
 
 
-def convert(source: Path, out: Path, encoding: str, workers: int) -> tuple[float, float]:
-    """Seconds of the command, and the peak resident memory of all its processes in MiB."""
+def convert(source: Path, out: Path, encoding: str, workers: int, watch: bool = False) -> tuple[float, float]:
+    """Seconds of the command and, if it is watched, the peak resident memory of all its processes in MiB.
+
+    Watching takes a third of a core from the command, so that its time counts for nothing.
+    """
     command = [sys.executable, TOOL, source, out, "--encoding", encoding, "--workers", str(workers)]
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
     peak = 0.0
-    while process.poll() is None:
+    while watch and process.poll() is None:
         peak = max(peak, _session_mib(process.pid))
         time.sleep(0.05)
+    process.wait()
     elapsed = time.perf_counter() - begin
     if process.returncode:
         raise RuntimeError(process.stderr.read().decode())
@@ -179,15 +183,12 @@ def measure(options: argparse.Namespace, root: Path) -> list[dict]:
         start_s, _ = convert(root / "tiny", root / "out", "original", options.workers)
         times.setdefault("start-up", []).append(start_s)
         for encoding in options.encodings:
-            whole_s, peak = convert(root / "source", root / "out", encoding, options.workers)
+            whole_s, _ = convert(root / "source", root / "out", encoding, options.workers)
             times.setdefault(f"convert {encoding}, start-up apart", []).append(whole_s - start_s)
-            if encoding == "original":
-                memory["peak memory"].append(peak)
-        memory["peak memory, a tenth of the images"].append(
-            convert(root / "tenth", root / "out", "original", options.workers)[1]
-        )
+        for name, folder in zip(memory, ("source", "tenth"), strict=True):
+            memory[name].append(convert(root / folder, root / "out", "original", options.workers, watch=True)[1])
     seconds = [record.result(name, "seconds", samples) for name, samples in times.items()]
-    return seconds + [record.result(name, "mib", samples) for name, samples in memory.items() if samples]
+    return seconds + [record.result(name, "mib", samples) for name, samples in memory.items()]
 
 
 if __name__ == "__main__":
