@@ -13,6 +13,7 @@ FIND_PYTHON = for p in $(CANDIDATES); do "$$p" -c '$(USABLE)' 2>/dev/null && { e
 
 DATA ?=
 OUT ?= demo
+export DATA OUT  # through the environment: a folder's name may hold any character
 
 .PHONY: help install demo test lint clean
 
@@ -34,7 +35,7 @@ $(VENV)/installed: pyproject.toml .ci/constraints.txt
 	@touch $@
 
 demo: install  ## make data, train, translate and draw pictures; DATA=folder uses your own trainA/ and trainB/
-	@$(PY) tools/demo.py --out "$(OUT)" $(if $(DATA),--data "$(DATA)")
+	@$(PY) tools/demo.py --out "$$OUT" $${DATA:+--data "$$DATA"}
 
 lint: install  ## ruff only
 	@$(VENV)/bin/ruff check .
@@ -44,4 +45,4 @@ test: lint  ## lint and the whole test suite
 	@$(PY) -m pytest
 
 clean:  ## remove .venv and the demo's output
-	rm -rf $(VENV) "$(OUT)"
+	rm -rf $(VENV) "$$OUT"

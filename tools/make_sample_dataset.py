@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 # The colour photographs of scikit-image 0.22-0.25 that are in the wheel, of known licence; see the README.
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
-REGION_SIDE = 112  # pixels; the grid's cells are at least as large: 54 regions in all
+REGION_SIDE = 80  # pixels; the cells of the grid are at least as large: 126 regions, so that each folder has seen much
 TEST_SHARE = 0.2  # of a photograph's regions, for each of testA and testB
 FOLDERS = ("trainA", "trainB", "testA", "testB")
 TARGET = "testA_target"

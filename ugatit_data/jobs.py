@@ -98,7 +98,7 @@ class Receipt:
         digest, data = content[:32], content[32:]
         if hashlib.sha256(data).digest() != digest:
             raise ValueError(f"{path}: damaged")
-        rows = pq.read_table(pa.BufferReader(data))
+        rows = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)  # see manifest.read_manifest
         meta = json.loads(rows.schema.metadata[b"receipt"])
         shard = Shard(**meta["shard"]) if meta["shard"] else None
         return Receipt(
