@@ -170,13 +170,6 @@ def leaky_relu(x):
     return ops.relu(x) * 0.8 + x * 0.2
 
 
-class LeakyReLU(nn.Cell):
-    """`leaky_relu` as a Cell."""
-
-    def construct(self, x):
-        return leaky_relu(x)
-
-
 def upsample(x):
     """Nearest neighbour, (N, C, H, W) -> (N, C, 2H, 2W)."""
     n, c, h, w = x.shape

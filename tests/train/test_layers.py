@@ -174,7 +174,6 @@ def others():
             inputs=(x,),
         ),
         "leaky_relu": Case(cell=Call(layers.leaky_relu), plain=lambda _, x: plain.leaky_relu(x), inputs=(x,)),
-        "leaky_relu_cell": Case(cell=layers.LeakyReLU(), plain=lambda _, x: plain.leaky_relu(x), inputs=(x,)),
         "linear": Case(
             cell=layers.Linear(6, 3),
             plain=lambda p, x: plain.linear(x, p["weight"]),
