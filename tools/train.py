@@ -7,12 +7,12 @@ from pathlib import Path
 
 from ugatit_data import BadInputError, DataError
 from ugatit_data.manifest import DATASET_FILE, read_dataset
-from ugatit_train import config
+from ugatit_train import arguments, config
 
 
 def main(argv: list[str]) -> int:
     try:
-        options = config.parse(argv)
+        options = arguments.parse(argv)
         check_data(options)
         check_output(Path(options.output_path), options.resume)
     except (DataError, config.OptionError) as error:

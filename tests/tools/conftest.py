@@ -1,6 +1,7 @@
 """Tools are run as a user runs them, or imported as a module where a function of theirs is tested."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -56,7 +57,7 @@ def no_mindspore(tmp_path_factory):
     """Environment in which importing MindSpore fails, so that a refusal proves that it was not needed."""
     blocked = tmp_path_factory.mktemp("blocked")
     (blocked / "mindspore.py").write_text("raise ImportError('mindspore was imported')")
-    return {"PYTHONPATH": str(blocked), "PATH": ""}
+    return {"PYTHONPATH": f"{blocked}{os.pathsep}{TOOLS.parent}", "PATH": ""}
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ugatit_train import config
-from ugatit_train.config import OptionError, Options, parse
+from ugatit_train import arguments, config
+from ugatit_train.arguments import parse
+from ugatit_train.config import OptionError, Options
 
 NAMES = """
 adv_weight batch_size cam_weight ch cycle_weight data_path dataset decay_epoch decay_flag device_id device_target
@@ -28,7 +29,7 @@ def test_defaults_are_those_of_the_paper_and_the_seed():
 
 
 def test_the_default_file_says_what_the_code_says():
-    assert config.load(TRAIN_YAML) == Options()
+    assert arguments.load(TRAIN_YAML) == Options()
     for field in dataclasses.fields(Options):
         assert f"{field.name}:" in TRAIN_YAML.read_text(), field.name
 

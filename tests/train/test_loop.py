@@ -16,7 +16,7 @@ import pytest
 
 from ugatit_data.convert import convert, make_plan
 from ugatit_data.sources import FolderSource
-from ugatit_train import checkpoint, config, loop, reporting
+from ugatit_train import arguments, checkpoint, config, loop, reporting
 from ugatit_train.networks import initialise
 from ugatit_train.step import LOSS_NAMES
 
@@ -111,7 +111,7 @@ def test_a_run_leaves_what_it_should(options, straight):
     lines = reporting.read_metrics(run / "metrics.jsonl")
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
     assert {"data_wait_s", "step_s", *LOSS_NAMES} <= set(lines[0])
-    assert config.load(run / "options.yaml") == dataclasses.replace(options, output_path=str(run))
+    assert arguments.load(run / "options.yaml") == dataclasses.replace(options, output_path=str(run))
 
 
 def test_a_generator_is_loaded_from_the_run(options, straight):

@@ -1,0 +1,215 @@
+"""Options from the command line and from YAML files: what is given, in which order it counts, what is refused.
+
+Precedence, lowest first: the defaults, the run's own `options.yaml` (only with `--resume`), the file given with
+`--config`, the command line. Nothing here imports MindSpore: bad input is reported within a second.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import re
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+import jsonargparse
+import yaml
+
+from ugatit_train.config import FIXED_ON_RESUME, OPTIONS_FILE, OptionError, Options
+
+# Names of the seed that are no options here: the values that ask for nothing (and pass), and what to do instead.
+_OFF = (False, None, "")
+NOT_HERE: dict[str, tuple[tuple[Any, ...], str]] = {
+    "phase": (("train",), "this tool trains: use tools/translate.py to test"),
+    "loss_scale": ((1024, 1, *_OFF), "float16 is not in this version, and float32 needs no scale: leave it out"),
+    "device_num": ((1,), "the number of devices is msrun's: use tools/run_distributed_train.sh"),
+    "enable_profiling": (_OFF, "profiling is not in this version: leave it out"),
+    "compute_metrics": (_OFF, "KID is not in this version: leave it out"),
+    "inception_ckpt_path": (_OFF, "KID is not in this version: leave it out"),
+    "enable_modelarts": (_OFF, "ModelArts is not in this version: copy the data and give --data_path"),
+    "data_url": (_OFF, "ModelArts is not in this version: copy the data and give --data_path"),
+    "train_url": (_OFF, "ModelArts is not in this version: give --output_path"),
+    "checkpoint_url": (_OFF, "ModelArts is not in this version: give --output_path and --resume"),
+    "load_path": (_OFF, "give the run's folder as --output_path, with --resume"),
+    "genA2B_ckpt": (_OFF, "export is not in this version: leave it out"),
+    "MINDIR_outdir": (_OFF, "export is not in this version: leave it out"),
+    "export_file_format": (_OFF, "export is not in this version: leave it out"),
+    "bifile_inputdir": (_OFF, "inference on Ascend 310 is not in this version: leave it out"),
+    "bifile_outputdir": (_OFF, "inference on Ascend 310 is not in this version: leave it out"),
+    "eval_outputdir": (_OFF, "tools/translate.py writes the pictures: give it --out"),
+}
+
+
+def parse(argv: list[str]) -> Options:
+    """The options of a command line such as `["--config", "run.yaml", "--light", "--ch", "32"]`.
+
+    `--help` prints the manual and exits.
+
+    Raises:
+        OptionError: an unknown name (the right one is suggested), a value of a wrong type or out of its range, options
+            that contradict each other, a file that cannot be read, or `--resume` with other networks than the run's.
+    """
+    parser = _parser()
+    given = _read_argv(parser, argv)
+    config = given.pop("config", None)
+    layers = [given]
+    if config:
+        layers.insert(0, _read_file(parser, Path(config)))
+    merged = _merge(layers)
+    if not merged.get("resume"):
+        return Options(**merged)
+
+    saved_file = Path(merged.get("output_path", Options.output_path)) / OPTIONS_FILE
+    if not saved_file.is_file():
+        raise OptionError(f"--resume: no run in {saved_file.parent}, which has no {OPTIONS_FILE}: leave --resume out")
+    saved = load(saved_file)
+    options = Options(**_merge([dataclasses.asdict(saved), *layers]))
+    for name in FIXED_ON_RESUME:
+        before, now = getattr(saved, name), getattr(options, name)
+        if before != now:
+            raise OptionError(
+                f"--resume: the run in {saved_file.parent} has {name} {before}, not {now}: "
+                f"leave --{name} out, or begin a new run with another --output_path"
+            )
+    return options
+
+
+def load(path: Path) -> Options:
+    """The options in a YAML file, as `save` wrote it or as `--config` takes it. Raises OptionError."""
+    return Options(**_merge([_read_file(_parser(), path)]))
+
+
+def _parser() -> jsonargparse.ArgumentParser:
+    parser = jsonargparse.ArgumentParser(
+        prog="tools/train.py",
+        usage="tools/train.py [--config FILE] [--NAME VALUE] ...",
+        description="Train U-GAT-IT on a converted data set.",
+        epilog="Examples:\n"
+        "  tools/train.py --data_path demo/dataset --output_path runs/first --light --img_size 64 --n_dis 5\n"
+        "  tools/train.py --output_path runs/first --resume\n"
+        "  tools/train.py --config runs/first/options.yaml --output_path runs/second --seed 2\n\n"
+        "Exit code: 0 done, 1 a failure while training, 2 bad input.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        exit_on_error=False,
+    )
+    parser.add_argument("--config", type=str, metavar="FILE", help="YAML file with any of the options below")
+    hints = typing.get_type_hints(Options)
+    for field in dataclasses.fields(Options):
+        if hints[field.name] is bool:
+            shape = {"nargs": "?", "const": True}
+        else:
+            shape = {} if typing.get_origin(hints[field.name]) is Literal else {"metavar": "VALUE"}
+        text = field.metadata["help"].replace("%", "%%")
+        shown = "" if field.default is None or field.default == "" else f" (default: {field.default})"
+        parser.add_argument(
+            f"--{field.name}", type=hints[field.name], default=field.default, help=text + shown, **shape
+        )
+    return parser
+
+
+def _read_argv(parser: jsonargparse.ArgumentParser, argv: list[str]) -> dict[str, Any]:
+    """What the command line gives, without defaults."""
+    kept, i = [], 0
+    while i < len(argv):
+        word = argv[i]
+        i += 1
+        if not word.startswith("--"):
+            kept.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        if name in NOT_HERE:
+            if not equals:
+                bare = i == len(argv) or argv[i].startswith("--")
+                value = "true" if bare else argv[i]
+                i += not bare
+            _refuse(name, yaml.safe_load(value) if value else "", f"--{name}")
+            continue
+        if name not in ("help", "config"):
+            _check_name(name, f"--{name}")
+        kept.append(word)
+    try:
+        found = parser.parse_args(kept, defaults=False)
+    except argparse.ArgumentError as error:
+        raise OptionError(_one_line(error)) from None
+    return _checked(found.as_dict(), "the command line")
+
+
+def _read_file(parser: jsonargparse.ArgumentParser, path: Path) -> dict[str, Any]:
+    """What a YAML file gives, without defaults."""
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise OptionError(
+            f"{path}: {reason}: give a YAML file of options, as {OPTIONS_FILE} in a run's folder"
+        ) from None
+    except yaml.YAMLError as error:
+        line = error.problem_mark.line + 1 if getattr(error, "problem_mark", None) else "?"
+        raise OptionError(f"{path}, line {line}: not YAML: write one `name: value` a line") from None
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise OptionError(f"{path}: holds a {type(values).__name__}, not options: write one `name: value` a line")
+    for name in [*values]:
+        if name in NOT_HERE:
+            _refuse(name, values.pop(name), f"{path}: {name}")
+        else:
+            _check_name(str(name), f"{path}: {name}")
+    try:
+        found = parser.parse_object(values, defaults=False)
+    except argparse.ArgumentError as error:
+        raise OptionError(f"{path}: {_one_line(error)}") from None
+    return _checked(found.as_dict(), str(path))
+
+
+def _merge(layers: list[dict[str, Any]]) -> dict[str, Any]:
+    """The layers in one, later ones first in rank. A length in one layer replaces both lengths of those under it."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        if layer.get("iteration") is not None or layer.get("epoch") is not None:
+            merged = {name: value for name, value in merged.items() if name not in ("iteration", "epoch")}
+        merged |= layer
+    return merged
+
+
+def _checked(values: dict[str, Any], source: str) -> dict[str, Any]:
+    """The same values. jsonargparse lets None pass for every type: refuse it where it is no value."""
+    hints = typing.get_type_hints(Options) | {"config": str}
+    for name, value in values.items():
+        if value is None and types.NoneType not in typing.get_args(hints[name]):
+            raise OptionError(f"{source}: {name} has no value: give one, or leave the name out")
+    return values
+
+
+def _check_name(name: str, shown: str) -> None:
+    known = [field.name for field in dataclasses.fields(Options)]
+    if name in known:
+        return
+    plain = name.replace("-", "_").lower()
+    begun = [option for option in known if plain and option.startswith(plain)]
+    close = begun or difflib.get_close_matches(plain, [*known, "config"], n=1)
+    dashes = "--" if shown.startswith("--") else ""
+    remedy = f"did you mean {dashes}{close[0]}?" if close else "tools/train.py --help lists the options"
+    raise OptionError(f"{shown}: unknown option: {remedy}")
+
+
+def _refuse(name: str, value: Any, shown: str) -> None:
+    passing, remedy = NOT_HERE[name]
+    if not any(value is fine or (value == fine and not isinstance(value, bool)) for fine in passing):
+        raise OptionError(f"{shown} {value}: {remedy}")
+
+
+def _one_line(error: argparse.ArgumentError) -> str:
+    """jsonargparse's report of a wrong value, in our words."""
+    text = str(error)
+    name = re.search(r'Parser key "(\w+)"', text)
+    value = re.search(r"(?:Got|Given) value: (.*)", text)
+    if name and value:
+        hint = typing.get_type_hints(Options).get(name[1], str)
+        choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+        names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+        kinds = [kind for kind in (typing.get_args(hint) or (hint,)) if kind in names]
+        wanted = " or ".join(map(str, choices)) if choices else " or ".join(names[kind] for kind in kinds)
+        return f"--{name[1]} {value[1]}: give {wanted}"
+    text = text.replace("unrecognized arguments:", "what is not an option's value:").replace("argument ", "")
+    return " ".join(text.split()) + ": tools/train.py --help lists the options"
