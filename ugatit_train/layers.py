@@ -61,10 +61,13 @@ class Pad(nn.Cell):
         super().__init__()
         self.p = p
         self.is_zero = padding == "zero"
+        self.is_plain = not runtime.convolves_by_matmul()
         self.mirror = P.MirrorPad("SYMMETRIC" if padding == "edge" else "REFLECT")
         self.paddings = Tensor([[0, 0], [0, 0], [p, p], [p, p]])
 
     def construct(self, x):
+        if self.is_plain and not self.is_zero:
+            return _reflect(x, self.p)
         if not self.is_zero:
             return self.mirror(x, self.paddings)
         # By concatenation: the Pad primitive took 27 ms where this takes 3 (256 x 64 x 64, CPU).
@@ -73,6 +76,19 @@ class Pad(nn.Cell):
         x = ops.concat((rows, x, rows), 2)
         columns = ops.zeros((n, c, h + 2 * self.p, self.p), mstype.float32)
         return ops.concat((columns, x, columns), 3)
+
+
+def _reflect(x, p: int):
+    """x reflected by p on every side, of slices alone: other programs know these where they know no MirrorPad."""
+    above, below, left, right = (), (), (), ()
+    for i in range(p):
+        above = above + (x[:, :, p - i : p - i + 1],)
+        below = below + (x[:, :, -2 - i : -1 - i],)
+    x = ops.concat(above + (x,) + below, 2)
+    for i in range(p):
+        left = left + (x[:, :, :, p - i : p - i + 1],)
+        right = right + (x[:, :, :, -2 - i : -1 - i],)
+    return ops.concat(left + (x,) + right, 3)
 
 
 class UpsampledConv(Conv):
@@ -102,10 +118,15 @@ class _NormaliseMaps(nn.Cell):
 
     def __init__(self):
         super().__init__()
+        self.is_plain = not runtime.convolves_by_matmul()
         self.batch_norm = P.BatchNorm(is_training=True, epsilon=EPS, momentum=0.0)
 
     def construct(self, x, scale, shift):
         n, c, h, w = x.shape
+        if self.is_plain:
+            centred = x - x.mean((2, 3), True)
+            rstd = ops.rsqrt((centred * centred).mean((2, 3), True) + EPS)
+            return centred * (rstd * scale.reshape(n, c, 1, 1)) + shift.reshape(n, c, 1, 1)
         zeros = ops.zeros((n * c,), mstype.float32)
         return self.batch_norm(x.reshape(1, n * c, h, w), scale, shift, zeros, zeros)[0].reshape(n, c, h, w)
 

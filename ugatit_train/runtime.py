@@ -4,8 +4,10 @@ Import this module, or anything of `ugatit_train`, before `mindspore`: some sett
 loads.
 """
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 DEVICE_TARGETS = ("CPU", "Ascend", "GPU")
@@ -87,12 +89,26 @@ def mean_over_ranks(place: Place):
     return lambda vector: cell(Tensor(vector)).asnumpy()
 
 
+_plain = False
+
+
+@contextlib.contextmanager
+def plain_operators() -> Iterator[None]:
+    """Networks built inside are made of plain operators, whatever the device: what export writes for other machines."""
+    global _plain
+    before, _plain = _plain, True
+    try:
+        yield
+    finally:
+        _plain = before
+
+
 def convolves_by_matmul() -> bool:
-    """Whether k x k convolutions are to be written as im2col and matmul.
+    """Whether networks take the CPU's forms (im2col and matmul for k x k convolutions) in place of plain operators.
 
     True on the CPU: there MindSpore hands oneDNN plain NCHW layouts, and with AVX-512 oneDNN then runs its reference
     implementation, hundreds of times slower (`ONEDNN_VERBOSE=1` shows `conv+ref`).
     """
     import mindspore as ms
 
-    return ms.get_context("device_target") == "CPU"
+    return not _plain and ms.get_context("device_target") == "CPU"

@@ -1,5 +1,6 @@
 """Generators and discriminators against the float64 reference, their initial weights, the smallest images."""
 
+from contextlib import nullcontext
 from functools import cache
 
 import autograd.numpy as np
@@ -8,12 +9,13 @@ import numpy
 import pytest
 from mindspore import Tensor, nn
 
+from ugatit_train import runtime
 from ugatit_train.config import OptionError, Options, smallest_image
 from ugatit_train.networks import Discriminator, Generator, initialise
 
 from . import reference as ref
 from . import reference_init as init
-from . import reference_networks as plain
+from . import reference_networks as reference
 from .parity import Case, float32, measure
 
 GENERATORS = {
@@ -21,6 +23,7 @@ GENERATORS = {
     "full_zero_gray": {"light": False, "padding": "zero", "img_ch": 1},
     "light_reflect_gray": {"light": True, "padding": "reflect", "img_ch": 1},
     "light_zero": {"light": True, "padding": "zero", "img_ch": 3},
+    "light_reflect_plain": {"light": True, "padding": "reflect", "img_ch": 3, "plain": True},
 }
 DISCRIMINATORS = {
     "normed_reflect": {"spectral_norm": True, "padding": "reflect", "img_ch": 3, "n_layers": 4},
@@ -57,12 +60,14 @@ def images(seed, img_ch):
     return float32(numpy.random.default_rng(seed).uniform(-1, 1, (2, img_ch, 16, 16)))
 
 
-def generator_case(light, padding, img_ch):
+def generator_case(light, padding, img_ch, plain=False):
     options = ref.Options(padding=padding)
     params, _ = random_state(1, light, img_ch)
+    with runtime.plain_operators() if plain else nullcontext():  # what export writes and other devices train
+        cell = Generator(4, 1, 16, img_ch, light, padding)
     return Case(
-        cell=Generator(4, 1, 16, img_ch, light, padding),
-        plain=lambda p, x: one_by_one(lambda sample: plain.generator(p, sample, options), x),
+        cell=cell,
+        plain=lambda p, x: one_by_one(lambda sample: reference.generator(p, sample, options), x),
         inputs=(images(2, img_ch),),
         params=ref.scope(params, "genA2B"),
     )
@@ -76,7 +81,7 @@ def discriminator_case(spectral_norm, padding, img_ch, n_layers):
 
     def form(named, x):
         p = {k.removeprefix("discriminator."): v for k, v in named.items()}
-        return one_by_one(lambda sample: plain.discriminator(p, vectors["disGA"], sample, options)[:2], x)
+        return one_by_one(lambda sample: reference.discriminator(p, vectors["disGA"], sample, options)[:2], x)
 
     return Case(
         cell=Judge(Discriminator(4, n_layers, img_ch, padding, spectral_norm)),
