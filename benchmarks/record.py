@@ -79,19 +79,18 @@ def versions(packages: list[str]) -> dict[str, str]:
     return found
 
 
-def commit() -> str | None:
+def commit(here: Path = Path(__file__).parent) -> str | None:
     """The checked-out commit, with a mark where files differ from it; None outside of a clone."""
-    here = Path(__file__).parent
     run = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=here, capture_output=True, text=True
     )
     return run.stdout.strip() if run.returncode == 0 else None
 
 
-def table(results: list[dict], base: str) -> str:
-    """A Markdown table, with each median of the same unit as a ratio to that of `base`."""
-    reference = next(entry for entry in results if entry["name"] == base)
-    lines = [f"| what | median | low-high | unit | / {base} |", "|---|---|---|---|---|"]
+def table(results: list[dict], base: str | None = None) -> str:
+    """A Markdown table; with `base`, each median of the same unit also as a ratio to that of `base`."""
+    reference = next((entry for entry in results if entry["name"] == base), {"unit": None})
+    lines = [f"| what | median | low-high | unit | {f'/ {base}' if base else 'n'} |", "|---|---|---|---|---|"]
     for entry in results:
         if "skipped" in entry:
             lines.append(f"| {entry['name']} | skipped: {entry['skipped']} | | | |")
@@ -99,5 +98,6 @@ def table(results: list[dict], base: str) -> str:
         digits = 0 if entry["median"] >= 100 else 2
         low, high, median = (f"{entry[key]:.{digits}f}" for key in ("low", "high", "median"))
         ratio = f"{entry['median'] / reference['median']:.2f}" if entry["unit"] == reference["unit"] else ""
-        lines.append(f"| {entry['name']} | {median} | {low}-{high} | {entry['unit']} | {ratio} |")
+        last = ratio if base else len(entry["samples"])
+        lines.append(f"| {entry['name']} | {median} | {low}-{high} | {entry['unit']} | {last} |")
     return "\n".join(lines)

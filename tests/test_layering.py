@@ -15,7 +15,7 @@ LAYERS = {
         "pipelines",
     ],
     "ugatit_train": [
-        "config", "arguments", "planner", "runtime", "convolution", "layers", "networks", "losses", "scaling", "step",
+        "costs", "config", "arguments", "planner", "runtime", "convolution", "layers", "networks", "losses", "scaling", "step",
         "tensorfile", "checkpoint", "reporting", "sampling", "modelarts", "loop", "metrics", "translate", "export",
         "interop", "profiling",
     ],

@@ -1,0 +1,47 @@
+"""What this machine can do at most: float32 matrix product, convolution, memory copy. One sample each a call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+UNITS = {"sgemm": "gflop_per_s", "convolution": "gflop_per_s", "copy": "gb_per_s"}
+
+
+def probes(scale: float = 1.0) -> dict[str, Callable[[], float]]:
+    """Functions that measure once, by name. `scale` makes them smaller; without torch there is no `convolution`."""
+    side = max(64, round(2048 * scale))
+    left, right = (np.random.default_rng(seed).standard_normal((side, side), np.float32) for seed in (1, 2))
+    product = np.empty_like(left)
+    source = np.ones(max(1 << 16, round((1 << 26) * scale)), np.float32)  # 256 MiB: no cache holds it
+    target = np.zeros_like(source)
+    found = {
+        "sgemm": lambda: 2 * side**3 / 1e9 / _best(lambda: np.matmul(left, right, out=product)),
+        "copy": lambda: 2 * source.nbytes / 1e9 / _best(lambda: np.copyto(target, source)),  # read and written
+    }
+    try:
+        import torch
+    except ImportError:
+        return found
+    c, pixels = max(16, round(256 * scale)), 64
+    conv = torch.nn.Conv2d(c, c, 3, bias=False)  # the generator's residual blocks at 256 px
+    x = torch.randn(1, c, pixels + 2, pixels + 2)
+
+    def convolve() -> None:
+        with torch.no_grad():
+            conv(x)
+
+    return found | {"convolution": lambda: 2 * 9 * c * c * pixels**2 / 1e9 / _best(convolve)}
+
+
+def _best(work: Callable[[], object], rounds: int = 5) -> float:
+    """Seconds of the fastest of a few rounds after one to warm up: a ceiling is what is reached undisturbed."""
+    work()
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return min(times)

@@ -1,0 +1,204 @@
+#!/usr/bin/env python
+"""Seconds of one training step, ours and PyTorch's, beside this machine's ceilings, in one run on the same threads.
+
+Each implementation lives in a process of its own. Below --apart_from all are kept and take steps in turn, so that a
+busy moment hits them alike; from there on they do not fit into memory together, and each runs its steps alone. The
+ceilings are measured between. The first step, which compiles, is apart.
+
+    python benchmarks/step_time.py --sizes 64 128 256 --out records/step_time.json
+    python benchmarks/step_time.py --sizes 128 --implementations ours torch "torch compiled"
+    python benchmarks/step_time.py --sizes 128 --before ../old_checkout    # the same step at another commit
+
+The floor of a step is the FLOPs of its convolutions (`ugatit_train.costs`) over the convolution ceiling. PyTorch is
+the extra `bench`; where it is not installed it is recorded as skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import ceilings
+import record
+
+from ugatit_train import costs
+
+HERE = Path(__file__).parent
+PACKAGES = ["mindspore", "numpy", "torch", "opencv-python-headless"]
+IMPLEMENTATIONS = {  # name -> (the worker's implementation, what it passes on)
+    "ours": ("ours", {}),
+    "ours, per_pass": ("ours", {"sn_iterations": "per_pass"}),
+    "torch": ("torch", {}),
+    "torch compiled": ("torch", {"compiled": True}),
+    "torch, D back through G": ("torch", {"detach": False}),  # as the authors' code has it
+}
+
+
+class Worker:
+    """A process of `step_worker.py`; `skipped` says why it cannot run, or is None."""
+
+    def __init__(self, implementation: str, options: dict, shape: dict, tree: Path | None = None):
+        asked = shape | {"implementation": implementation, "options": options}
+        path = [str(tree or HERE.parent), os.environ.get("PYTHONPATH", "")]
+        self.said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self.process = subprocess.Popen(
+            [sys.executable, HERE / "step_worker.py", json.dumps(asked)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said, text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "GLOG_v": "3"},
+        )  # fmt: skip
+        answer = self._answer()
+        self.skipped = answer.get("skipped")
+
+    def ask(self, steps: int) -> dict:
+        """The answer to `steps`; empty, with `skipped` set, if the process dies on it."""
+        self.process.stdin.write(f"{steps}\n")
+        self.process.stdin.flush()
+        answer = self._answer()
+        self.skipped = answer.pop("skipped", None)
+        return answer
+
+    def _answer(self) -> dict:
+        line = self.process.stdout.readline()
+        if line:
+            return json.loads(line)
+        self.process.wait()
+        self.said.seek(0)
+        said = self.said.read().decode(errors="replace").strip().splitlines() or [""]
+        return {"skipped": f"its process ended with {self.process.returncode}: {said[-1][:200]}"}
+
+    def close(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+        self.said.close()
+
+
+def measure(size: int, options: argparse.Namespace) -> list[dict]:
+    """The results of one image size."""
+    shape = {"size": size, "batch": options.batch, "light": options.light, "ch": options.ch, "n_res": options.n_res}
+    shape |= {"n_dis": n_dis_for(size, options.n_dis), "threads": options.threads}
+    wanted = {name: (*IMPLEMENTATIONS[name], None) for name in options.implementations}
+    if options.before:
+        wanted["ours before"] = ("ours", {}, options.before)
+    probe = Worker("ceilings", {"scale": options.ceiling_scale}, shape)
+    gaps: list[dict] = [probe.ask(1)]
+    runs: dict[str, dict] = {}
+    apart = size >= options.apart_from
+    live: dict[str, Worker] = {}
+    for name, (implementation, passed, tree) in wanted.items():
+        worker = Worker(implementation, passed, shape, tree)
+        first = {} if worker.skipped else worker.ask(1)
+        runs[name] = {"skipped": worker.skipped, "first": first, "seconds": [], "peak_mib": first.get("peak_mib")}
+        live[name] = worker
+        if apart:
+            _take(runs[name], worker, options.rounds)
+            live.pop(name).close()
+            gaps.append(probe.ask(1))
+    for _ in range(0 if apart else options.rounds):
+        for name, worker in live.items():
+            _take(runs[name], worker, 1)
+        gaps.append(probe.ask(1))
+    for worker in (*live.values(), probe):
+        worker.close()
+    return _results(shape, runs, gaps, apart)
+
+
+def _take(run: dict, worker: Worker, steps: int) -> None:
+    if run["skipped"]:
+        return
+    answer = worker.ask(steps)
+    run["skipped"] = worker.skipped
+    run["seconds"] += answer.get("seconds", [])
+    run["peak_mib"] = answer.get("peak_mib", run["peak_mib"])
+    run["losses"] = answer.get("losses")
+
+
+def n_dis_for(size: int, n_dis: int) -> int:
+    """n_dis, or 5 where the global discriminator of 6 does not fit (below 96 px)."""
+    return n_dis if size >= 3 * 2 ** (n_dis - 1) else 5
+
+
+def _results(shape: dict, runs: dict[str, dict], gaps: list[dict], apart: bool) -> list[dict]:
+    where = f"{shape['size']} px"
+    tags = {"size": shape["size"], "batch": shape["batch"], "ch": shape["ch"], "light": shape["light"]}
+    tags |= {"n_dis": shape["n_dis"], "in_turn": "process by process" if apart else "step by step"}
+    results = []
+
+    def add(what: str, unit: str, samples: list[float], **more) -> None:
+        results.append(record.result(f"{where}: {what}", unit, samples) | {"tags": tags | more})
+
+    for name, unit in ceilings.UNITS.items():
+        if name in gaps[0]:
+            add(f"ceiling, {name}", unit, [gap[name] for gap in gaps], ceiling=name)
+        else:
+            results.append(record.skipped(f"{where}: ceiling, {name}", "torch is not installed"))
+    for name, run in runs.items():
+        if run["skipped"]:
+            results.append(record.skipped(f"{where}: {name}", run["skipped"]) | {"tags": tags | {"of": name}})
+            continue
+        add(name, "seconds", run["seconds"], of=name, losses=run["losses"])
+        add(f"{name}, first step", "seconds", run["first"]["seconds"], of=name)
+        add(f"{name}, peak memory", "mib", [run["peak_mib"]], of=name)
+    counted = floor_flops(shape)
+    add("FLOPs of the step's convolutions", "gflop", [counted / 1e9])
+    reached = {name: statistics.median(run["seconds"]) for name, run in runs.items() if not run["skipped"]}
+    if "convolution" in gaps[0]:
+        floor = counted / 1e9 / statistics.median(gap["convolution"] for gap in gaps)
+        add("floor", "seconds", [floor])
+        for name, seconds in reached.items():
+            add(f"{name} / floor", "ratio", [seconds / floor], of=name)
+    for name, seconds in reached.items():
+        if name != "torch" and "torch" in reached:
+            pairs = zip(runs[name]["seconds"], runs["torch"]["seconds"], strict=True)
+            samples = [seconds / reached["torch"]] if apart else [own / peer for own, peer in pairs]
+            add(f"{name} / torch", "ratio", samples, of=name)
+    return results
+
+
+def floor_flops(shape: dict) -> int:
+    """FLOPs of the matrix products of a step of the plain algorithm, the fakes used twice."""
+    layers = costs.networks(
+        ch=shape["ch"], n_res=shape["n_res"], n_dis=shape["n_dis"], height=shape["size"], width=shape["size"],
+        img_ch=3, light=shape["light"],
+    )  # fmt: skip
+    return sum(cost.flops for cost in costs.step_costs(layers, shape["batch"]) if cost.is_product)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="file for the JSON record")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128], help="height and width in pixels")
+    parser.add_argument("--full", dest="light", action="store_false", help="the full model instead of the light one")
+    parser.add_argument("--light", action="store_true", default=True, help="the light model (default)")
+    parser.add_argument("--ch", type=int, default=64)
+    parser.add_argument("--n_res", type=int, default=4)
+    parser.add_argument("--n_dis", type=int, default=6, help="5 below 96 px, where 6 does not fit")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5, help="steps of each implementation after the first")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--implementations", nargs="+", choices=IMPLEMENTATIONS, default=["ours", "torch"])
+    parser.add_argument("--apart_from", type=int, default=256, metavar="PX", help="size from which each runs alone")
+    parser.add_argument("--before", type=Path, metavar="FOLDER", help="a checkout of ours at another commit, beside")
+    parser.add_argument("--ceiling_scale", type=float, default=1.0, help="smaller probes of the ceilings, for tests")
+    options = parser.parse_args(arguments)
+    results = [entry for size in options.sizes for entry in measure(size, options)]
+    said = {name: value for name, value in vars(options).items() if name not in ("out", "before")}
+    if options.before:
+        said["before"] = record.commit(options.before)
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        record.write(options.out, "step_time", said, {"images": "uniform noise"}, results, PACKAGES)
+    print(record.table(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

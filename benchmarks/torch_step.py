@@ -1,0 +1,195 @@
+"""The peer of `step_time.py`: one U-GAT-IT step in PyTorch, written for this benchmark from the paper.
+
+It does what the authors' code does, with PyTorch's own modules: every pass alone, the discriminators' update first and
+then all passes of the generators again, spectral norm by `torch.nn.utils.spectral_norm` (an iteration a pass), Adam
+with weight decay, rho clipped after the step. `detach` keeps the discriminators' loss from running backwards through
+the generators, whose gradients are thrown away; the authors' code lets it, at the cost of two backward passes.
+Layers, sizes and initial weights are ours: `ugatit_train.networks` has the references to the paper.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils import spectral_norm
+
+EPS = 1e-5
+
+
+def _padded(c_in: int, c_out: int, k: int, stride: int = 1) -> list[nn.Module]:
+    return [nn.ReflectionPad2d(k // 2), nn.Conv2d(c_in, c_out, k, stride, bias=False)]
+
+
+class AdaLIN(nn.Module):
+    """Equation 1 of the paper as it stands there; gamma and beta (N, C) are given."""
+
+    def __init__(self, c: int, rho: float = 0.9):
+        super().__init__()
+        self.rho = nn.Parameter(torch.full((1, c, 1, 1), rho))
+
+    def forward(self, x, gamma, beta):
+        normalised = [
+            (x - x.mean(axes, keepdim=True)) / torch.sqrt(x.var(axes, keepdim=True) + EPS)
+            for axes in ((2, 3), (1, 2, 3))
+        ]
+        mixed = self.rho * normalised[0] + (1 - self.rho) * normalised[1]
+        return mixed * gamma[:, :, None, None] + beta[:, :, None, None]
+
+
+class LIN(AdaLIN):
+    """AdaLIN with gamma and beta of its own."""
+
+    def __init__(self, c: int):
+        super().__init__(c, 0.0)
+        self.gamma, self.beta = nn.Parameter(torch.ones(1, c)), nn.Parameter(torch.zeros(1, c))
+
+    def forward(self, x):
+        return super().forward(x, self.gamma, self.beta)
+
+
+class ResBlock(nn.Module):
+    def __init__(self, c: int):
+        super().__init__()
+        norm = nn.InstanceNorm2d
+        self.body = nn.Sequential(*_padded(c, c, 3), norm(c), nn.ReLU(), *_padded(c, c, 3), norm(c))
+
+    def forward(self, x):
+        return x + self.body(x)
+
+
+class AdaResBlock(nn.Module):
+    def __init__(self, c: int):
+        super().__init__()
+        self.conv1, self.conv2 = (nn.Sequential(*_padded(c, c, 3)) for _ in range(2))
+        self.norm1, self.norm2 = AdaLIN(c), AdaLIN(c)
+
+    def forward(self, x, gamma, beta):
+        y = torch.relu(self.norm1(self.conv1(x), gamma, beta))
+        return x + self.norm2(self.conv2(y), gamma, beta)
+
+
+def _classify(x, gap_fc, gmp_fc):
+    """CAM logits (N, 2) of the global average and maximum pooling of x."""
+    pooled = (functional.adaptive_avg_pool2d(x, 1).flatten(1), functional.adaptive_max_pool2d(x, 1).flatten(1))
+    return torch.cat([gap_fc(pooled[0]), gmp_fc(pooled[1])], 1)
+
+
+def _attended(x, gap_weight, gmp_weight, conv1x1):
+    return conv1x1(torch.cat([x * gap_weight[:, :, None, None], x * gmp_weight[:, :, None, None]], 1))
+
+
+class Generator(nn.Module):
+    def __init__(self, ch: int, n_res: int, img_size: int, img_ch: int, light: bool):
+        super().__init__()
+        c = 4 * ch
+        self.light = light
+        down = []
+        for block in (_padded(img_ch, ch, 7), _padded(ch, 2 * ch, 3, 2), _padded(2 * ch, c, 3, 2)):
+            down += [*block, nn.InstanceNorm2d(block[1].out_channels), nn.ReLU()]
+        self.down = nn.Sequential(*down, *[ResBlock(c) for _ in range(n_res)])
+        self.gap_fc, self.gmp_fc = (nn.Linear(c, 1, bias=False) for _ in range(2))
+        self.conv1x1 = nn.Conv2d(2 * c, c, 1)
+        pooled = c if light else c * (img_size // 4) ** 2
+        self.fc = nn.Sequential(nn.Linear(pooled, c, bias=False), nn.ReLU(), nn.Linear(c, c, bias=False), nn.ReLU())
+        self.gamma, self.beta = (nn.Linear(c, c, bias=False) for _ in range(2))
+        self.adares = nn.ModuleList([AdaResBlock(c) for _ in range(n_res)])
+        up = []
+        for width in (c, c // 2):
+            up += [nn.Upsample(scale_factor=2), *_padded(width, width // 2, 3), LIN(width // 2), nn.ReLU()]
+        self.up = nn.Sequential(*up, *_padded(ch, img_ch, 7), nn.Tanh())
+
+    def forward(self, x):
+        x = self.down(x)
+        logit = _classify(x, self.gap_fc, self.gmp_fc)
+        x = torch.relu(_attended(x, self.gap_fc.weight, self.gmp_fc.weight, self.conv1x1))
+        heatmap = x.sum(1, keepdim=True)
+        features = self.fc(functional.adaptive_avg_pool2d(x, 1).flatten(1) if self.light else x.flatten(1))
+        gamma, beta = self.gamma(features), self.beta(features)
+        for block in self.adares:
+            x = block(x, gamma, beta)
+        return self.up(x), logit, heatmap
+
+
+class Discriminator(nn.Module):
+    def __init__(self, ch: int, n_layers: int, img_ch: int):
+        super().__init__()
+        body, c_in = [], img_ch
+        for i in range(n_layers - 1):
+            conv = nn.Conv2d(c_in, ch * 2**i, 4, stride=2 if i < n_layers - 2 else 1)
+            body += [nn.ReflectionPad2d(1), spectral_norm(conv), nn.LeakyReLU(0.2)]
+            c_in = ch * 2**i
+        self.body = nn.Sequential(*body)
+        self.gap_fc, self.gmp_fc = (spectral_norm(nn.Linear(c_in, 1, bias=False)) for _ in range(2))
+        self.conv1x1 = nn.Conv2d(2 * c_in, c_in, 1)
+        self.head = nn.Sequential(nn.ReflectionPad2d(1), spectral_norm(nn.Conv2d(c_in, 1, 4, bias=False)))
+
+    def forward(self, x):
+        x = self.body(x)
+        logit = _classify(x, self.gap_fc, self.gmp_fc)
+        # The raw weights, not the normalised ones: so it is in the authors' code.
+        x = _attended(x, self.gap_fc.weight_orig, self.gmp_fc.weight_orig, self.conv1x1)
+        return self.head(functional.leaky_relu(x, 0.2)), logit
+
+
+class Step:
+    """All networks and both optimizers; a call with a, b (N, C, H, W) is one update, and returns (d_loss, g_loss)."""
+
+    ADV, CYCLE, IDENTITY, CAM = 1.0, 10.0, 10.0, 1000.0
+
+    def __init__(self, *, ch, n_res, n_dis, img_size, img_ch, light, compiled=False, detach=True, lr=1e-4):
+        self.a2b, self.b2a = (Generator(ch, n_res, img_size, img_ch, light) for _ in range(2))
+        layers = (n_dis + 1, n_dis + 1, n_dis - 1, n_dis - 1)
+        self.ga, self.gb, self.la, self.lb = (Discriminator(ch, n, img_ch) for n in layers)
+        generators, discriminators = (self.a2b, self.b2a), (self.ga, self.gb, self.la, self.lb)
+        self.g_adam, self.d_adam = (
+            torch.optim.Adam(
+                chain(*(network.parameters() for network in networks)), lr=lr, betas=(0.5, 0.999), weight_decay=1e-4
+            )
+            for networks in (generators, discriminators)
+        )
+        self.rhos = [p for g in generators for name, p in g.named_parameters() if name.endswith("rho")]
+        self.detach = detach
+        if compiled:
+            for network in (*generators, *discriminators):
+                network.compile()
+
+    def __call__(self, a, b) -> tuple[float, float]:
+        self.d_adam.zero_grad()
+        with torch.set_grad_enabled(not self.detach):
+            fake_b, fake_a = self.a2b(a)[0], self.b2a(b)[0]
+        d_loss = sum(
+            _lsgan(discriminator(real), 1.0) + _lsgan(discriminator(fake), 0.0)
+            for discriminator, real, fake in self._judged(a, b, fake_a, fake_b)
+        )
+        (self.ADV * d_loss).backward()
+        self.d_adam.step()
+
+        self.g_adam.zero_grad()
+        (fake_b, cam_fake_b, _), (fake_a, cam_fake_a, _) = self.a2b(a), self.b2a(b)
+        cycle_a, cycle_b = self.b2a(fake_b)[0], self.a2b(fake_a)[0]
+        (same_a, cam_same_a, _), (same_b, cam_same_b, _) = self.b2a(a), self.a2b(b)
+        g_loss = self.ADV * sum(_lsgan(judge(fake), 1.0) for judge, _, fake in self._judged(a, b, fake_a, fake_b))
+        g_loss = g_loss + self.CYCLE * (functional.l1_loss(cycle_a, a) + functional.l1_loss(cycle_b, b))
+        g_loss = g_loss + self.IDENTITY * (functional.l1_loss(same_a, a) + functional.l1_loss(same_b, b))
+        cam = [_bce(cam_fake_a, 1.0), _bce(cam_same_a, 0.0), _bce(cam_fake_b, 1.0), _bce(cam_same_b, 0.0)]
+        g_loss = g_loss + self.CAM * sum(cam)
+        g_loss.backward()
+        self.g_adam.step()
+        with torch.no_grad():
+            for rho in self.rhos:
+                rho.clamp_(0, 1)
+        return d_loss.item(), g_loss.item()
+
+    def _judged(self, a, b, fake_a, fake_b):
+        return ((self.ga, a, fake_a), (self.gb, b, fake_b), (self.la, a, fake_a), (self.lb, b, fake_b))
+
+
+def _lsgan(logits, target: float):
+    return sum(functional.mse_loss(logit, torch.full_like(logit, target)) for logit in logits)
+
+
+def _bce(logit, target: float):
+    return functional.binary_cross_entropy_with_logits(logit, torch.full_like(logit, target))
