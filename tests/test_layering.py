@@ -15,9 +15,9 @@ LAYERS = {
         "pipelines",
     ],
     "ugatit_train": [
-        "costs", "config", "arguments", "planner", "runtime", "convolution", "layers", "networks", "losses", "scaling", "step",
-        "tensorfile", "checkpoint", "reporting", "sampling", "modelarts", "loop", "metrics", "translate", "export",
-        "interop", "profiling",
+        "costs", "config", "arguments", "planner", "runtime", "convolution", "layers", "networks", "losses", "scaling",
+        "step", "tensorfile", "checkpoint", "reporting", "sampling", "modelarts", "loop", "metrics", "translate",
+        "export", "interop", "profiling",
     ],
 }  # fmt: skip
 MAY_IMPORT = {"ugatit_data": set(), "ugatit_train": {"ugatit_data"}, "tools": set(LAYERS), "benchmarks": set(LAYERS)}
