@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
             translate.from_cell(generator),
             options.source,
             options.out,
-            img_size=trained.img_size,
+            img_size=trained.image_size,
             img_ch=trained.img_ch,
             heatmap=options.heatmap,
             side_by_side=options.side_by_side,

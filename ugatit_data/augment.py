@@ -9,47 +9,48 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .geometry import resize, resize_corner
+from .geometry import Size, resize, resize_corner, sides
 
 MARGIN = 30  # the paper's: 256 is cropped out of 286
 
 
 def cut(image: np.ndarray, out: np.ndarray, flip: bool, x: int, y: int, scratch: np.ndarray | None = None) -> None:
-    """Fill `out`, uint8 (S, S, 3), from `image`, uint8 (H, W, 3), by flip and the crop's corner, 0..MARGIN each.
+    """Fill `out`, uint8 (h, w, 3), from `image`, uint8 (H, W, 3), by flip and the crop's corner, 0..MARGIN each.
 
-    `scratch`, uint8 (S + MARGIN, S + MARGIN, 3), is memory for the resized image; it saves getting some.
+    `scratch`, uint8 (h + MARGIN, w + MARGIN, 3), is memory for the resized image; it saves getting some.
     """
-    side = out.shape[0]
+    high, wide = out.shape[:2]
     if flip:
         x = MARGIN - x
-    whole = resize_corner(image, side + MARGIN, x + side, y + side, scratch)
+    whole = resize_corner(image, (high + MARGIN, wide + MARGIN), x + wide, y + high, scratch)
     if flip:
-        cv2.flip(whole[y : y + side, x : x + side], 1, dst=out)
+        cv2.flip(whole[y : y + high, x : x + wide], 1, dst=out)
     else:
-        out[:] = whole[y : y + side, x : x + side]
+        out[:] = whole[y : y + high, x : x + wide]
 
 
 def fit(image: np.ndarray, out: np.ndarray) -> None:
-    """Fill `out`, uint8 (S, S, 3), with the whole `image`, as in evaluation."""
-    out[:] = resize(image, out.shape[0])
+    """Fill `out`, uint8 (h, w, 3), with the whole `image`, as in evaluation."""
+    out[:] = resize(image, out.shape[:2])
 
 
 class Output:
     """The layout that batches have, and how an image gets into it.
 
-    "uint8" is (N, S, S, C), "float32" (N, C, S, S) in [-1, 1] by (x - 127.5) / 127.5. One channel is BT.601 luma.
+    "uint8" is (N, H, W, C), "float32" (N, C, H, W) in [-1, 1] by (x - 127.5) / 127.5. One channel is BT.601 luma.
     An object belongs to one thread: it holds that thread's scratch memory.
     """
 
-    def __init__(self, layout: str, channels: int, side: int):
+    def __init__(self, layout: str, channels: int, size: Size):
+        high, wide = sides(size)
         self._float, self._gray = layout == "float32", channels == 1
-        self.scratch = np.empty((side + MARGIN, side + MARGIN, 3), np.uint8)
-        self._pixels = np.empty((side, side, 3), np.uint8)
-        self._planes = np.empty((channels, side, side), np.uint8)
+        self.scratch = np.empty((high + MARGIN, wide + MARGIN, 3), np.uint8)
+        self._pixels = np.empty((high, wide, 3), np.uint8)
+        self._planes = np.empty((channels, high, wide), np.uint8)
         self._plane_list = list(self._planes)
 
     def pixels(self, place: np.ndarray) -> np.ndarray:
-        """Where an image's pixels, uint8 (S, S, 3), are to be written: its place in the batch, if that fits."""
+        """Where an image's pixels, uint8 (H, W, 3), are to be written: its place in the batch, if that fits."""
         return self._pixels if self._float or self._gray else place
 
     def finish(self, pixels: np.ndarray, place: np.ndarray) -> None:
@@ -67,8 +68,9 @@ class Output:
             np.multiply(place, np.float32(1 / 127.5), out=place)
 
 
-def batch_shape(layout: str, channels: int, count: int, side: int) -> tuple[tuple[int, ...], type]:
+def batch_shape(layout: str, channels: int, count: int, size: Size) -> tuple[tuple[int, ...], type]:
     """Shape and dtype of a batch of `count` images."""
+    high, wide = sides(size)
     if layout == "uint8":
-        return (count, side, side, channels), np.uint8
-    return (count, channels, side, side), np.float32
+        return (count, high, wide, channels), np.uint8
+    return (count, channels, high, wide), np.float32

@@ -1,42 +1,52 @@
-"""Resizing, as the whole engine does it: squashed to a square, bilinear upwards, area-averaged downwards."""
+"""Resizing, as the whole engine does it: squashed to a size, bilinear upwards, area-averaged downwards.
+
+A size is the side of a square, or (height, width).
+"""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
+Size = int | tuple[int, int]
 
-def resize(pixels: np.ndarray, side: int) -> np.ndarray:
-    """uint8 (H, W, C) -> (side, side, C); the same array where it has that size already.
+
+def sides(size: Size) -> tuple[int, int]:
+    """(height, width)."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def resize(pixels: np.ndarray, size: Size) -> np.ndarray:
+    """uint8 (H, W, C) -> that of `size`; the same array where it has that size already.
 
     An axis that shrinks is averaged over areas, one that grows is interpolated; where one does and the other does
     not, the shrinking comes first.
     """
-    height, width = pixels.shape[:2]
-    if height == side and width == side:
+    (height, width), (high, wide) = pixels.shape[:2], sides(size)
+    if height == high and width == wide:
         return pixels
-    if height > side or width > side:
-        pixels = cv2.resize(pixels, (min(width, side), min(height, side)), interpolation=cv2.INTER_AREA)
-    if height < side or width < side:
-        pixels = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_LINEAR)
+    if height > high or width > wide:
+        pixels = cv2.resize(pixels, (min(width, wide), min(height, high)), interpolation=cv2.INTER_AREA)
+    if height < high or width < wide:
+        pixels = cv2.resize(pixels, (wide, high), interpolation=cv2.INTER_LINEAR)
     return pixels
 
 
 def resize_corner(
-    pixels: np.ndarray, side: int, right: int, bottom: int, scratch: np.ndarray | None = None
+    pixels: np.ndarray, size: Size, right: int, bottom: int, scratch: np.ndarray | None = None
 ) -> np.ndarray:
-    """At least the rows [0, bottom) and columns [0, right) of `resize(pixels, side)`, to the last bit.
+    """At least the rows [0, bottom) and columns [0, right) of `resize(pixels, size)`, to the last bit.
 
     Where the image grows, only the part that is asked for is computed: OpenCV is given the scale itself, which keeps
     every pixel of the part at the place that it has in the whole. The part is then a view of `scratch`, uint8
-    (side, side, 3), if that is given: memory that stays in the processor's cache from one image to the next.
+    of `size`, if that is given: memory that stays in the processor's cache from one image to the next.
     """
-    height, width = pixels.shape[:2]
-    if height >= side or width >= side:
-        return resize(pixels, side)
-    wide = min(width, -(-right * width // side) + 1)
-    high = min(height, -(-bottom * height // side) + 1)
-    fx, fy = side / width, side / height
+    (height, width), (full_height, full_width) = pixels.shape[:2], sides(size)
+    if height >= full_height or width >= full_width:
+        return resize(pixels, size)
+    wide = min(width, -(-right * width // full_width) + 1)
+    high = min(height, -(-bottom * height // full_height) + 1)
+    fx, fy = full_width / width, full_height / height
     if scratch is not None:  # OpenCV rounds the size of the result in this way
         scratch = scratch[: round(high * fy), : round(wide * fx)]
     return cv2.resize(pixels[:high, :wide], None, scratch, fx, fy, cv2.INTER_LINEAR)

@@ -21,6 +21,7 @@ from . import order
 from .augment import MARGIN, Output, batch_shape, cut, fit
 from .buffers import Buffers
 from .errors import BadInputError, CorruptDatasetError, RejectedImageError
+from .geometry import Size, sides
 from .manifest import SPLITS, read_dataset, read_manifest
 from .records import CHECKS, Records
 
@@ -35,7 +36,7 @@ def open_loader(
     split: str = "train",
     *,
     batch_size: int = 1,
-    img_size: int = 256,
+    img_size: Size = 256,
     layout: str = "uint8",
     domain: str | None = None,
     augment: bool = True,
@@ -54,8 +55,9 @@ def open_loader(
         folder: what tools/convert_dataset.py wrote.
         split: "train" or "test".
         batch_size: images per domain, step and rank; the global batch is batch_size * world.
-        img_size: side of the delivered square. With `augment`, images are resized to img_size + 30 and cropped.
-        layout: "uint8" gives (N, S, S, C), "float32" (N, C, S, S) in [-1, 1].
+        img_size: side of the delivered square, or (height, width). With `augment`, images are resized to 30 pixels
+            more and cropped.
+        layout: "uint8" gives (N, H, W, C), "float32" (N, C, H, W) in [-1, 1].
         domain: None gives pairs (a, b), "a" or "b" single arrays.
         augment: random flip and crop, and a shuffled order. One domain without it is read once, in key order, with a
             short last batch; everything else is endless.
@@ -119,8 +121,11 @@ def _check_arguments(given: dict) -> None:
     need(given["layout"] in LAYOUTS, "layout", f"one of {', '.join(LAYOUTS)}")
     need(given["channels"] in (1, 3), "channels", "1 or 3")
     need(given["check"] in CHECKS, "check", f"one of {', '.join(CHECKS)}")
-    for name, least in (("batch_size", 1), ("img_size", 1), ("prefetch", 1), ("start_step", 0), ("world", 1)):
+    for name, least in (("batch_size", 1), ("prefetch", 1), ("start_step", 0), ("world", 1)):
         need(isinstance(given[name], int) and given[name] >= least, name, f"an integer of at least {least}")
+    size = given["img_size"]
+    pair = size if isinstance(size, tuple) and len(size) == 2 else (size,)
+    need(all(isinstance(side, int) and side >= 1 for side in pair), "img_size", "a side, or (height, width), from 1")
     need(given["threads"] is None or given["threads"] >= 1, "threads", "None or at least 1")
     need(isinstance(given["seed"], int) and 0 <= given["seed"] < 1 << 64, "seed", "an integer from 0 to 2**64 - 1")
     need(
@@ -139,7 +144,7 @@ class Loader:
         nums: dict[str, int],
         stored_size: int | None,
         batch_size: int,
-        img_size: int,
+        img_size: Size,
         layout: str,
         augment: bool,
         channels: int,
@@ -164,8 +169,8 @@ class Loader:
         self._buffers = Buffers(keep=2 * self._ahead)
         self._own = threading.local()  # each thread's scratch memory
         self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(threads, thread_name_prefix="ugatit-data")
-        if augment and stored_size is not None and img_size + MARGIN > stored_size:
-            _warn_enlarged(img_size, stored_size)
+        if augment and stored_size is not None and max(sides(img_size)) + MARGIN > stored_size:
+            _warn_enlarged(max(sides(img_size)), stored_size)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -210,7 +210,8 @@ def load_generator(folder: Path, direction: str) -> tuple[Any, Options]:
     else:
         checkpoint, meta = latest_good(folder / "checkpoints", "give the folder of a run that has saved one")
     options = Options(**meta["options"])
-    generator = Generator(options.ch, options.n_res, options.img_size, options.img_ch, options.light, options.padding)
+    o = options
+    generator = Generator(o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding)
     prefix = GENERATORS[direction]
     parameters = {f"{prefix}.{name}": p for name, p in generator.parameters_and_names()}
     _load_file(checkpoint / f"{prefix}.safetensors", parameters)

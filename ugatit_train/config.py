@@ -65,7 +65,9 @@ class Options:
     ch: int = _option(64, "channels of the first layer", least=1)
     n_res: int = _option(4, "residual blocks in each half of the generator", least=1)
     n_dis: int = _option(6, "size of the discriminators: n_dis + 1 layers the global, n_dis - 1 the local one", least=4)
-    img_size: int = _option(256, "height and width of the images in pixels, a multiple of 4", least=4)
+    img_size: int | str = _option(
+        256, "height and width of the images in pixels, multiples of 4; HEIGHTxWIDTH with --light: 128x256"
+    )
     img_ch: Literal[3, 1] = _option(3, "channels of the images: 3 RGB, 1 gray")
     padding: Literal["reflect", "zero"] = _option("reflect", "padding of the convolutions: reflect is the paper's")
     spectral_norm: bool = _option(True, "spectral norm on the discriminators (the paper's; the seed has none)")
@@ -96,14 +98,19 @@ class Options:
             raise OptionError(
                 f"--decay_epoch {self.decay_epoch} lies after the last pass: give at most --epoch {self.epoch}"
             )
-        if self.img_size % 4:
+        for side in (sides := self.image_size):
+            if side % 4:
+                shown = side if sides[0] == sides[1] else f"{self.img_size}: {side}"
+                raise OptionError(
+                    f"--img_size {shown} is not a multiple of 4: give {max(side // 4 * 4, 4)} or {side // 4 * 4 + 4}"
+                )
+        if sides[0] != sides[1] and not self.light:
             raise OptionError(
-                f"--img_size {self.img_size} is not a multiple of 4: give {max(self.img_size // 4 * 4, 4)} "
-                f"or {self.img_size // 4 * 4 + 4}"
+                f"--img_size {self.img_size}: the full generator takes squares: give one number, or --light"
             )
         smallest = smallest_image(self.n_dis + 1)
-        if self.img_size < smallest:
-            fitting = int(math.log2(self.img_size / 3)) + 1
+        if min(sides) < smallest:
+            fitting = int(math.log2(min(sides) / 3)) + 1
             remedy = f"give --n_dis {fitting}, or" if fitting >= 4 else "give"
             raise OptionError(
                 f"--img_size {self.img_size} is too small for --n_dis {self.n_dis}: "
@@ -116,6 +123,14 @@ class Options:
     def data_folder(self) -> Path:
         """The converted data set's folder."""
         return Path(self.data_path) if self.data_path else Path("dataset") / self.dataset
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images in pixels. Raises OptionError."""
+        match = re.fullmatch(r"0*([1-9]\d*)(?:x0*([1-9]\d*))?", str(self.img_size))
+        if not match:
+            raise OptionError(f"--img_size {self.img_size}: give pixels such as 256, or height and width as 128x256")
+        return int(match[1]), int(match[2] or match[1])
 
     def schedule(self, steps_per_epoch: int) -> "Schedule":
         """The lengths in steps, for a data set whose larger domain takes `steps_per_epoch` steps a pass.

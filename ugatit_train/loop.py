@@ -39,7 +39,7 @@ class InterruptedTraining(TrainingError):
 def build_step(options: config.Options, schedule: config.Schedule, world: int = 1) -> Step:
     """The networks with their first weights, and the step over them."""
     o = options
-    generators = [Generator(o.ch, o.n_res, o.img_size, o.img_ch, o.light, o.padding) for _ in range(2)]
+    generators = [Generator(o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding) for _ in range(2)]
     layers = (o.n_dis + 1, o.n_dis + 1, o.n_dis - 1, o.n_dis - 1)  # GA, GB, LA, LB
     discriminators = [Discriminator(o.ch, n, o.img_ch, o.padding, o.spectral_norm) for n in layers]
     settings = StepSettings(
@@ -111,7 +111,7 @@ def train(options: config.Options) -> None:
     loader = open_loader(
         options.data_folder,
         batch_size=options.batch_size,
-        img_size=options.img_size,
+        img_size=options.image_size,
         layout="float32",  # on the CPU normalising in the loader's threads is cheaper than in the graph
         channels=options.img_ch,
         threads=options.threads,

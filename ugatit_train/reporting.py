@@ -14,6 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ugatit_data.geometry import Size, sides
+
 # The rows of a sample grid for one direction, in the seed's order.
 SAMPLE_ROWS = ("real_a", "heatmap_a2a", "fake_a2a", "heatmap_a2b", "fake_a2b", "heatmap_a2b2a", "fake_a2b2a")
 
@@ -30,15 +32,16 @@ def to_uint8(pictures: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:3], 3)))
 
 
-def heatmap_to_uint8(heatmaps: np.ndarray, size: int) -> np.ndarray:
-    """float32 (N, 1, h, w) of any range to uint8 (N, size, size, 3) RGB: least is blue, most is red, per image.
+def heatmap_to_uint8(heatmaps: np.ndarray, size: Size) -> np.ndarray:
+    """float32 (N, 1, h, w) of any range to uint8 (N, H, W, 3) RGB of `size`: least is blue, most is red, per image.
 
     A constant map, which says nothing, comes out as its lowest colour.
     """
     low = heatmaps.min((1, 2, 3), keepdims=True)
     span = heatmaps.max((1, 2, 3), keepdims=True) - low
     unit = (heatmaps - low) / np.where(span > 0, span, 1)
-    large = [cv2.resize(image[0].astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR) for image in unit]
+    shape = sides(size)[::-1]
+    large = [cv2.resize(image[0].astype(np.float32), shape, interpolation=cv2.INTER_LINEAR) for image in unit]
     coloured = [cv2.applyColorMap(np.rint(image * 255).astype(np.uint8), cv2.COLORMAP_JET) for image in large]
     return np.stack(coloured)[..., ::-1]
 
@@ -52,7 +55,7 @@ def sample_grid(rows: Mapping[str, np.ndarray]) -> np.ndarray:
     Raises:
         ValueError: there is no picture among the rows.
     """
-    sizes = [array.shape[2] for name, array in rows.items() if not name.startswith("heatmap")]
+    sizes = [array.shape[2:] for name, array in rows.items() if not name.startswith("heatmap")]
     if not sizes:
         raise ValueError(f"sample_grid: no picture among the rows {list(rows)}: their size is the heat maps' size")
     drawn = [

@@ -23,7 +23,7 @@ def sample_images(options: Options, dataset: Dataset) -> tuple[np.ndarray, np.nd
             options.data_folder,
             split,
             batch_size=1,
-            img_size=options.img_size,
+            img_size=options.image_size,
             layout="float32",
             domain=domain,
             augment=False,
@@ -54,7 +54,7 @@ class Sampler:
 
 
 def _rows(there: Generator, back: Generator, x: Tensor) -> list[np.ndarray]:
-    """Heat map and picture of identity, translation and cycle of one image (1, C, S, S)."""
+    """Heat map and picture of identity, translation and cycle of one image (1, C, H, W)."""
     same, _, same_heat = back(x)
     fake, _, fake_heat = there(x)
     cycle, _, cycle_heat = back(fake)

@@ -1,6 +1,6 @@
 """Images in, images out: find pictures, bring them into a generator's form, write what it makes of them.
 
-The generator is any function of float32 (1, C, S, S) in [-1, 1] that gives the picture in the same form and a heat map
+The generator is any function of float32 (1, C, H, W) in [-1, 1] that gives the picture in the same form and a heat map
 (1, 1, h, w), both NumPy: a checkpoint stands behind it, or later a MINDIR or ONNX file, without MindSpore.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from ugatit_data import BadInputError
 from ugatit_data.errors import RejectedImageError
-from ugatit_data.geometry import resize
+from ugatit_data.geometry import Size, resize
 from ugatit_data.images import decode
 from ugatit_train import reporting
 
@@ -76,8 +76,8 @@ def output_names(pictures: Sequence[Path], source: Path) -> list[Path]:
     ]
 
 
-def read_picture(path: Path, img_size: int) -> np.ndarray:
-    """Any picture as uint8 (img_size, img_size, 3) RGB: upright, squashed to a square as the training data are.
+def read_picture(path: Path, img_size: Size) -> np.ndarray:
+    """Any picture as uint8 RGB of img_size, (H, W, 3): upright, squashed as the training data are.
 
     Raises:
         RejectedImageError: it cannot be read or decoded; the message is the reason.
@@ -90,7 +90,7 @@ def read_picture(path: Path, img_size: int) -> np.ndarray:
 
 
 def to_network(picture: np.ndarray, img_ch: int) -> np.ndarray:
-    """uint8 (S, S, 3) RGB to float32 (1, img_ch, S, S) in [-1, 1]; one channel is BT.601 luma."""
+    """uint8 (H, W, 3) RGB to float32 (1, img_ch, H, W) in [-1, 1]; one channel is BT.601 luma."""
     pixels = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None] if img_ch == 1 else picture
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32) / np.float32(127.5) - np.float32(1)
 
@@ -100,7 +100,7 @@ def translate(
     source: Path,
     out: Path,
     *,
-    img_size: int,
+    img_size: Size,
     img_ch: int = 3,
     heatmap: bool = False,
     side_by_side: bool = False,

@@ -19,18 +19,18 @@ def picture(height, width, seed=0):
 
 @pytest.mark.parametrize("size", [(256, 256), (60, 64), (97, 64), (94, 94), (93, 94), (200, 50), (300, 420), (1, 1)])
 @pytest.mark.parametrize("flip", [False, True])
-def test_fused_equals_step_by_step(size, flip):
-    side = 64
+@pytest.mark.parametrize(("high", "wide"), [(64, 64), (40, 88)])
+def test_fused_equals_step_by_step(size, flip, high, wide):
     image = picture(*size)
     random = np.random.default_rng(1)
     for x, y in [(0, 0), (30, 30), (0, 30), *random.integers(0, 31, (20, 2)).tolist()]:
-        stepwise = resize(np.ascontiguousarray(image[:, ::-1]) if flip else image, side + MARGIN)
-        stepwise = stepwise[y : y + side, x : x + side]
-        out = np.empty((side, side, 3), np.uint8)
+        stepwise = resize(np.ascontiguousarray(image[:, ::-1]) if flip else image, (high + MARGIN, wide + MARGIN))
+        stepwise = stepwise[y : y + high, x : x + wide]
+        out = np.empty((high, wide, 3), np.uint8)
         cut(image, out, flip, x, y)
         difference = np.abs(out.astype(int) - stepwise)
         assert difference.mean() <= 1 / 255
-        if size == (94, 94):  # as raw records: copies
+        if size == (high + MARGIN, wide + MARGIN):  # as raw records: copies
             assert difference.max() == 0
 
 
@@ -55,6 +55,9 @@ def test_up_is_bilinear_and_down_is_area():
     halved = cv2.resize(tall, (16, 64), interpolation=cv2.INTER_AREA)
     np.testing.assert_array_equal(resize(tall, 64), cv2.resize(halved, (64, 64), interpolation=cv2.INTER_LINEAR))
     assert resize(image, 64) is image
+    assert resize(image, (64, 64)) is image
+    high = cv2.resize(cv2.resize(image, (16, 64), interpolation=cv2.INTER_AREA), (16, 100))
+    np.testing.assert_array_equal(resize(image, (100, 16)), high)
 
 
 def test_evaluation_keeps_the_whole_image():

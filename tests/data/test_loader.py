@@ -12,7 +12,7 @@ import pytest
 
 from ugatit_data import BadInputError, open_loader
 from ugatit_data.augment import MARGIN
-from ugatit_data.geometry import resize
+from ugatit_data.geometry import resize, sides
 
 SIZE = 48
 
@@ -119,10 +119,12 @@ def test_evaluation_over_ranks_covers_each_image_once(dataset):
     assert [len(part) for part in parts] == [3, 2]
 
 
-def test_augmentation_is_flip_resize_crop_of_the_named_sample(dataset, source):
+@pytest.mark.parametrize("img_size", [SIZE, (32, 48)])
+def test_augmentation_is_flip_resize_crop_of_the_named_sample(dataset, source, img_size):
     from ugatit_data import order
 
-    with open_loader(dataset, batch_size=5, img_size=SIZE, seed=3) as loader:
+    high, wide = sides(img_size)
+    with open_loader(dataset, batch_size=5, img_size=img_size, seed=3) as loader:
         for step in range(6):
             batch = next(loader)
             for index, domain in enumerate("ab"):
@@ -133,8 +135,8 @@ def test_augmentation_is_flip_resize_crop_of_the_named_sample(dataset, source):
                 for image, sample, (flip, x, y) in zip(batch[index], ids, corners, strict=True):
                     key = loader.keys(domain)[sample].decode()
                     whole = cv2.imread(str(source / f"train{domain.upper()}" / key), cv2.IMREAD_COLOR_RGB)
-                    whole = resize(whole[:, ::-1] if flip else whole, SIZE + MARGIN)
-                    expected = whole[y : y + SIZE, x : x + SIZE]
+                    whole = resize(whole[:, ::-1] if flip else whole, (high + MARGIN, wide + MARGIN))
+                    expected = whole[y : y + high, x : x + wide]
                     assert np.abs(image.astype(int) - expected).mean() <= 1
 
 
@@ -224,6 +226,7 @@ def test_a_small_stored_size_warns(datasets):
     [
         ({"batch_size": 0}, "batch_size 0: must be"),
         ({"img_size": -4}, "img_size -4"),
+        ({"img_size": (64, 0)}, r"img_size \(64, 0\): must be a side"),
         ({"layout": "nchw"}, "layout 'nchw'"),
         ({"domain": "c"}, "domain 'c'"),
         ({"channels": 4}, "channels 4"),

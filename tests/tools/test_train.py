@@ -97,7 +97,7 @@ def test_dry_run_checks_the_schedule_against_the_data_set(run_tool, refused, no_
 def test_help_is_a_manual(run_tool, no_mindspore):
     done = run_tool("train", "--help", env=no_mindspore)
     assert done.returncode == 0
-    for words in ("Examples:", "--n_dis", "Exit code", "multiple of 4"):
+    for words in ("Examples:", "--n_dis", "Exit code", "multiples of 4"):
         assert words in " ".join(done.stdout.split())
 
 

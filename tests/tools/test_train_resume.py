@@ -17,7 +17,7 @@ def hashes(run) -> dict[str, str]:
 
 def test_a_new_process_goes_on_bit_for_bit(run_tool, dataset, tmp_path):
     straight, resumed = tmp_path / "straight run", tmp_path / "resumed run"
-    small = ("--light", "--ch", 2, "--n_res", 1, "--n_dis", 4, "--img_size", 32)
+    small = ("--light", "--ch", 2, "--n_res", 1, "--n_dis", 4, "--img_size", "32x40")
     often = ("--iteration", 30, "--save_freq", 17, "--print_freq", 100)
     done = run_tool("train", "--data_path", dataset, "--output_path", straight, *small, *often)
     assert done.returncode == 0, done.stderr

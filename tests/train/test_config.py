@@ -99,7 +99,11 @@ def test_schedule_in_steps():
         (["--seed", "4294967296"], "too large"),
         (["--padding", "wrap"], "--padding wrap: give reflect or zero"),
         (["--img_ch", "2"], "give 3 or 1"),
-        (["--img_size", "66"], "not a multiple of 4: give 64 or 68"),
+        (["--img_size", "66"], "66 is not a multiple of 4: give 64 or 68"),
+        (["--img_size", "128x130", "--light"], "--img_size 128x130: 130 is not a multiple of 4: give 128 or 132"),
+        (["--img_size", "128x256"], "the full generator takes squares: give one number, or --light"),
+        (["--img_size", "64x256", "--light"], "64x256 is too small for --n_dis 6: give --n_dis 5, or --img_size 96"),
+        (["--img_size", "x128"], "--img_size x128: give pixels such as 256, or height and width as 128x256"),
         (["--img_size", "64"], "--img_size 64 is too small for --n_dis 6: give --n_dis 5, or --img_size 96"),
         (["--img_size", "16", "--n_dis", "4"], "give --img_size 24 or more"),
         (["--print_freq", "0"], "--print_freq 0: give a number of steps such as 500"),
@@ -160,6 +164,11 @@ def test_resume_takes_the_options_of_the_run(tmp_path):
         parse([*argv, "--ch", "16"])
     with pytest.raises(OptionError, match="no run in"):
         parse(["--output_path", str(tmp_path / "other"), "--resume"])
+
+
+def test_the_size_of_the_images():
+    assert Options().image_size == (256, 256)
+    assert parse(["--img_size", "128x256", "--light"]).image_size == (128, 256)
 
 
 def test_data_folder():

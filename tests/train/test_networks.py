@@ -56,8 +56,8 @@ def random_state(seed, light=True, img_ch=3, n_layers=4):
     return {k: float32(v) for k, v in params.items()}, {k: float32(v) for k, v in u.items()}
 
 
-def images(seed, img_ch):
-    return float32(numpy.random.default_rng(seed).uniform(-1, 1, (2, img_ch, 16, 16)))
+def images(seed, img_ch, width=16):
+    return float32(numpy.random.default_rng(seed).uniform(-1, 1, (2, img_ch, 16, width)))
 
 
 def generator_case(light, padding, img_ch, plain=False):
@@ -68,7 +68,7 @@ def generator_case(light, padding, img_ch, plain=False):
     return Case(
         cell=cell,
         plain=lambda p, x: one_by_one(lambda sample: reference.generator(p, sample, options), x),
-        inputs=(images(2, img_ch),),
+        inputs=(images(2, img_ch, 24 if light else 16),),  # the light one takes any size
         params=ref.scope(params, "genA2B"),
     )
 
@@ -86,7 +86,7 @@ def discriminator_case(spectral_norm, padding, img_ch, n_layers):
     return Case(
         cell=Judge(Discriminator(4, n_layers, img_ch, padding, spectral_norm)),
         plain=form,
-        inputs=(images(4, img_ch),),
+        inputs=(images(4, img_ch, 24),),
         params={f"discriminator.{k}": v for k, v in {**params, **u}.items()},
     )
 
