@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[1]
 # The layers of each package from the bottom up; a file imports only what stands before it.
 LAYERS = {
     "ugatit_data": [
-        "order", "errors", "headers", "manifest", "images", "geometry", "storage", "sources", "parquet", "encodings",
-        "shards", "records", "lock", "workers", "jobs", "buffers", "augment", "convert", "verify", "loader",
+        "order", "errors", "headers", "manifest", "jpeg", "images", "geometry", "storage", "sources", "parquet",
+        "encodings", "shards", "records", "lock", "workers", "jobs", "buffers", "augment", "convert", "verify", "loader",
         "pipelines",
     ],
     "ugatit_train": [

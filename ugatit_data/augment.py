@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from .geometry import Size, resize, resize_corner, sides
+from .jpeg import Room
 
 MARGIN = 30  # the paper's: 256 is cropped out of 286
 
@@ -44,6 +45,7 @@ class Output:
     def __init__(self, layout: str, channels: int, size: Size):
         high, wide = sides(size)
         self._float, self._gray = layout == "float32", channels == 1
+        self.room = Room()  # for decoding
         self.scratch = np.empty((high + MARGIN, wide + MARGIN, 3), np.uint8)
         self._pixels = np.empty((high, wide, 3), np.uint8)
         self._planes = np.empty((channels, high, wide), np.uint8)

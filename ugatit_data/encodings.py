@@ -17,6 +17,7 @@ import numpy as np
 
 from .geometry import resize
 from .images import Decoded, decode_stored
+from .jpeg import Room
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +26,9 @@ class Encoding:
 
     encode: Callable[[bytes, Decoded, int], bytes]
     """(source bytes, decoded source, stored size) -> record."""
-    decode: Callable[[np.ndarray, int | None], np.ndarray]
-    """(record as uint8 (n,), stored size) -> uint8 (H, W, 3) RGB; for raw a view of the record."""
+    decode: Callable[[np.ndarray, int | None, Room], np.ndarray]
+    """(record as uint8 (n,), stored size, room) -> uint8 (H, W, 3) RGB, which may lie in the room; for raw a view of
+    the record."""
     fixed_size: bool
     """Whether images are stored as squares of the stored size."""
     estimate: Callable[[int, int], int]
@@ -58,11 +60,11 @@ def _imencode(extension: str, pixels: np.ndarray, options: list[int]) -> bytes:
     return encoded.tobytes()
 
 
-def _decode_file(record: np.ndarray, stored_size: int | None) -> np.ndarray:
-    return decode_stored(record)
+def _decode_file(record: np.ndarray, stored_size: int | None, room: Room) -> np.ndarray:
+    return decode_stored(record, room)
 
 
-def _decode_raw(record: np.ndarray, stored_size: int | None) -> np.ndarray:
+def _decode_raw(record: np.ndarray, stored_size: int | None, room: Room) -> np.ndarray:
     return record.reshape(stored_size, stored_size, 3)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from .errors import RejectedImageError
 from .headers import Header, read_header
+from .jpeg import Room, decode_jpeg
 
 MAX_PIXELS = 178_956_970  # half a GiB of RGB; Pillow's limit too, under the name of decompression bomb
 
@@ -66,13 +67,14 @@ def decode(data: bytes) -> Decoded:
     return Decoded(np.ascontiguousarray(orient(pixels, upright)), plain, header.half_chroma, _notes(header))
 
 
-def decode_stored(record: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 3) RGB of a stored JPEG or PNG that passed `decode` when it was converted.
+def decode_stored(record: np.ndarray, room: Room) -> np.ndarray:
+    """uint8 (H, W, 3) RGB of a stored JPEG or PNG that passed `decode` when it was converted; it may lie in `room`.
 
     Raises:
         RejectedImageError: the decoder failed.
     """
-    return _imdecode(record, _RGB, "stored")
+    pixels = decode_jpeg(record, room) if record[0] == 0xFF else None  # a PNG begins with 0x89
+    return _imdecode(record, _RGB, "stored") if pixels is None else pixels
 
 
 def orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -97,7 +99,8 @@ def _imdecode(data: bytes | np.ndarray, flags: int, name: str) -> np.ndarray:
 
 
 def _decode_rgb(data: bytes, header: Header) -> np.ndarray:
-    return _imdecode(data, _RGB, header.format)
+    pixels = decode_jpeg(data, Room()) if (header.format, header.channels, header.bits) == ("jpeg", 3, 8) else None
+    return _imdecode(data, _RGB, header.format) if pixels is None else pixels
 
 
 def _decode_any(data: bytes, header: Header) -> np.ndarray:

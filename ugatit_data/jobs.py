@@ -57,6 +57,7 @@ def plan_digest(encoding: str, stored_size: int | None, file: str, entries: list
                 "file": file,
                 "mindspore": version("mindspore"),
                 "opencv": cv2.__version__,
+                "simplejpeg": version("simplejpeg"),
                 "pyarrow": pa.__version__,
             }
         )

@@ -285,7 +285,7 @@ class Loader:
         flips, xs, ys = (values.tolist() for values in order.flips_and_corners(drawn, MARGIN))
         for place, sample, flip, x, y in zip(batch, ids.tolist(), flips, xs, ys, strict=True):
             try:
-                image = records.image(sample)
+                image = records.image(sample, output.room)
             except RejectedImageError as error:
                 raise CorruptDatasetError(f"{records.describe(sample)}: {error.reason}") from None
             pixels = output.pixels(place)

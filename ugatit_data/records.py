@@ -12,6 +12,7 @@ import xxhash
 
 from .encodings import ENCODINGS
 from .errors import CorruptDatasetError
+from .jpeg import Room
 from .manifest import MANIFEST_FILE, Dataset, check_shard_sizes, repair_hint
 from .shards import map_shard
 
@@ -84,11 +85,11 @@ class Records:
                 self._unseen[sample] = 0
         return record
 
-    def image(self, sample: int) -> np.ndarray:
-        """uint8 (H, W, 3) RGB; for raw records a read-only view of the mapped file.
+    def image(self, sample: int, room: Room) -> np.ndarray:
+        """uint8 (H, W, 3) RGB, which may lie in `room`; for raw records a read-only view of the mapped file.
 
         Raises:
             CorruptDatasetError: as `record`.
             RejectedImageError: the record cannot be decoded.
         """
-        return self._decode(self.record(sample), self._stored_size)
+        return self._decode(self.record(sample), self._stored_size, room)

@@ -20,6 +20,7 @@ from .errors import BadInputError, ConversionError, CorruptDatasetError, Rejecte
 from .headers import sniff
 from .images import decode
 from .jobs import Job, write_job
+from .jpeg import Room
 from .manifest import (
     DATASET_FILE,
     MANIFEST_FILE,
@@ -146,7 +147,7 @@ def _check_records(folder: Path, dataset: Dataset, shard: Shard, rows: list[dict
 def _pixels(dataset: Dataset, record: np.ndarray) -> np.ndarray:
     """Decoded by the policy that let the image in, stricter than the loader's decoder."""
     if dataset.encoding == "raw":
-        return ENCODINGS["raw"].decode(record, dataset.stored_size)
+        return ENCODINGS["raw"].decode(record, dataset.stored_size, Room())
     return decode(record.tobytes()).pixels
 
 
@@ -266,7 +267,7 @@ def extract(folder: Path, target: Path) -> int:
 
 def _write_image(target: Path, dataset: Dataset, row: dict, record: np.ndarray) -> None:
     if dataset.encoding == "raw":
-        pixels = ENCODINGS["raw"].decode(record, dataset.stored_size)
+        pixels = ENCODINGS["raw"].decode(record, dataset.stored_size, Room())
         data = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
     else:
         data = record.tobytes()

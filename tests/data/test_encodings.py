@@ -12,6 +12,7 @@ from PIL import Image
 from ugatit_data.encodings import ENCODINGS
 from ugatit_data.geometry import resize
 from ugatit_data.images import decode
+from ugatit_data.jpeg import Room
 
 SMOOTH = cv2.resize(
     np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8), (90, 70), interpolation=cv2.INTER_CUBIC
@@ -26,7 +27,7 @@ def save(pixels, kind, **options):
 
 def round_trip(encoding, data, size):
     record = ENCODINGS[encoding].encode(data, decode(data), size)
-    return record, ENCODINGS[encoding].decode(np.frombuffer(record, np.uint8), size)
+    return record, ENCODINGS[encoding].decode(np.frombuffer(record, np.uint8), size, Room())
 
 
 @pytest.mark.parametrize("data", [save(SMOOTH, "JPEG"), save(SMOOTH, "PNG"), save(SMOOTH, "JPEG", progressive=True)])
