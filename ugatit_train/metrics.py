@@ -72,7 +72,7 @@ def _subset(seed: int, stream: int, count: int, size: int) -> np.ndarray:
 
 
 def legacy_mixed(source: np.ndarray, target: np.ndarray, made: np.ndarray) -> Distance:
-    """The figure that the model zoo's and the paper's tables print as KID x 100; to compare with them, for nothing else.
+    """The figure that the model zoo and the paper print as KID x 100: to compare with theirs, and for nothing else.
 
     It mixes 0.98 of the distance to the *source* domain with 0.02 of that to the target, and halves the sum: a
     translation that copies its input scores best. Each distance is the mean over blocks of at most 10 images in the

@@ -1,0 +1,135 @@
+"""Pictures to feature vectors: InceptionV3's, on which KID is defined, or a small built-in substitute for smoke runs.
+
+A picture is uint8 (S, S, 3) RGB of any S. Nothing here imports MindSpore unless its checkpoint is what is given.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ugatit_data.geometry import resize
+from ugatit_data.manifest import sha256_file
+
+NUM_FEATURES = 2048
+IMAGE_SIZE = 299
+
+
+class FeaturesError(ValueError):
+    """A file of a feature extractor that cannot be used; the message is one line and names the remedy."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Features:
+    """A feature extractor.
+
+    metric: what the kernel distance of its vectors is called, "kid" or "smoke_mmd".
+    origin: the file's name and SHA-256, or "built in".
+    extract: a picture to its vector, float (D,).
+    """
+
+    metric: str
+    origin: str
+    extract: Callable[[np.ndarray], np.ndarray]
+
+
+def open_features(path: Path | None) -> Features:
+    """The extractor in a file, `.onnx` or `.ckpt`; without a file the built-in one, whose figure is no KID.
+
+    An ONNX file takes float32 (N, 3, 299, 299) in [-1, 1] and gives (N, 2048); N may be fixed at 1. A MindSpore
+    checkpoint is one that tools/import_inception.py wrote.
+
+    Raises:
+        FeaturesError: the file cannot be used.
+    """
+    if path is None:
+        return Features(metric="smoke_mmd", origin="built in", extract=smoke)
+    if not path.is_file():
+        raise FeaturesError(f"{path}: no such file of an InceptionV3: check the path, or leave it out for a smoke run")
+    openers = {".onnx": _open_onnx, ".ckpt": _open_checkpoint}
+    if path.suffix not in openers:
+        remedy = "make a .ckpt of it with tools/import_inception.py" if path.suffix in (".pth", ".pt") else "give those"
+        raise FeaturesError(f"{path}: features come from .onnx or .ckpt files: {remedy}")
+    run = openers[path.suffix](path)
+
+    def extract(picture: np.ndarray) -> np.ndarray:
+        return run(to_inception(picture))[0]
+
+    return Features(metric="kid", origin=f"{path.name}, sha256 {sha256_file(path)}", extract=extract)
+
+
+def to_inception(picture: np.ndarray) -> np.ndarray:
+    """float32 (1, 3, 299, 299) in [-1, 1]: bilinear, without averaging where it shrinks, as pytorch-fid does it."""
+    large = cv2.resize(picture.astype(np.float32), (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(large.transpose(2, 0, 1)[None]) / np.float32(127.5) - np.float32(1)
+
+
+def _open_checkpoint(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    from mindspore import Tensor
+
+    from ugatit_train import inception_weights
+
+    try:
+        network = inception_weights.load(path)
+    except inception_weights.WeightsError as error:
+        raise FeaturesError(str(error)) from None
+    return lambda x: network(Tensor(x)).asnumpy()
+
+
+def _open_onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise FeaturesError(f"{path}: needs onnxruntime, which is missing: pip install '.[onnx]'") from None
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no type but this
+        raise FeaturesError(f"{path}: not an ONNX file that runs here ({str(error).splitlines()[0]})") from None
+    name = session.get_inputs()[0].name
+
+    def run(x: np.ndarray) -> np.ndarray:
+        return session.run(None, {name: x})[0]
+
+    try:
+        shape = run(np.zeros((1, 3, IMAGE_SIZE, IMAGE_SIZE), np.float32)).shape
+    except Exception as error:
+        raise FeaturesError(
+            f"{path}: does not take float32 (1, 3, {IMAGE_SIZE}, {IMAGE_SIZE}) ({str(error).splitlines()[0]}): "
+            "give FID's InceptionV3"
+        ) from None
+    if shape != (1, NUM_FEATURES):
+        raise FeaturesError(
+            f"{path}: gives {shape}, not (1, {NUM_FEATURES}), the pooled features: give those as the output"
+        )
+    return run
+
+
+def smoke(picture: np.ndarray) -> np.ndarray:
+    """A cheap description of colours and strokes, float64 (75,), for smoke runs: nothing that was learned.
+
+    Of the picture at 64 pixels in Lab: mean, deviation and a histogram of 8 bins of each channel; at 64, 32 and 16
+    pixels the mean, the deviation and a histogram of 8 bins of the lightness's gradient, and its share along 5
+    directions.
+    """
+    values = []
+    lab = cv2.cvtColor(resize(picture, 64).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    unit = lab / np.float32([100, 255, 255]) + np.float32([0, 0.5, 0.5])
+    for channel in unit.transpose(2, 0, 1):
+        values += [channel.mean(), channel.std(), *_histogram(channel, 1.0)]
+    light = unit[..., 0]
+    for side in (64, 32, 16):
+        light = cv2.resize(light, (side, side), interpolation=cv2.INTER_AREA)
+        dy, dx = np.gradient(light)
+        size = np.hypot(dx, dy)
+        values += [size.mean(), size.std(), *_histogram(size, 0.5)]
+        bins = (np.arctan2(dy, dx) % np.pi / np.pi * 5).astype(int) % 5
+        values += [*(np.bincount(bins.ravel(), size.ravel(), 5) / (size.sum() + 1e-6))]
+    return np.array(values, np.float64)
+
+
+def _histogram(values: np.ndarray, top: float) -> np.ndarray:
+    """The share of values in each of 8 equal bins from 0 to `top`; what lies outside counts in the last ones."""
+    bins = np.clip((values / top * 8).astype(int), 0, 7)
+    return np.bincount(bins.ravel(), minlength=8) / values.size

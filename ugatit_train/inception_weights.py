@@ -1,0 +1,91 @@
+"""The weights of `inception.Inception`: out of the public PyTorch ones, into a MindSpore checkpoint and back."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor
+
+from ugatit_train.inception import Inception
+
+BATCH_NORM_EPSILON = 1e-3  # of every batch norm of the network
+NUM_CLASSES = 1008  # of the FID network's last layer, which is not needed; torchvision's has 1000
+REMEDY = "give the weights of FID's InceptionV3 (pt_inception-2015-12-05)"
+
+
+class WeightsError(ValueError):
+    """Weights that are missing, damaged or of another network; the message is one line and names the remedy."""
+
+
+def fold(state: Any) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The weights of `Inception` by name, from those of the PyTorch network; and the names that were not needed.
+
+    Each batch norm becomes part of its convolution, in float64: weight * s and beta - mean * s, where
+    s = gamma / sqrt(variance + epsilon).
+
+    Raises:
+        WeightsError: a name is missing or has another shape: another network's weights.
+    """
+    if not isinstance(state, dict) or not all(isinstance(value, np.ndarray) for value in state.values()):
+        raise WeightsError(f"not a state_dict, names and tensors alone: {REMEDY}")
+    classes = len(state["fc.weight"]) if "fc.weight" in state else NUM_CLASSES
+    if classes != NUM_CLASSES:
+        raise WeightsError(
+            f"fc.weight has {classes} classes, not {NUM_CLASSES}: torchvision's InceptionV3 is another: {REMEDY}"
+        )
+    folded, used = {}, set()
+    for name, shape in _shapes().items():
+        block, kind = name.rsplit(".", 1)
+        norm = [f"{block}.bn.{part}" for part in ("weight", "bias", "running_mean", "running_var")]
+        parts = [f"{block}.conv.weight", *norm]
+        missing = [part for part in parts if part not in state]
+        if missing:
+            raise WeightsError(f"{missing[0]} is missing: {REMEDY}")
+        used |= {*parts, f"{block}.bn.num_batches_tracked"}
+        weight, gamma, beta, mean, variance = (state[part].astype(np.float64) for part in parts)
+        if kind == "weight" and weight.shape != shape:
+            raise WeightsError(f"{parts[0]} has shape {weight.shape}, not {shape}: {REMEDY}")
+        scale = gamma / np.sqrt(variance + BATCH_NORM_EPSILON)
+        value = weight * scale.reshape(-1, 1, 1, 1) if kind == "weight" else beta - mean * scale
+        folded[name] = value.astype(np.float32)
+    return folded, sorted(set(state) - used)
+
+
+def save(weights: Mapping[str, np.ndarray], path: Path) -> None:
+    """Write folded weights as a MindSpore checkpoint with a checksum; the file appears complete or not at all."""
+    listed = [{"name": name, "data": Tensor(value)} for name, value in weights.items()]
+    ms.save_checkpoint(listed, str(path), crc_check=True)
+
+
+def load(path: Path) -> Inception:
+    """The network with the weights of a file that `save` wrote.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or holds something else.
+    """
+    remedy = "make it with tools/import_inception.py"
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file: {remedy}")
+    try:
+        found = ms.load_checkpoint(str(path), crc_check=True)
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise WeightsError(f"{path}: damaged, or no MindSpore checkpoint ({_first_line(error)}): {remedy}") from None
+    network = Inception()
+    own = dict(network.parameters_and_names())
+    odd = sorted(set(found) ^ set(own)) or [n for n in own if tuple(found[n].shape) != tuple(own[n].shape)]
+    if odd:
+        raise WeightsError(f"{path}: of another network: {odd[0]} and {len(odd) - 1} more differ: {remedy}")
+    for name, parameter in own.items():
+        parameter.set_data(Tensor(found[name].asnumpy()))
+    network.set_train(False)
+    return network
+
+
+def _shapes() -> dict[str, tuple[int, ...]]:
+    return {name: tuple(parameter.shape) for name, parameter in Inception().parameters_and_names()}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")

@@ -1,0 +1,43 @@
+"""Read PyTorch's files of weights as NumPy arrays, without executing what they hold."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class TorchFileError(ValueError):
+    """A file that is no PyTorch file of weights, or that cannot be read here; the message names the remedy."""
+
+
+def read(path: Path) -> Any:
+    """What `torch.save` wrote, its tensors as arrays: dictionaries, lists and plain values of them.
+
+    Only tensors and plain containers are accepted (`weights_only`): a file can do nothing but hold numbers.
+
+    Raises:
+        TorchFileError: PyTorch is not installed, or the file is missing, damaged, or asks for code to be run.
+    """
+    try:
+        import torch
+    except ImportError:
+        raise TorchFileError(f"{path}: needs PyTorch to be read, which is missing: pip install '.[torch]'") from None
+    try:
+        return _arrays(torch.load(path, map_location="cpu", weights_only=True))
+    except OSError as error:
+        raise TorchFileError(f"{path}: {error.strerror or error}: check the path") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        asks = "it asks for code to be run" if "Unsupported" in str(error) or "GLOBAL" in str(error) else "damaged"
+        raise TorchFileError(f"{path}: no PyTorch file of weights alone ({asks}): give a state_dict's file") from None
+
+
+def _arrays(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _arrays(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_arrays(item) for item in value]
+    if hasattr(value, "detach"):
+        value = value.detach()
+        return value.float().numpy() if value.is_floating_point() else np.asarray(value)
+    return value
