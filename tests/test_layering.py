@@ -17,7 +17,7 @@ LAYERS = {
     "ugatit_train": [
         "costs", "config", "arguments", "planner", "runtime", "convolution", "layers", "networks", "losses", "scaling",
         "step", "tensorfile", "checkpoint", "reporting", "sampling", "modelarts", "loop", "metrics", "translate",
-        "export", "interop", "profiling",
+        "torchfile", "inception", "inception_weights", "features", "evaluation", "export", "interop", "profiling",
     ],
 }  # fmt: skip
 MAY_IMPORT = {"ugatit_data": set(), "ugatit_train": {"ugatit_data"}, "tools": set(LAYERS), "benchmarks": set(LAYERS)}
