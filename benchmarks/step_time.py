@@ -25,10 +25,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-import ceilings
 import record
 
-from ugatit_train import costs
+from ugatit_train import ceilings, costs
 
 HERE = Path(__file__).parent
 PACKAGES = ["mindspore", "numpy", "torch", "opencv-python-headless"]

@@ -90,7 +90,7 @@ def peer(asked: dict) -> Callable[[int], dict]:
 
 
 def ceilings(asked: dict) -> Callable[[int], dict]:
-    import ceilings
+    from ugatit_train import ceilings
 
     probes = ceilings.probes(asked["options"]["scale"])
     return lambda _: {name: probe() for name, probe in probes.items()}

@@ -15,9 +15,10 @@ LAYERS = {
         "loader", "pipelines",
     ],
     "ugatit_train": [
-        "costs", "config", "arguments", "planner", "runtime", "convolution", "layers", "networks", "losses", "scaling",
-        "step", "tensorfile", "checkpoint", "reporting", "sampling", "modelarts", "loop", "metrics", "translate",
-        "torchfile", "inception", "inception_weights", "features", "evaluation", "export", "interop", "profiling",
+        "costs", "ceilings", "opcosts", "roofline", "config", "arguments", "planner", "runtime", "convolution",
+        "layers", "networks", "losses", "scaling", "step", "tensorfile", "checkpoint", "reporting", "sampling",
+        "modelarts", "profiling", "loop", "metrics", "translate", "torchfile", "inception", "inception_weights",
+        "features", "evaluation", "export", "interop",
     ],
 }  # fmt: skip
 MAY_IMPORT = {"ugatit_data": set(), "ugatit_train": {"ugatit_data"}, "tools": set(LAYERS), "benchmarks": set(LAYERS)}

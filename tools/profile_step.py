@@ -1,0 +1,105 @@
+#!/usr/bin/env python
+"""Where the time of a training step goes, operation by operation, and what this machine could do."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from pathlib import Path
+
+from commandline import Parser, os_reason, whole
+from tqdm import tqdm
+
+from ugatit_train import config
+
+
+def parser() -> Parser:
+    made = Parser(
+        prog="tools/profile_step.py",
+        description="Profile some training steps on random images: a table of operations with their FLOPs, bytes and "
+        "the share of this machine's measured ceiling that they reach, a bar chart, a Parquet file with every "
+        "operation that ran, and a trace for ui.perfetto.dev or chrome://tracing.",
+        epilog="Example:\n  tools/profile_step.py --img_size 64 --n_dis 5 --light --out profile\n\n"
+        "Exit code: 0 done, 1 a failure while running, 2 bad input.",
+    )
+    made.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new folder for the results")
+    made.add_argument("--img_size", type=whole(4), default=256, help="height and width, pixels")
+    made.add_argument("--light", action="store_true", help="the light generator")
+    made.add_argument("--ch", type=whole(1), default=64, help="channels of the first layer")
+    made.add_argument("--n_res", type=whole(1), default=4, help="residual blocks in each half of the generator")
+    made.add_argument("--n_dis", type=whole(4), default=6, help="size of the discriminators")
+    made.add_argument("--batch_size", type=whole(1), default=1, help="images of each domain")
+    made.add_argument("--steps", type=whole(1), default=3, help="steps to record, after as many without the profiler")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    made = parser()
+    given = made.parse_args(arguments)
+    try:
+        options = config.Options(
+            light=given.light, ch=given.ch, n_res=given.n_res, n_dis=given.n_dis, img_size=given.img_size,
+            batch_size=given.batch_size,
+        )  # fmt: skip
+        if given.out.exists() and any(given.out.iterdir()):
+            made.refuse(f"{given.out}: exists and is not empty: give a new folder as --out")
+        given.out.mkdir(parents=True, exist_ok=True)
+    except config.OptionError as error:
+        made.refuse(str(error))
+    except OSError as error:
+        made.refuse(f"{os_reason(error)}: give another --out")
+
+    from ugatit_train import ceilings, loop, profiling, runtime
+
+    runtime.setup("CPU")
+    measured = {name: probe() for name, probe in ceilings.probes().items()}
+    step = _stepper(loop.build_step(options, options.schedule(1000)), options)
+    bar = tqdm(total=2 * given.steps + 3, unit="step", disable=not sys.stderr.isatty())
+    first_s = _timed(step, bar)
+    plain_s = statistics.median(_timed(step, bar) for _ in range(given.steps))
+    seconds = []
+    with profiling.StepProfiler(given.out / "mindspore", active=given.steps) as profiler:
+        while True:
+            seconds.append(_timed(step, bar))
+            if profiler.step():
+                break
+    bar.close()
+    recorded_s = statistics.mean(seconds[-given.steps :])
+
+    executions = profiling.read(given.out / "mindspore")
+    rows = profiling.table(executions, given.steps, recorded_s, measured)
+    size = f"{'light' if options.light else 'full'}, ch {options.ch}, {options.img_size} px, batch {options.batch_size}"
+    profiling.write_parquet(executions, given.out / "operations.parquet")
+    profiling.write_trace(executions, given.out / "trace.json")
+    profiling.draw(rows, given.out / "operations.png", f"A training step: {size}")
+    found = ", ".join(f"{name} {value:.0f} {ceilings.UNITS[name]}" for name, value in measured.items())
+    text = [
+        profiling.as_text(rows), "", f"{size}; {found}",
+        f"compilation and first step {first_s:.1f} s; step {plain_s:.3f} s, under the profiler {recorded_s:.3f} s",
+        f"the operations account for {profiling.accounted(rows):.1%} of the profiled step; the three most expensive: "
+        + ", ".join(row.kind for row in sorted(rows[:-1], key=lambda row: -row.total_ms)[:3]),
+    ]  # fmt: skip
+    (given.out / "operations.md").write_text("\n".join(text) + "\n")
+    print("\n".join(text))
+    return 0
+
+
+def _stepper(cell, options: config.Options):
+    import numpy as np
+    from mindspore import Tensor
+
+    shape = (2, options.batch_size, options.img_ch, options.img_size, options.img_size)
+    a, b = (Tensor(image) for image in np.random.default_rng(7).uniform(-1, 1, shape).astype(np.float32))
+    return lambda: cell(a, b).asnumpy()  # reading the losses waits for the step
+
+
+def _timed(step, bar: tqdm) -> float:
+    began = time.perf_counter()
+    step()
+    bar.update()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    sys.exit(main())

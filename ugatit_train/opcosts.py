@@ -1,0 +1,80 @@
+"""FLOPs and bytes of single MindSpore operations, from the shapes of their inputs that its profiler records.
+
+The profiler tells no output shapes and no attributes, so what cannot be told from the inputs is None, never a guess:
+the bytes are those of inputs and output once each where the output's size follows from the inputs, float32 throughout.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+
+Shape = tuple[int, ...]
+FLOAT_BYTES = 4
+
+_NOTHING = {"Reshape", "Depend", "Load", "UpdateState", "MakeTuple", "TupleGetItem", "ExpandDims", "Squeeze"}
+_REDUCTIONS = {"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"}
+# The output is a part or a multiple of the input that its shape does not tell.
+_UNTOLD = {"Slice", "StridedSlice", "StridedSliceGrad", "Tile", "BroadcastTo", "Zeros", "Ones", "Split"}
+_COPIES = {"TensorMove", "Transpose", "Cast", "Concat", "MirrorPad", "MirrorPadGrad", "Assign", "Stack"}
+
+
+def op_cost(
+    kind: str, shapes: Sequence[Shape], takers: Iterable[Sequence[Shape]] = ()
+) -> tuple[int | None, int | None]:
+    """(FLOPs, bytes) of an operation of `kind` on inputs of `shapes`; `takers`: inputs of the products run after it."""
+    sizes = [math.prod(shape) for shape in shapes]
+    total, largest = sum(sizes), max(sizes, default=0)
+    if kind in _NOTHING:
+        return 0, 0
+    if kind in ("MatMul", "BatchMatMul"):
+        return _product(shapes[0], shapes[1])
+    if kind == "Im2Col":
+        columns = _columns(shapes[0], takers)
+        return 0, None if columns is None else FLOAT_BYTES * (total + columns)
+    if kind == "Col2Im":  # the map is smaller than its columns: they are what is moved
+        return sizes[0], FLOAT_BYTES * sizes[0]
+    if kind in _UNTOLD:
+        return 0, None
+    if kind in _REDUCTIONS:
+        return largest, FLOAT_BYTES * largest
+    if kind == "Adam":  # weight, both moments and the gradient in; weight and moments out
+        return 14 * sizes[0], 7 * FLOAT_BYTES * sizes[0]
+    if kind == "Concat":
+        return 0, 2 * FLOAT_BYTES * total
+    if kind in _COPIES:
+        return 0, 2 * FLOAT_BYTES * sizes[0]
+    if kind in ("BatchNorm", "BatchNormGrad"):
+        maps = 2 if kind == "BatchNorm" else 3
+        return 8 * (maps - 1) * largest, maps * FLOAT_BYTES * largest
+    return largest, FLOAT_BYTES * (total + largest)  # element by element, inputs broadcast to the largest
+
+
+def _product(a: Shape, b: Shape) -> tuple[int | None, int | None]:
+    """Of a and b, of which either may be transposed: the side that both have is summed over."""
+    if len(a) < 2 or len(b) < 2:
+        return None, None
+    (a0, a1), (b0, b1) = a[-2:], b[-2:]
+    batch = math.prod(a[:-2])
+    for shared, rows, columns in ((a1, a0, b1), (a0, a1, b1), (a1, a0, b0), (a0, a1, b0)):
+        partner = b0 if columns == b1 else b1
+        if shared == partner and shared * rows == a0 * a1 and shared * columns == b0 * b1:
+            elements = a0 * a1 + b0 * b1 + rows * columns
+            return 2 * batch * rows * columns * shared, FLOAT_BYTES * batch * elements
+    return None, None
+
+
+def _columns(image: Shape, takers: Iterable[Sequence[Shape]]) -> int | None:
+    """Elements of im2col's output: the first operand that is a matrix of windows of the image, for the kernels, strides
+    and paddings that `convolution.py` uses."""
+    n, c, h, w = image
+    windows = {}
+    for k, stride in itertools.product((2, 3, 4, 7), (1, 2)):
+        for pad in (0, 1, k - 1):
+            rows, columns = ((side + 2 * pad - k) // stride + 1 for side in (h, w))
+            windows[c * k * k, n * c * k * k * rows * columns] = rows > 0 and columns > 0
+    for shapes in takers:
+        for shape in shapes:
+            size = math.prod(shape)
+            if any(windows.get((side, size)) for side in shape):
+                return size
+    return None

@@ -1,0 +1,234 @@
+"""Where the time of a step goes: MindSpore's profiler around some steps, read into a table, a chart and a trace.
+
+On the CPU every operation of the graph runs after the other, so their times add up to the step but for what passes
+between them. On Ascend and GPU MindSpore's own files are left as they are, for its viewer (MindStudio Insight).
+"""
+
+import json
+import math
+import re
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ugatit_train import runtime  # noqa: F401 - before MindSpore: it sets the environment
+from ugatit_train.opcosts import Shape, op_cost
+
+# isort: split
+from mindspore.profiler import ProfilerActivity, profile, schedule, tensorboard_trace_handler
+
+
+class ProfileError(ValueError):
+    """A profile that cannot be read; the message names the folder and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One operation that ran: when it began, how long it took, on inputs of which shapes."""
+
+    name: str  # the scope and the operation: Default/genA2B-Generator/.../MatMul-op3
+    kind: str  # MatMul
+    begin_us: float
+    duration_us: float
+    shapes: tuple[Shape, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """All operations of a kind in one step. FLOPs and bytes are None where they cannot be told (see `opcosts`)."""
+
+    kind: str
+    calls: int
+    total_ms: float
+    mean_us: float
+    share: float  # of the step
+    gflop: float | None
+    gbytes: float | None
+    gflop_per_s: float | None
+    gb_per_s: float | None
+    of_ceiling: float | None  # the larger share of the measured ceilings for products and for memory
+
+
+BETWEEN = "(between operations)"
+
+
+class StepProfiler:
+    """Records `active` steps after `skip` others; call `step()` when a step has ended and its losses are read."""
+
+    def __init__(self, folder: Path, device_target: str = "CPU", skip: int = 2, active: int = 3):
+        self.folder, self.device_target = folder, device_target
+        activities = [ProfilerActivity.CPU]
+        if device_target != "CPU":  # not run on a card
+            activities.append(ProfilerActivity.NPU if device_target == "Ascend" else ProfilerActivity.GPU)
+        plan = schedule(wait=max(0, skip - 1), warmup=1, active=active, repeat=1)
+        self._profile = profile(
+            activities=activities, schedule=plan, on_trace_ready=tensorboard_trace_handler(str(folder))
+        )
+        self._left = skip + active
+
+    def __enter__(self) -> "StepProfiler":
+        self._profile.start()
+        return self
+
+    def step(self) -> bool:
+        """A step has ended. True when all is recorded; then and later, calls do nothing."""
+        if self._left > 0:
+            self._left -= 1
+            self._profile.step()
+            if self._left == 0:
+                self._profile.stop()
+        return self._left == 0
+
+    def __exit__(self, *error: object) -> None:
+        if self._left > 0:
+            self._left = 0
+            self._profile.stop()
+
+
+def read(folder: Path) -> list[Execution]:
+    """What a StepProfiler on the CPU recorded into `folder`, in the order in which it ran.
+
+    Raises:
+        ProfileError: there is no CPU profile in the folder, or its files do not belong together.
+    """
+    found = sorted(folder.glob("*_ascend_ms/FRAMEWORK/cpu_op_execute_timestamp_*.txt"))
+    if not found:
+        raise ProfileError(f"{folder}: holds no CPU profile: give --enable_profiling more steps than it skips")
+    times = []
+    for line in found[-1].read_text().splitlines():
+        name, _, runs = line.split(";")[:3]
+        for run in runs.split():
+            begin_ns, duration_ms, _ = run.split(",")
+            times.append((int(begin_ns), float(duration_ms), name))
+    times.sort()
+    launched = [_launched(line) for line in (found[-1].parent / "cpu_framework_0.txt").read_text().splitlines()]
+    if [name.rpartition("/")[2] for _, _, name in times] != [short for _, short, _ in launched]:
+        raise ProfileError(f"{folder}: its lists of operations differ: profile again into an empty folder")
+    first = times[0][0]
+    return [
+        Execution(name, kind, (begin_ns - first) / 1e3, duration_ms * 1e3, shapes)
+        for (begin_ns, duration_ms, name), (kind, _, shapes) in zip(times, launched, strict=True)
+    ]
+
+
+def _launched(line: str) -> tuple[str, str, tuple[Shape, ...]]:
+    """(kind, short name, input shapes) of a line such as `MatMul;MatMul-op0;1;input_1:[2, 3];input_2:NoShape;`."""
+    kind, short, _, *inputs = line.rstrip(";").split(";")
+    shapes = (re.search(r"\[(.*)\]", text) for text in inputs)
+    return kind, short, tuple(tuple(map(int, filter(None, s[1].split(",")))) for s in shapes if s)
+
+
+def table(executions: Sequence[Execution], steps: int, step_s: float, ceilings: dict[str, float]) -> list[Row]:
+    """A row a kind, the most expensive first, and the rest of the step as `BETWEEN`.
+
+    `steps` were recorded, which took `step_s` seconds each; `ceilings` as `ceilings.probes` measures them: `sgemm` in
+    GFLOP/s and `copy` in GB/s.
+    """
+    groups = defaultdict(list)
+    takers: deque = deque(maxlen=500)  # of columns, among what runs afterwards
+    for execution in reversed(executions):
+        groups[execution.kind].append((execution, *op_cost(execution.kind, execution.shapes, takers)))
+        if execution.kind in ("MatMul", "BatchMatMul", "Transpose"):
+            takers.appendleft(execution.shapes)
+    rows = [_row(kind, group, steps, step_s, ceilings) for kind, group in groups.items()]
+    rows.sort(key=lambda row: -row.total_ms)
+    rest_ms = step_s * 1e3 - sum(row.total_ms for row in rows)
+    unknown = dict.fromkeys(("gflop", "gbytes", "gflop_per_s", "gb_per_s", "of_ceiling"))
+    calls = len(executions) // steps
+    rows.append(
+        Row(kind=BETWEEN, calls=calls, total_ms=rest_ms, mean_us=rest_ms * 1e3 / calls, share=rest_ms / step_s / 1e3,
+            **unknown)
+    )  # fmt: skip
+    return rows
+
+
+def _row(kind: str, group: list, steps: int, step_s: float, ceilings: dict[str, float]) -> Row:
+    total_s = sum(execution.duration_us for execution, _, _ in group) / 1e6 / steps
+    flops, moved = ([cost[i] for cost in group] for i in (1, 2))
+    gflop = None if None in flops else sum(flops) / 1e9 / steps
+    gbytes = None if None in moved else sum(moved) / 1e9 / steps
+    gflop_per_s, gb_per_s = (None if amount is None else amount / total_s for amount in (gflop, gbytes))
+    shares = [(gflop_per_s, ceilings.get("sgemm")), (gb_per_s, ceilings.get("copy"))]
+    reached = [rate / ceiling for rate, ceiling in shares if rate is not None and ceiling]
+    calls = len(group) // steps
+    return Row(
+        kind=kind, calls=calls, total_ms=total_s * 1e3, mean_us=total_s * 1e6 * steps / len(group),
+        share=total_s / step_s, gflop=gflop, gbytes=gbytes, gflop_per_s=gflop_per_s, gb_per_s=gb_per_s,
+        of_ceiling=max(reached, default=None),
+    )  # fmt: skip
+
+
+def accounted(rows: Sequence[Row]) -> float:
+    """The share of the step that the operations themselves take."""
+    return sum(row.share for row in rows if row.kind != BETWEEN)
+
+
+def as_text(rows: Sequence[Row], top: int | None = None) -> str:
+    """The table in Markdown."""
+    lines = [
+        "| operation | calls | total ms | mean us | share | GFLOP | GB | GFLOP/s | GB/s | of ceiling |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows if top is None else [*rows[:top], rows[-1]]:
+        figures = (row.gflop, row.gbytes, row.gflop_per_s, row.gb_per_s)
+        known = ["" if value is None else f"{value:.3g}" for value in figures]
+        reached = "" if row.of_ceiling is None else f"{row.of_ceiling:.0%}"
+        lines.append(
+            f"| {row.kind} | {row.calls} | {row.total_ms:.1f} | {row.mean_us:.1f} | {row.share:.1%} | "
+            f"{' | '.join(known)} | {reached} |"
+        )
+    return "\n".join(lines)
+
+
+def write_parquet(executions: Sequence[Execution], path: Path) -> None:
+    """Every operation that ran, a row each: name, kind, begin_us, duration_us, shapes."""
+    columns = {
+        "name": [e.name for e in executions],
+        "kind": [e.kind for e in executions],
+        "begin_us": [e.begin_us for e in executions],
+        "duration_us": [e.duration_us for e in executions],
+        "shapes": [[list(shape) for shape in e.shapes] for e in executions],
+    }
+    pq.write_table(pa.table(columns), path, compression="zstd")
+
+
+def write_trace(executions: Sequence[Execution], path: Path) -> None:
+    """The Chrome trace that Perfetto and chrome://tracing open. MindSpore's own has its times as strings."""
+    named = [("process_name", "training step"), ("thread_name", "operations")]
+    events: list[dict] = [{"ph": "M", "name": what, "pid": 1, "tid": 1, "args": {"name": name}} for what, name in named]
+    for e in executions:
+        details = {"scope": e.name, "inputs": " ".join(map(str, e.shapes))}
+        events.append(
+            {"ph": "X", "name": e.kind, "cat": _network(e.name), "pid": 1, "tid": 1, "ts": round(e.begin_us, 3),
+             "dur": round(e.duration_us, 3), "args": details}
+        )  # fmt: skip
+    path.write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}))
+
+
+def _network(name: str) -> str:
+    """The network and direction of an operation's scope, as far as it tells: `genA2B backward`, `other`."""
+    found = re.search(r"\b(gen|dis)[A-Z0-9]+", name)
+    direction = "backward" if name.startswith("Gradients") else "forward"
+    return f"{found[0]} {direction}" if found else "other"
+
+
+def draw(rows: Sequence[Row], path: Path, title: str, top: int = 15) -> None:
+    """A bar chart of the most expensive kinds: time, and the part of it that the ceilings would leave."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    shown = sorted(rows, key=lambda row: row.total_ms)[-top:]
+    figure, axes = pyplot.subplots(figsize=(9, 0.35 * len(shown) + 1.2), layout="constrained")
+    axes.barh([row.kind for row in shown], [row.total_ms for row in shown], color="#c9d6e8", label="measured")
+    least = [row.total_ms * (row.of_ceiling or math.nan) for row in shown]
+    axes.barh([row.kind for row in shown], least, color="#2f5d8a", label="at this machine's ceiling")
+    axes.set(xlabel="ms a step", title=title)
+    axes.legend(loc="lower right")
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
