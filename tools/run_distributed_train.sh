@@ -11,6 +11,8 @@ Usage: tools/run_distributed_train.sh [RANK_TABLE] RANK_SIZE DEVICE_START [OPTIO
   DEVICE_START  number of the first device; ignored on the CPU
 
 Environment: PYTHON (default .venv/bin/python, else python3), LOG_DIR (default msrun_logs), MASTER_PORT (default 8118).
+On several hosts, on each: WORKER_NUM, all workers (default RANK_SIZE); NODE_RANK, which host this is (0); MASTER_ADDR,
+the address of host 0 (127.0.0.1). On ModelArts, tools/train.py --enable_modelarts sets them and starts this.
 Examples:
   tools/run_distributed_train.sh 8 0 --device_target Ascend --data_path dataset --output_path runs/eight
   tools/run_distributed_train.sh 2 0 --data_path dataset --output_path runs/two --light --img_size 64 --n_dis 5
@@ -42,7 +44,8 @@ export CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES:-$devices}
 mkdir -p "$logs"
 rm -f "$logs"/worker_*.log "$logs"/scheduler.log
 # In a session of its own, so that all of it can be ended: the scheduler waits ten minutes for a worker that never joins.
-PATH="$(dirname "$python"):$PATH" setsid "$(dirname "$python")/msrun" --worker_num="$size" --local_worker_num="$size" \
+PATH="$(dirname "$python"):$PATH" setsid "$(dirname "$python")/msrun" --worker_num="${WORKER_NUM:-$size}" \
+  --local_worker_num="$size" --node_rank="${NODE_RANK:-0}" --master_addr="${MASTER_ADDR:-127.0.0.1}" \
   --master_port="${MASTER_PORT:-8118}" --log_dir="$logs" --join=True --cluster_time_out=600 \
   "$here/train.py" "$@" --distributed true >"$logs/msrun.log" 2>&1 &
 msrun=$!

@@ -1,28 +1,37 @@
 #!/usr/bin/env python
 """Train U-GAT-IT. `tools/train.py --help` lists the options; the work is in ugatit_train/loop.py."""
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from ugatit_data import BadInputError, DataError
 from ugatit_data.manifest import DATASET_FILE, read_dataset
-from ugatit_train import arguments, config
+from ugatit_data.storage import StorageError
+from ugatit_train import arguments, config, modelarts, runtime
 
 
 def main(argv: list[str]) -> int:
     try:
-        options = arguments.parse(argv)
+        options = arguments.resolve(modelarts.copy_in(arguments.given(argv)))
         check_data(options)
-        check_output(Path(options.output_path), options.resume)
-    except (DataError, config.OptionError) as error:
+        check_output(options)
+        check_extras(options)
+        hosts = runtime.modelarts_hosts() if options.enable_modelarts else runtime.Hosts()
+    except StorageError as error:
+        return _failed(error, error.exit_code)
+    except (DataError, config.OptionError, runtime.DeviceError) as error:
         return _failed(error, 2)
     print(config.describe(options), end="", flush=True)
     if options.dry_run:
         return 0
+    if hosts.count * hosts.devices > 1 and not options.distributed:
+        start_workers(hosts, argv)
 
     # MindSpore loads here, after every check that does not need it
-    from ugatit_train import checkpoint, loop, runtime
+    from ugatit_train import checkpoint, loop
 
     try:
         loop.train(options)
@@ -48,6 +57,20 @@ def _failed(error: Exception | str, exit_code: int) -> int:
     return exit_code
 
 
+def check_extras(options: config.Options) -> None:
+    """Raises OptionError where an option needs a package that is not installed."""
+    if options.tensorboard and importlib.util.find_spec("tensorboardX") is None:
+        raise config.OptionError("--tensorboard: tensorboardX is not installed: pip install 'ugatit[tensorboard]'")
+
+
+def start_workers(hosts: runtime.Hosts, argv: list[str]) -> NoReturn:
+    """Become the launcher of this host's part of the workers of a ModelArts job."""
+    launcher = Path(__file__).with_name("run_distributed_train.sh")
+    cluster = {"WORKER_NUM": hosts.count * hosts.devices, "NODE_RANK": hosts.this, "MASTER_ADDR": hosts.master}
+    environment = {name: str(value) for name, value in cluster.items()} | {"PYTHON": sys.executable}
+    os.execvpe("bash", ["bash", str(launcher), str(hosts.devices), "0", *argv], os.environ | environment)
+
+
 def check_data(options: config.Options) -> None:
     """Raises DataError where there is no data set to train on, OptionError where the schedule does not fit it."""
     folder = options.data_folder
@@ -65,15 +88,22 @@ def check_data(options: config.Options) -> None:
         options.schedule(-(-images // options.batch_size))
 
 
-def check_output(folder: Path, resume: bool) -> None:
+def check_output(options: config.Options) -> None:
     """Raises OptionError where no run can be written, or a new one would fall into a folder that is in use."""
+    folder, before = Path(options.output_path), Path(options.load_path or options.output_path)
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
         raise config.OptionError(f"{there}: is a file: give a folder as --output_path")
     if not os.access(there, os.W_OK | os.X_OK):
         raise config.OptionError(f"{there}: is not writable for this user: give another --output_path")
-    if not resume and folder.is_dir() and any(folder.iterdir()):
-        remedy = "give --resume to go on with its run, or" if (folder / config.OPTIONS_FILE).exists() else "give"
+    if not (options.resume and before == folder) and folder.is_dir() and any(folder.iterdir()):
+        remedy = "give"
+        if (folder / config.OPTIONS_FILE).exists():
+            remedy = (
+                "give --resume without --load_path to go on with its run, or"
+                if options.resume
+                else "give --resume to go on with its run, or"
+            )
         raise config.OptionError(f"{folder}: exists and is not empty: {remedy} another --output_path")
 
 

@@ -95,7 +95,7 @@ class _Arrow:
         from pyarrow import fs
 
         try:
-            found = self._fs.get_file_info(fs.FileSelector(self._root, recursive=True))
+            found = self._fs.get_file_info(fs.FileSelector(self._root, recursive=True, allow_not_found=True))
             files = [info for info in found if info.is_file]
             if not files:
                 raise StorageError(f"{self.url}: holds nothing: check the URL")

@@ -27,11 +27,6 @@ NOT_HERE: dict[str, tuple[tuple[Any, ...], str]] = {
     "enable_profiling": (_OFF, "profiling is not in this version: leave it out"),
     "compute_metrics": (_OFF, "KID is not in this version: leave it out"),
     "inception_ckpt_path": (_OFF, "KID is not in this version: leave it out"),
-    "enable_modelarts": (_OFF, "ModelArts is not in this version: copy the data and give --data_path"),
-    "data_url": (_OFF, "ModelArts is not in this version: copy the data and give --data_path"),
-    "train_url": (_OFF, "ModelArts is not in this version: give --output_path"),
-    "checkpoint_url": (_OFF, "ModelArts is not in this version: give --output_path and --resume"),
-    "load_path": (_OFF, "give the run's folder as --output_path, with --resume"),
     "genA2B_ckpt": (_OFF, "export is not in this version: leave it out"),
     "MINDIR_outdir": (_OFF, "export is not in this version: leave it out"),
     "export_file_format": (_OFF, "export is not in this version: leave it out"),
@@ -41,30 +36,36 @@ NOT_HERE: dict[str, tuple[tuple[Any, ...], str]] = {
 }
 
 
-def parse(argv: list[str]) -> Options:
-    """The options of a command line such as `["--config", "run.yaml", "--light", "--ch", "32"]`.
+def given(argv: list[str]) -> dict[str, Any]:
+    """What a command line such as `["--config", "run.yaml", "--light", "--ch", "32"]` gives, without defaults.
 
     `--help` prints the manual and exits.
 
     Raises:
-        OptionError: an unknown name (the right one is suggested), a value of a wrong type or out of its range, options
-            that contradict each other, a file that cannot be read, or `--resume` with other networks than the run's.
+        OptionError: an unknown name (the right one is suggested), a value of a wrong type, a file that cannot be read.
     """
     parser = _parser()
-    given = _read_argv(parser, argv)
-    config = given.pop("config", None)
-    layers = [given]
-    if config:
-        layers.insert(0, _read_file(parser, Path(config)))
-    merged = _merge(layers)
-    if not merged.get("resume"):
-        return Options(**merged)
+    line = _read_argv(parser, argv)
+    config = line.pop("config", None)
+    return _merge([_read_file(parser, Path(config)), line]) if config else line
 
-    saved_file = Path(merged.get("output_path", Options.output_path)) / OPTIONS_FILE
+
+def resolve(values: dict[str, Any]) -> Options:
+    """The options of a run: what is given, over what the run that it resumes had, over the defaults.
+
+    Raises:
+        OptionError: a value out of its range, options that contradict each other, or `resume` with other networks than
+            the run's.
+    """
+    if not values.get("resume"):
+        return Options(**values)
+
+    here = values.get("output_path", Options.output_path)
+    saved_file = Path(values.get("load_path") or here) / OPTIONS_FILE
     if not saved_file.is_file():
         raise OptionError(f"--resume: no run in {saved_file.parent}, which has no {OPTIONS_FILE}: leave --resume out")
     saved = load(saved_file)
-    options = Options(**_merge([dataclasses.asdict(saved), *layers]))
+    options = Options(**_merge([dataclasses.asdict(saved), values | {"output_path": here}]))
     for name in FIXED_ON_RESUME:
         before, now = getattr(saved, name), getattr(options, name)
         if before != now:
@@ -73,6 +74,11 @@ def parse(argv: list[str]) -> Options:
                 f"leave --{name} out, or begin a new run with another --output_path"
             )
     return options
+
+
+def parse(argv: list[str]) -> Options:
+    """`resolve(given(argv))`."""
+    return resolve(given(argv))
 
 
 def load(path: Path) -> Options:

@@ -5,7 +5,6 @@ training.safetensors                     discriminators, spectral norm vectors, 
 checkpoint.json                          step, data position, options, SHA-256 and size of each file, own digest
 """
 
-import dataclasses
 import json
 import logging
 import os
@@ -33,6 +32,10 @@ class CheckpointError(ValueError):
     """A checkpoint that is missing, damaged, of another version or of other networks."""
 
 
+class NotFiniteError(ValueError):
+    """A weight or moment to be saved is NaN or infinite."""
+
+
 def _file_of(parameter_name: str) -> str:
     network = parameter_name.split(".")[0]
     return f"{network}.safetensors" if network in GENERATORS.values() else TRAINING_FILE
@@ -48,6 +51,7 @@ def save(folder: Path, parameters: Mapping[str, Any], meta: Mapping[str, Any], k
 
     Raises:
         OSError: the disk is full or not writable; the older checkpoints are as they were.
+        NotFiniteError: a value is NaN or infinite; likewise.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
@@ -62,7 +66,7 @@ def save(folder: Path, parameters: Mapping[str, Any], meta: Mapping[str, Any], k
             if _file_of(name) == file_name
         }
         path = partial / file_name
-        digest = tensorfile.write(path, shapes, lambda name: parameters[name].asnumpy())
+        digest = tensorfile.write(path, shapes, lambda name: _finite(name, parameters[name].asnumpy()))
         files[file_name] = {"bytes": path.stat().st_size, "sha256": digest}
     body = {"format_version": FORMAT_VERSION, **meta, "files": files}
     body["digest"] = sha256_hex(canonical(body))
@@ -78,6 +82,12 @@ def save(folder: Path, parameters: Mapping[str, Any], meta: Mapping[str, Any], k
     for old in _committed(folder)[:-keep]:
         _remove(old)
     return final
+
+
+def _finite(name: str, array: np.ndarray) -> np.ndarray:
+    if not np.isfinite(array).all():
+        raise NotFiniteError(f"{name} holds a value that is not finite")
+    return array
 
 
 def _fsync_folder(folder: Path) -> None:
@@ -221,8 +231,3 @@ def load_generator(folder: Path, direction: str) -> tuple[Any, Options]:
 def bytes_of(parameters: Mapping[str, Any]) -> int:
     """About how large a checkpoint of these float32 parameters is."""
     return sum(4 * int(np.prod(p.shape, dtype=np.int64)) for p in parameters.values())
-
-
-def options_for_meta(options: Options) -> dict[str, Any]:
-    """The options as JSON values, without what concerns one start of the program only."""
-    return dataclasses.asdict(options) | {"resume": False, "dry_run": False, "distributed": False}

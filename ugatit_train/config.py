@@ -37,7 +37,15 @@ class Options:
     data_path: str = _option("", "path of a converted data set (the folder with dataset.json); beats --dataset")
     output_path: str = _option("results", "folder of the run: options, checkpoints, metrics, sample pictures")
     resume: bool = _option(False, "go on from the last checkpoint in --output_path, with the options saved there")
+    load_path: str = _option("", "with --resume: folder of the run to go on from, if it is not that of --output_path")
+    change_batch: bool = _option(False, "with --resume: on another number of devices, or with another --batch_size")
     dry_run: bool = _option(False, "check everything, print the resolved options and stop before training")
+
+    # ModelArts, or other object storage: s3://BUCKET/FOLDER, obs://BUCKET/FOLDER
+    enable_modelarts: bool = _option(False, "take the data from --data_url and bring the results to --train_url")
+    data_url: str = _option("", "URL of a converted data set; it is copied into --data_path (cache/data)")
+    train_url: str = _option("", "URL that --output_path is copied to, at each checkpoint and at the end")
+    checkpoint_url: str = _option("", "with --resume: URL of the run to go on from, copied into --load_path")
 
     # how long, how often
     iteration: int | None = _option(None, "length of the run in steps; 1000000 if --epoch is not given either", least=1)
@@ -46,6 +54,7 @@ class Options:
     decay_epoch: int | None = _option(None, "passes before the fall begins; half of the run if not given", least=0)
     print_freq: int | str = _option(1000, "steps between two sample pictures; with the suffix e, passes: 1e, 5e")
     save_freq: int | str = _option(100000, "steps between two checkpoints; with the suffix e, passes: 1e, 5e")
+    tensorboard: bool = _option(False, "also write TensorBoard's events into tensorboard/, by tensorboardX")
     keep: int = _option(3, "checkpoints kept, the newest ones", least=1)
 
     # numbers of the training
@@ -116,6 +125,12 @@ class Options:
                 f"--img_size {self.img_size} is too small for --n_dis {self.n_dis}: "
                 f"{remedy} --img_size {smallest} or more"
             )
+        for name in ("load_path", "change_batch", "checkpoint_url"):
+            if getattr(self, name) and not self.resume:
+                raise OptionError(f"--{name} {getattr(self, name)} goes with --resume: give both, or neither")
+        for name in ("data_url", "train_url", "checkpoint_url"):
+            if getattr(self, name) and not self.enable_modelarts:
+                raise OptionError(f"--{name} {getattr(self, name)} goes with --enable_modelarts: give both, or neither")
         _frequency("print_freq", self.print_freq)
         _frequency("save_freq", self.save_freq)
 
@@ -186,11 +201,19 @@ FIXED_ON_RESUME = (
 )  # fmt: skip
 
 
+# What concerns one start of the program only: the run's file and its checkpoints hold the default.
+_ONE_START = ("resume", "load_path", "change_batch", "checkpoint_url", "dry_run", "distributed")
+
+
+def lasting(options: Options) -> dict[str, Any]:
+    """The options as JSON values, without what concerns one start of the program only."""
+    return dataclasses.asdict(options) | {name: getattr(Options, name) for name in _ONE_START}
+
+
 def save(options: Options, path: Path) -> None:
     """Write every option to a YAML file that `--config` reads back; the file appears complete or not at all."""
-    values = dataclasses.asdict(options) | {"resume": False, "dry_run": False, "distributed": False}
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(yaml.safe_dump(values, sort_keys=False))
+    partial.write_text(yaml.safe_dump(lasting(options), sort_keys=False))
     os.replace(partial, path)
 
 

@@ -20,10 +20,12 @@ from ugatit_train import runtime  # before MindSpore: it sets the environment
 import mindspore as ms
 from mindspore import Tensor
 
-from ugatit_train import checkpoint, config, reporting
+from ugatit_train import checkpoint, config, modelarts, reporting
 from ugatit_train.networks import Discriminator, Generator, initialise
 from ugatit_train.sampling import Sampler, sample_images
 from ugatit_train.step import LOSS_NAMES, Step, StepSettings
+
+METRICS_FILE = "metrics.jsonl"
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +66,7 @@ def build_step(options: config.Options, schedule: config.Schedule, world: int = 
 def train(options: config.Options) -> None:
     """Trains to the end of the schedule, from the last good checkpoint if `options.resume`.
 
-    Writes into `output_path`: options.yaml, train.log, metrics.jsonl, samples/, checkpoints/.
+    Writes into `output_path`: options.yaml, train.log, metrics.jsonl, samples/, checkpoints/; and to `train_url`.
 
     Raises:
         DataError: the data set cannot be read.
@@ -85,20 +87,16 @@ def train(options: config.Options) -> None:
 
     step_cell = build_step(options, schedule, place.world)
     parameters = {p.name: p for p in step_cell.get_parameters()}
-    done = 0
+    done = start_step = 0
     if options.resume:
-        found, meta = checkpoint.latest_good(folder)
+        before = Path(options.load_path or out)
+        found, meta = checkpoint.latest_good(before / "checkpoints")
         if meta["data"]["dataset_id"] != dataset.dataset_id:
             raise checkpoint.CheckpointError(
                 f"{found}: trained on data set {meta['data']['dataset_id'][:12]}, {options.data_folder} is "
                 f"{dataset.dataset_id[:12]}: give the same data set, or begin a new run with another --output_path"
             )
-        batch = options.batch_size * place.world
-        if meta["data"]["global_batch"] != batch:
-            raise checkpoint.CheckpointError(
-                f"{found}: trained with a global batch of {meta['data']['global_batch']}, this start has {batch} "
-                f"(--batch_size {options.batch_size} on {place.world} devices): make them equal, or begin a new run"
-            )
+        start_step = _start_step(options, place, found, meta)
         checkpoint.load(found, meta, parameters)
         done = meta["step"]
     if done >= schedule.iteration:
@@ -107,6 +105,8 @@ def train(options: config.Options) -> None:
     if writes:
         out.mkdir(parents=True, exist_ok=True)
         _check_room(out, checkpoint.bytes_of(parameters), options.keep)
+        if options.resume and before != out:
+            shutil.copyfile(before / METRICS_FILE, out / METRICS_FILE)
         config.save(options, out / config.OPTIONS_FILE)
     loader = open_loader(
         options.data_folder,
@@ -116,19 +116,29 @@ def train(options: config.Options) -> None:
         channels=options.img_ch,
         threads=options.threads,
         seed=options.seed,
-        start_step=done,
+        start_step=start_step,
         rank=place.rank,
         world=place.world,
     )
     mean_over_ranks = runtime.mean_over_ranks(place)
 
     def save(step: int) -> None:
-        meta = {"step": step, "data": loader.state(), "options": checkpoint.options_for_meta(options)}
-        _log.info("saved %s", checkpoint.save(folder, parameters, meta, options.keep))
+        meta = {"step": step, "data": loader.state(), "options": config.lasting(options)}
+        try:
+            saved = checkpoint.save(folder, parameters, meta, options.keep)
+        except checkpoint.NotFiniteError as error:
+            raise TrainingError(
+                f"step {step}: {error}: the last checkpoint is good: resume with a smaller --lr"
+            ) from None
+        _log.info("saved %s", saved)
+        publish()
 
+    nothing = contextlib.nullcontext()
     with (
+        modelarts.publishing(options) if writes else nothing as publish,  # the last to end, when the files are closed
         loader,
-        reporting.Metrics(out / "metrics.jsonl", done) if writes else contextlib.nullcontext() as metrics,
+        reporting.Metrics(out / METRICS_FILE, done) if writes else nothing as metrics,
+        reporting.Events(out / "tensorboard", done) if writes and options.tensorboard else nothing as events,
         _log_to(out / "train.log" if writes else None),
         _signals() as got,
     ):
@@ -140,7 +150,12 @@ def train(options: config.Options) -> None:
             began = time.perf_counter()
             real_a, real_b = next(loader)
             fetched = time.perf_counter()
-            losses = step_cell(Tensor.from_numpy(real_a), Tensor.from_numpy(real_b)).asnumpy()
+            batch = [Tensor.from_numpy(images) for images in (real_a, real_b)]
+            if step == done + 1:
+                step_cell.compile(*batch)
+                _log.info("compilation: %.1f s", time.perf_counter() - fetched)
+            compiled = time.perf_counter()
+            losses = step_cell(*batch).asnumpy()
             # The ranks agree on the losses, and on stopping at one step: a rank that waits for another waits for ever.
             *losses, signalled = mean_over_ranks(np.append(losses, np.float32(bool(got))))
             ended = time.perf_counter()
@@ -148,17 +163,23 @@ def train(options: config.Options) -> None:
             if not np.isfinite(losses).all():
                 raise TrainingError(_not_finite(step, losses, loader))
             values = dict(zip(LOSS_NAMES, map(float, losses), strict=True))
-            times = {"data_wait_s": fetched - began, "step_s": ended - fetched}
+            times = {"data_wait_s": fetched - began, "compile_s": compiled - fetched, "step_s": ended - compiled}
+            line = values | {"lr": schedule.learning_rate(step, options.lr)} | times
             if writes:
-                metrics.write(step, values | {"lr": schedule.learning_rate(step, options.lr)} | times)
-            if step == done + 1:
-                _log.info("compilation and first step: %.1f s", ended - fetched)
-            bar.set_postfix(d_loss=f"{values['d_loss']:.3f}", g_loss=f"{values['g_loss']:.1f}", refresh=False)
+                metrics.write(step, line)
+            if events:
+                events.write(step, line)
+            bar.set_postfix(
+                d_loss=f"{values['d_loss']:.3f}",
+                g_loss=f"{values['g_loss']:.1f}",
+                data=f"{times['data_wait_s']:.3f}s",
+                device=f"{times['step_s']:.3f}s",
+                refresh=False,
+            )
             bar.update()
             if step % max(1, schedule.print_every // 10) == 0 or step == schedule.iteration:
-                _log.info(
-                    reporting.log_line(step, schedule.iteration, ended - began, values["d_loss"], values["g_loss"])
-                )
+                step_s = times["data_wait_s"] + times["step_s"]
+                _log.info(reporting.log_line(step, schedule.iteration, step_s, values["d_loss"], values["g_loss"]))
             if writes and step % schedule.print_every == 0:
                 sampler.draw(step)
             if writes and (step % schedule.save_every == 0 or step == schedule.iteration or signalled):
@@ -166,6 +187,22 @@ def train(options: config.Options) -> None:
             if signalled and step < schedule.iteration:
                 raise InterruptedTraining(f"interrupted: saved step {step}: go on with --output_path {out} --resume")
         bar.close()
+
+
+def _start_step(options: config.Options, place: runtime.Place, found: Path, meta: dict) -> int:
+    """The loader's step where the run goes on: the next samples, at another batch counted in its batches.
+
+    Raises:
+        CheckpointError: another batch or number of devices, and no --change_batch.
+    """
+    data, before = meta["data"], meta["options"]["batch_size"]
+    devices, batch = data["global_batch"] // before, options.batch_size * place.world
+    if (devices, before) != (place.world, options.batch_size) and not options.change_batch:
+        raise checkpoint.CheckpointError(
+            f"{found}: trained on {devices} devices with --batch_size {before}, this start is on {place.world} with "
+            f"--batch_size {options.batch_size}: make them equal, or give --change_batch"
+        )
+    return data["step"] * data["global_batch"] // batch
 
 
 def _check_room(out: Path, size: int, keep: int) -> None:
@@ -182,7 +219,7 @@ def _not_finite(step: int, losses: np.ndarray, loader: Loader) -> str:
     bad = ", ".join(name for name, value in zip(LOSS_NAMES, losses, strict=True) if not np.isfinite(value))
     samples = [
         f"{domain.upper()} {[loader.keys(domain)[i].decode(errors='backslashreplace') for i in ids.tolist()]}"
-        for domain, ids in zip("ab", loader.sample_ids(step - 1), strict=True)
+        for domain, ids in zip("ab", loader.sample_ids(loader.state()["step"] - 1), strict=True)
     ]
     return (
         f"step {step}: not finite: {bad}; samples {' and '.join(samples)}: the last checkpoint is good: "

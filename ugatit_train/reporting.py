@@ -139,6 +139,25 @@ class Metrics:
         self.close()
 
 
+class Events:
+    """TensorBoard's files of the same values, for who has tensorboardX; a resumed run overwrites what it does again."""
+
+    def __init__(self, folder: Path, done_steps: int = 0):
+        from tensorboardX import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder), purge_step=done_steps + 1)
+
+    def write(self, step: int, values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, float(value), step)
+
+    def __enter__(self) -> "Events":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Every step of a metrics file in order; a torn last line, of a run that was killed, is left out.
 

@@ -71,6 +71,43 @@ def setup(device_target: str = "CPU", device_id: int = 0, distributed: bool = Fa
     return Place(communication.get_rank(), communication.get_group_size())
 
 
+@dataclass(frozen=True)
+class Hosts:
+    """What a platform's scheduler says about the machines of a job."""
+
+    count: int = 1
+    this: int = 0
+    devices: int = 1  # of each
+    master: str = "127.0.0.1"  # the first host's address
+
+
+def modelarts_hosts() -> Hosts:
+    """The hosts of a ModelArts training job, by the environment that its manual documents; one of one device elsewhere.
+
+    Raises:
+        DeviceError: one of the variables is no number.
+    """
+
+    def number(name: str, default: int) -> int:
+        value = os.environ.get(name) or str(default)
+        if not value.isdigit():
+            raise DeviceError(f"the environment's {name} is {value!r}, not a number: unset it, or mend it")
+        return int(value)
+
+    return Hosts(
+        count=max(1, number("MA_NUM_HOSTS", number("VC_WORKER_NUM", 1))),
+        this=number("VC_TASK_INDEX", 0),
+        devices=max(1, number("MA_NUM_GPUS", 1)),  # accelerators of any kind; 0 on a host without
+        master=os.environ.get("VC_WORKER_HOSTS", "").split(",")[0] or "127.0.0.1",
+    )
+
+
+def storage_endpoint() -> str:
+    """The address of the object storage that is not Amazon's: S3_ENDPOINT, which ModelArts sets, or the AWS names."""
+    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "S3_ENDPOINT")
+    return next((os.environ[name] for name in names if os.environ.get(name)), "")
+
+
 def mean_over_ranks(place: Place):
     """A function of a float32 NumPy vector that gives its mean over all ranks; every rank must call it."""
     if place.world == 1:

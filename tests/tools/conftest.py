@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,31 @@ def run_tool():
     def run(name: str, *arguments, **options) -> subprocess.CompletedProcess:
         command = [sys.executable, TOOLS / f"{name}.py", *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, **options)
+
+    return run
+
+
+@pytest.fixture
+def job(s3_server, dataset, tmp_path, monkeypatch):
+    """job(...) -> the finished tools/train.py --enable_modelarts, run in `cwd`; the data set is in the bucket.
+
+    `kill_when` is called until it says that the process is to be killed.
+    """
+    from ugatit_data.storage import Mirror, open_storage
+
+    monkeypatch.setenv("S3_ENDPOINT", s3_server)
+    Mirror(dataset, open_storage("s3://bucket/data", s3_server), "dataset.json").push()
+
+    def run(*arguments, cwd=tmp_path, kill_when=None) -> subprocess.CompletedProcess:
+        arguments = ("--enable_modelarts", "--data_url", "s3://bucket/data", *map(str, arguments))
+        command = [sys.executable, TOOLS / "train.py", *arguments]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd) as process:
+            while kill_when is not None and process.poll() is None:
+                if kill_when():
+                    process.kill()
+                time.sleep(0.002)
+            out, err = process.communicate(timeout=600)
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
 
     return run
 

@@ -1,8 +1,8 @@
-"""30 steps, and 17 of them and a new process for the other 13: the same losses, all digits, and the same weights."""
+"""30 steps straight, and a ModelArts job killed after step 17 whose successor, on another machine, does the rest."""
 
 import hashlib
 import json
-import shutil
+import signal
 
 
 def losses(run) -> list[dict]:
@@ -15,19 +15,30 @@ def hashes(run) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.safetensors")}
 
 
-def test_a_new_process_goes_on_bit_for_bit(run_tool, dataset, tmp_path):
-    straight, resumed = tmp_path / "straight run", tmp_path / "resumed run"
+def test_kill_9_and_going_on_from_what_was_brought_out_is_bit_for_bit_the_straight_run(
+    run_tool, job, dataset, tmp_path
+):
+    straight, first, second = tmp_path / "straight run", tmp_path / "first", tmp_path / "second"
     small = ("--light", "--ch", 2, "--n_res", 1, "--n_dis", 4, "--img_size", "32x40")
     often = ("--iteration", 30, "--save_freq", 17, "--print_freq", 100)
     done = run_tool("train", "--data_path", dataset, "--output_path", straight, *small, *often)
     assert done.returncode == 0, done.stderr
 
-    shutil.copytree(straight, resumed)  # what kill -9 leaves after step 17: a metrics file that is ahead of it
-    shutil.rmtree(resumed / "checkpoints" / "step-00000030")
-    done = run_tool("train", "--output_path", resumed, "--resume")
+    first.mkdir()
+    second.mkdir()
+    metrics = first / "results" / "metrics.jsonl"
+    done = job(
+        "--train_url", "s3://bucket/job", *small, *often,
+        cwd=first, kill_when=lambda: metrics.exists() and metrics.read_text().count("\n") >= 18,
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGKILL
+    assert losses(first / "results") == losses(straight)[: len(losses(first / "results"))]
+    assert 18 <= len(losses(first / "results")) < 30
+
+    done = job("--train_url", "s3://bucket/job", "--checkpoint_url", "s3://bucket/job", "--resume", cwd=second)
     assert done.returncode == 0, done.stderr
     assert "going on from step 17" in done.stdout
     assert len(losses(straight)) == 30
-    assert losses(resumed) == losses(straight)
-    assert hashes(resumed) == hashes(straight)
+    assert losses(second / "results") == losses(straight)
+    assert hashes(second / "results") == hashes(straight)
     assert len(hashes(straight)) == 3

@@ -8,7 +8,7 @@ import pytest
 from mindspore import Parameter, Tensor
 from safetensors.numpy import load_file
 
-from ugatit_train import checkpoint
+from ugatit_train import checkpoint, config
 from ugatit_train.config import Options
 
 OPTIONS = Options(img_size=32, n_dis=4, ch=2, n_res=1, light=True)
@@ -29,7 +29,7 @@ def arrays(parameters) -> dict[str, np.ndarray]:
 
 
 def save(folder, step: int, keep: int = 3):
-    meta = {"step": step, "data": {"seed": 1}, "options": checkpoint.options_for_meta(OPTIONS)}
+    meta = {"step": step, "data": {"seed": 1}, "options": config.lasting(OPTIONS)}
     return checkpoint.save(folder, make_parameters(step), meta, keep)
 
 

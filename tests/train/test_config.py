@@ -10,10 +10,10 @@ from ugatit_train.arguments import parse
 from ugatit_train.config import OptionError, Options
 
 NAMES = """
-adv_weight batch_size cam_weight ch cycle_weight data_path dataset decay_epoch decay_flag device_id device_target
-distributed dry_run epoch graph_path identity_weight img_ch img_size iteration keep light lr n_dis n_res output_path
-padding print_freq resume save_freq save_graphs seed sn_iterations spectral_norm threads update_order use_global_norm
-weight_decay
+adv_weight batch_size cam_weight ch change_batch checkpoint_url cycle_weight data_path data_url dataset decay_epoch
+decay_flag device_id device_target distributed dry_run enable_modelarts epoch graph_path identity_weight img_ch img_size
+iteration keep light load_path lr n_dis n_res output_path padding print_freq resume save_freq save_graphs seed
+sn_iterations spectral_norm tensorboard threads train_url update_order use_global_norm weight_decay
 """
 TRAIN_YAML = Path(__file__).parents[2] / "tools" / "train.yaml"
 
@@ -112,7 +112,8 @@ def test_schedule_in_steps():
         (["--device_num", "8"], "--device_num 8: the number of devices is msrun's: use tools/run_distributed_train.sh"),
         (["--phase=test"], "tools/translate.py"),
         (["--enable_modarts"], "unknown option"),
-        (["--enable_modelarts", "true"], "ModelArts is not in this version"),
+        (["--data_url", "s3://b/d"], "--data_url s3://b/d goes with --enable_modelarts: give both, or neither"),
+        (["--load_path", "runs/first"], "--load_path runs/first goes with --resume: give both, or neither"),
         (["--config", "missing.yaml"], "missing.yaml: No such file or directory"),
     ],
 )
@@ -164,6 +165,10 @@ def test_resume_takes_the_options_of_the_run(tmp_path):
         parse([*argv, "--ch", "16"])
     with pytest.raises(OptionError, match="no run in"):
         parse(["--output_path", str(tmp_path / "other"), "--resume"])
+    options = parse(["--load_path", str(tmp_path), "--resume", "--output_path", "second"])
+    assert (options.ch, options.output_path, options.load_path) == (8, "second", str(tmp_path))
+    config.save(options, tmp_path / "second.yaml")
+    assert arguments.load(tmp_path / "second.yaml").load_path == ""
 
 
 def test_the_size_of_the_images():

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
@@ -44,6 +45,7 @@ def options(dataset):
         output_path="",
         iteration=STEPS,
         save_freq=17,
+        tensorboard=find_spec("tensorboardX") is not None,
         print_freq=15,
         keep=5,
         light=True,
@@ -62,7 +64,7 @@ def compiled(options):
 @pytest.fixture(autouse=True)
 def shared_step(monkeypatch, compiled, options):
     def build(asked, _schedule, _world):
-        assert dataclasses.replace(asked, output_path="", resume=False) == options
+        assert dataclasses.replace(asked, output_path="", resume=False, load_path="", change_batch=False) == options
         for parameter in compiled.get_parameters():
             if parameter.name.startswith("adam_") or parameter.name == "step":
                 parameter.set_data(parameter.init_data() * 0)
@@ -99,7 +101,7 @@ def run_straight(options, straight):
 def test_a_run_leaves_what_it_should(options, straight):
     run = run_straight(options, straight)
     assert sorted(path.name for path in run.iterdir()) == [
-        "checkpoints", "metrics.jsonl", "options.yaml", "samples", "train.log",
+        "checkpoints", "metrics.jsonl", "options.yaml", "samples", *["tensorboard"] * options.tensorboard, "train.log",
     ]  # fmt: skip
     assert [path.name for path in sorted((run / "checkpoints").iterdir())] == ["step-00000017", "step-00000030"]
     assert sorted(path.name for path in (run / "samples").iterdir()) == [
@@ -110,7 +112,8 @@ def test_a_run_leaves_what_it_should(options, straight):
     assert "[30/30] time per iter:" in (run / "train.log").read_text()
     lines = reporting.read_metrics(run / "metrics.jsonl")
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
-    assert {"data_wait_s", "step_s", *LOSS_NAMES} <= set(lines[0])
+    assert {"data_wait_s", "compile_s", "step_s", *LOSS_NAMES} <= set(lines[0])
+    assert lines[0]["compile_s"] > 1 > max(line["compile_s"] for line in lines[1:])
     assert arguments.load(run / "options.yaml") == dataclasses.replace(options, output_path=str(run))
 
 
@@ -196,15 +199,62 @@ def test_what_is_not_finite_stops_the_run_and_is_named(options, straight, tmp_pa
     assert losses(run) == losses(straight)
 
 
+def rewrite(checkpoint_folder, change):
+    """Changes the contents of `checkpoint.json`, and its digest with them."""
+    body = json.loads((checkpoint_folder / "checkpoint.json").read_text())
+    change(body)
+    del body["digest"]
+    body["digest"] = checkpoint.sha256_hex(checkpoint.canonical(body))
+    (checkpoint_folder / "checkpoint.json").write_text(json.dumps(body))
+
+
+def test_what_is_not_finite_is_never_saved(options, tmp_path, compiled, monkeypatch):
+    def overflow(step, *_arguments):
+        if step == 1:
+            compiled.disLA.conv.weight.set_data(compiled.disLA.conv.weight.value() * np.inf)
+        return ""
+
+    monkeypatch.setattr(loop.reporting, "log_line", overflow)
+    short = dataclasses.replace(options, output_path=str(tmp_path / "run"))
+    monkeypatch.setattr(config.Options, "schedule", lambda _options, _: config.Schedule(
+        iteration=STEPS, decay_start=STEPS, print_every=1, save_every=1
+    ))  # fmt: skip
+    with pytest.raises(loop.TrainingError, match=r"step 1: (adam_m.)?disLA.conv.weight holds .* not finite: the last"):
+        loop.train(short)
+    with pytest.raises(checkpoint.CheckpointError, match="no checkpoint yet"):
+        checkpoint.latest_good(tmp_path / "run" / "checkpoints")
+
+
+def test_another_batch_is_refused_at_resume_unless_asked_for(options, straight, tmp_path):
+    first = tmp_path / "first"
+    shutil.copytree(run_straight(options, straight), first)
+    shutil.rmtree(first / "checkpoints" / f"step-{STEPS:08d}")
+
+    def two_of_two(body):  # as if these 17 steps had been done on two devices with two images each
+        body["data"]["global_batch"], body["options"]["batch_size"] = 4, 2
+
+    rewrite(first / "checkpoints" / "step-00000017", two_of_two)
+    asked = dataclasses.replace(options, output_path=str(tmp_path / "second"), load_path=str(first), resume=True)
+    with pytest.raises(
+        checkpoint.CheckpointError,
+        match="step-00000017: trained on 2 devices with --batch_size 2, this start is on 1 with --batch_size 1: "
+        "make them equal, or give --change_batch",
+    ):
+        loop.train(asked)
+    loop.train(dataclasses.replace(asked, change_batch=True))
+    assert losses(tmp_path / "second")[:17] == losses(straight)[:17]  # the metrics came along
+    _, meta = checkpoint.latest_good(tmp_path / "second" / "checkpoints")
+    assert (meta["step"], meta["data"]["step"]) == (STEPS, 17 * 4 + STEPS - 17)
+    assert arguments.load(tmp_path / "second" / "options.yaml") == dataclasses.replace(
+        options, output_path=str(tmp_path / "second")
+    )
+
+
 def test_another_data_set_is_refused_at_resume(options, straight, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(run_straight(options, straight), run)
     for path in (run / "checkpoints").iterdir():
-        body = json.loads((path / "checkpoint.json").read_text())
-        body["data"]["dataset_id"] = "0" * 32
-        del body["digest"]
-        body["digest"] = checkpoint.sha256_hex(checkpoint.canonical(body))
-        (path / "checkpoint.json").write_text(json.dumps(body))
+        rewrite(path, lambda body: body["data"].update(dataset_id="0" * 32))
     with pytest.raises(checkpoint.CheckpointError, match="trained on data set 000000000000.*give the same data set"):
         loop.train(dataclasses.replace(options, output_path=str(run), resume=True))
 

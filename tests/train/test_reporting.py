@@ -148,3 +148,21 @@ def test_loss_curves_of_nothing_are_refused(tmp_path):
     (tmp_path / "m.jsonl").write_text("")
     with pytest.raises(ValueError, match="holds no step: train first"):
         reporting.loss_curves(tmp_path / "m.jsonl", tmp_path / "curves.png")
+
+
+def test_tensorboard_events_hold_every_value(tmp_path):
+    pytest.importorskip("tensorboardX", reason="tensorboardX is not installed: pip install 'ugatit[tensorboard]'")
+    from tensorboardX.proto.event_pb2 import Event
+
+    with reporting.Events(tmp_path / "tensorboard", 4) as events:
+        events.write(5, {"d_loss": np.float32(0.25), "lr": 1e-4})
+    data, found, at = next((tmp_path / "tensorboard").iterdir()).read_bytes(), [], 0
+    while at < len(data):  # TFRecord: length, its checksum, an event, its checksum
+        length = int.from_bytes(data[at : at + 8], "little")
+        found.append(Event.FromString(data[at + 12 : at + 12 + length]))
+        at += length + 16
+    values = {v.tag: (event.step, v.simple_value) for event in found for v in event.summary.value}
+    assert values == {"d_loss": (5, 0.25), "lr": (5, pytest.approx(1e-4))}
+    assert [event.step for event in found if event.session_log.status] == [
+        5
+    ]  # what was done before is dropped from here

@@ -1,0 +1,59 @@
+"""ModelArts jobs as the platform starts them, with object storage on this machine; see also test_train_resume.py."""
+
+import pytest
+
+from ugatit_data.storage import open_storage
+from ugatit_train import checkpoint
+
+SMALL = ("--light", "--ch", 2, "--n_res", 1, "--n_dis", 4, "--img_size", 32)
+
+
+def test_two_workers_bring_their_results(job, s3_server, tmp_path, monkeypatch):
+    monkeypatch.setenv("MA_NUM_HOSTS", "1")
+    monkeypatch.setenv("MA_NUM_GPUS", "2")
+    monkeypatch.setenv("MASTER_PORT", "8131")
+    done = job("--train_url", "s3://bucket/results", *SMALL, "--iteration", 3, "--save_freq", 2)
+    assert done.returncode == 0, done.stderr
+    open_storage("s3://bucket/results", s3_server).copy_in(tmp_path / "back")
+    found, meta = checkpoint.latest_good(tmp_path / "back" / "checkpoints")
+    assert (meta["step"], meta["data"]["global_batch"]) == (3, 2)
+    assert len((tmp_path / "back" / "metrics.jsonl").read_text().splitlines()) == 3
+    assert "brought to s3://bucket/results" in (tmp_path / "back" / "train.log").read_text()
+    for path in (tmp_path / "results").rglob("*"):
+        if path.is_file():
+            assert (tmp_path / "back" / path.relative_to(tmp_path / "results")).read_bytes() == path.read_bytes(), path
+
+
+def test_data_are_copied_once_and_checked(job, s3_server, tmp_path):
+    assert job("--dry_run", *SMALL).returncode == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "data").iterdir()}
+    assert len(before) > 4
+    assert job("--dry_run", *SMALL).returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "data").iterdir()} == before
+
+    shard = next(path for path in before if path.suffix == ".mindrecord")
+    data = bytearray(shard.read_bytes())
+    data[-1] ^= 1
+    shard.write_bytes(data)
+    open_storage("s3://bucket/data", s3_server).put(shard, shard.name)
+    done = job("--data_path", "other", "--dry_run", *SMALL)
+    assert done.returncode == 1
+    assert f"s3://bucket/data: {shard.name}: sha256" in done.stderr
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--data_path", "kept"), 2, "kept: exists and is no copy of s3://bucket/data: remove it, or give another"),
+        (("--resume", "--checkpoint_url", "s3://bucket/data"), 2, "s3://bucket/data: no run, it has no options.yaml"),
+        (("--resume", "--checkpoint_url", "s3://bucket/none"), 1, "s3://bucket/none: holds nothing: check the URL"),
+        (("--resume", "--checkpoint_url", "ftp://x"), 2, "ftp://x: not a URL of object storage"),
+    ],
+)
+def test_refusals(job, tmp_path, arguments, code, words):
+    (tmp_path / "kept").mkdir()
+    done = job(*arguments, *SMALL)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
