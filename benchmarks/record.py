@@ -88,7 +88,7 @@ def commit(here: Path = Path(__file__).parent) -> str | None:
 
 
 def table(results: list[dict], base: str | None = None) -> str:
-    """A Markdown table; with `base`, each median of the same unit also as a ratio to that of `base`."""
+    """A Markdown table; with `base`, what has the same unit also as a `ratio` to it."""
     reference = next((entry for entry in results if entry["name"] == base), {"unit": None})
     lines = [f"| what | median | low-high | unit | {f'/ {base}' if base else 'n'} |", "|---|---|---|---|---|"]
     for entry in results:
@@ -97,7 +97,14 @@ def table(results: list[dict], base: str | None = None) -> str:
             continue
         digits = 0 if entry["median"] >= 100 else 2
         low, high, median = (f"{entry[key]:.{digits}f}" for key in ("low", "high", "median"))
-        ratio = f"{entry['median'] / reference['median']:.2f}" if entry["unit"] == reference["unit"] else ""
-        last = ratio if base else len(entry["samples"])
+        times = f"{ratio(entry, reference):.2f}" if entry["unit"] == reference["unit"] else ""
+        last = times if base else len(entry["samples"])
         lines.append(f"| {entry['name']} | {median} | {low}-{high} | {entry['unit']} | {last} |")
     return "\n".join(lines)
+
+
+def ratio(entry: dict, base: dict) -> float:
+    """The median over the rounds of the ratio to `base` in the same round: a busy moment hits both."""
+    if len(entry["samples"]) != len(base["samples"]):
+        return entry["median"] / base["median"]
+    return statistics.median(mine / other for mine, other in zip(entry["samples"], base["samples"], strict=True))
