@@ -51,6 +51,18 @@ def os_reason(error: OSError) -> str:
     return f"{os.fsdecode(error.filename)}: {error.strerror}" if error.filename is not None else str(error)
 
 
+def pixels(text: str) -> tuple[int, int]:
+    """An argparse type: 256, or height x width as 128x256, multiples of 4 from 8."""
+    sides = text.split("x")
+    try:
+        high, wide = (int(side) for side in (sides if len(sides) == 2 else 2 * sides))
+    except ValueError:
+        high = wide = 0
+    if min(high, wide) < 8 or high % 4 or wide % 4:
+        raise argparse.ArgumentTypeError(f"{text} is not a size such as 256 or 128x256, of multiples of 4 from 8")
+    return high, wide
+
+
 def whole(least: int):
     """An argparse type: a whole number of at least `least`."""
 

@@ -140,6 +140,14 @@ def plain_operators() -> Iterator[None]:
         _plain = before
 
 
+def let_plain_convolutions_be_fast() -> None:
+    """Call it before MindSpore loads where plain networks are to run on the CPU: a MINDIR file, say.
+
+    oneDNN then leaves AVX-512 aside, with which it runs plain convolutions by its reference implementation.
+    """
+    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+
+
 def convolves_by_matmul() -> bool:
     """Whether networks take the CPU's forms (im2col and matmul for k x k convolutions) in place of plain operators.
 

@@ -1,12 +1,13 @@
-"""Images in, images out: find pictures, bring them into a generator's form, write what it makes of them.
+"""Images in, images out: find pictures, show them to a generator, write what it makes of them.
 
-The generator is any function of float32 (1, C, H, W) in [-1, 1] that gives the picture in the same form and a heat map
-(1, 1, h, w), both NumPy: a checkpoint stands behind it, or later a MINDIR or ONNX file, without MindSpore.
+The generator is any function of float32 (N, C, H, W) in [-1, 1] that gives the pictures in the same form and heat maps
+(N, 1, h, w), both NumPy: `models` makes one of a checkpoint, a MINDIR or an ONNX file.
 """
 
 import dataclasses
+import glob
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -16,68 +17,88 @@ from ugatit_data import BadInputError
 from ugatit_data.errors import RejectedImageError
 from ugatit_data.geometry import Size, resize
 from ugatit_data.images import decode
-from ugatit_train import reporting
-
-Translator = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+from ugatit_train import reporting, video
+from ugatit_train.fitting import Fit
+from ugatit_train.models import Translator
+from ugatit_train.models import from_cell as from_cell  # its name here until evaluation has the new one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one picture: the files written, or the reason why there are none."""
+    """What became of one picture or video: the files written, or the reason why there are none."""
 
     source: Path
     written: tuple[Path, ...] = ()
     problem: str = ""
 
 
-def from_cell(generator) -> Translator:
-    """A trained `networks.Generator`, a Cell, as a function of NumPy arrays. It is compiled at the first picture."""
-    from mindspore import Tensor
-
-    generator.set_train(False)
-
-    def run(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        picture, _, heatmap = generator(Tensor.from_numpy(x))
-        return picture.asnumpy(), heatmap.asnumpy()
-
-    return run
-
-
 def find_pictures(source: Path) -> list[Path]:
-    """The picture itself, or every file under a folder at any depth, sorted; names that begin with a dot are left out.
+    """The file itself, every file under a folder at any depth, or what a glob matches (`**` any depth), sorted.
+
+    Names that begin with a dot are left out.
 
     Raises:
-        BadInputError: nothing is there, or the folder holds no file.
+        BadInputError: nothing is there.
     """
     if source.is_file():
         return [source]
-    if not source.is_dir():
+    root = _root(source)
+    if source.is_dir():
+        candidates, none = source.rglob("*"), "holds no file: give a folder with pictures in it"
+    elif root != source:
+        candidates, none = map(Path, glob.glob(str(source), recursive=True)), "matches no file: check the pattern"
+    else:
         raise BadInputError(f"{source}: no such picture or folder: check the path")
     found = [
         path
-        for path in sorted(source.rglob("*"))
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(source).parts)
+        for path in sorted(candidates)
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts)
     ]
     if not found:
-        raise BadInputError(f"{source}: holds no file: give a folder with pictures in it")
+        raise BadInputError(f"{source}: {none}")
     return found
 
 
+def _root(source: Path) -> Path:
+    """The folder that a glob starts from; the path itself where there is no wildcard."""
+    if source.exists():
+        return source
+    plain = [part for part in (source, *source.parents) if not any(sign in str(part) for sign in "*?[")]
+    return plain[0]
+
+
 def output_names(pictures: Sequence[Path], source: Path) -> list[Path]:
-    """Where each picture's output goes below the output folder: its place and stem, as PNG.
+    """Where each picture's output goes below the output folder: its place and stem, as PNG; MP4 of a video.
 
     Where two pictures of a folder have one stem (x.jpg, x.png), both keep their suffix too: x.jpg.png, x.png.png.
     """
-    inside = [Path(path.name) if path == source else path.relative_to(source) for path in pictures]
+    root = _root(source)
+    inside = [Path(path.name) if path == source else path.relative_to(root) for path in pictures]
     count = Counter(path.with_suffix("") for path in inside)
+    made = [".mp4" if video.is_video(path) else ".png" for path in inside]
     return [
-        path.with_name(path.name + ".png") if count[path.with_suffix("")] > 1 else path.with_suffix(".png")
-        for path in inside
+        path.with_name(path.name + suffix) if count[path.with_suffix("")] > 1 else path.with_suffix(suffix)
+        for path, suffix in zip(inside, made, strict=True)
     ]
 
 
-def read_picture(path: Path, img_size: Size) -> np.ndarray:
-    """Any picture as uint8 RGB of img_size, (H, W, 3): upright, squashed as the training data are.
+def plan(sources: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """Every picture of some sources, and its output's name.
+
+    Raises:
+        BadInputError: a source holds none, or two pictures of two sources would have one output.
+    """
+    jobs: dict[Path, Path] = {}
+    for source in sources:
+        found = find_pictures(source)
+        for path, name in zip(found, output_names(found, source), strict=True):
+            if jobs.setdefault(name, path) != path:
+                raise BadInputError(f"{jobs[name]} and {path} would both become {name}: translate them one by one")
+    return [(path, name) for name, path in jobs.items()]
+
+
+def read_picture(path: Path, img_size: Size | None = None) -> np.ndarray:
+    """Any picture as uint8 (H, W, 3) RGB, upright; with `img_size` squashed to that, as the training data are.
 
     Raises:
         RejectedImageError: it cannot be read or decoded; the message is the reason.
@@ -86,7 +107,8 @@ def read_picture(path: Path, img_size: Size) -> np.ndarray:
         data = path.read_bytes()
     except OSError as error:
         raise RejectedImageError(f"unreadable: {error.strerror}") from None
-    return resize(decode(data).pixels, img_size)
+    pixels = decode(data).pixels
+    return pixels if img_size is None else resize(pixels, img_size)
 
 
 def to_network(picture: np.ndarray, img_ch: int) -> np.ndarray:
@@ -95,42 +117,131 @@ def to_network(picture: np.ndarray, img_ch: int) -> np.ndarray:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32) / np.float32(127.5) - np.float32(1)
 
 
+class _Batches:
+    """Runs a network on pictures, those whose pieces have one shape together; at most four batches wait."""
+
+    def __init__(self, translator: Translator, fit: Fit, img_ch: int, batch: int):
+        self._translator, self._fit, self._img_ch, self._batch = translator, fit, img_ch, batch
+        self._waiting: dict[tuple[int, ...], list[tuple[Hashable, np.ndarray, list[np.ndarray]]]] = {}
+
+    def add(self, key: Hashable, picture: np.ndarray) -> Iterator[tuple]:
+        """What is ready with this picture: (key, the picture, its output (C, H, W), its heat map (1, H, W)) each."""
+        pieces = self._fit.pieces(picture)
+        self._waiting.setdefault(pieces[0].shape, []).append((key, picture, pieces))
+        count = {shape: sum(len(pieces) for *_, pieces in jobs) for shape, jobs in self._waiting.items()}
+        fullest = max(count, key=count.get)
+        if count[fullest] >= self._batch or sum(count.values()) >= 4 * self._batch:
+            yield from self._run(fullest)
+
+    def rest(self) -> Iterator[tuple]:
+        for shape in list(self._waiting):
+            yield from self._run(shape)
+
+    def _run(self, shape: tuple[int, ...]) -> Iterator[tuple]:
+        jobs = self._waiting.pop(shape)
+        images = [to_network(piece, self._img_ch) for *_, pieces in jobs for piece in pieces]
+        starts = range(0, len(images), self._batch)
+        made = [self._translator(np.concatenate(images[start : start + self._batch])) for start in starts]
+        outputs, heatmaps = (list(np.concatenate(parts)) for parts in zip(*made, strict=True))
+        for key, picture, pieces in jobs:
+            high, wide = picture.shape[:2]
+            joined = [self._fit.joined(maps[: len(pieces)], high, wide) for maps in (outputs, heatmaps)]
+            del outputs[: len(pieces)], heatmaps[: len(pieces)]
+            yield key, self._fit.beside(picture), *joined
+
+
 def translate(
     translator: Translator,
-    source: Path,
+    sources: Path | Sequence[Path],
     out: Path,
     *,
-    img_size: Size,
+    fit: Fit,
     img_ch: int = 3,
+    batch: int = 1,
     heatmap: bool = False,
     side_by_side: bool = False,
+    progress: Callable[[int], object] = lambda count: None,
 ) -> Iterator[Outcome]:
-    """Translate a picture or a folder into `out`, one picture at a time; a bad one is reported and the rest goes on.
+    """Translate pictures, folders, globs and videos into `out`; a bad one is reported and the rest goes on.
 
     Writes `<stem>.png`, with `heatmap` also `<stem>.heatmap.png` (where the generator looks: red is most), with
-    `side_by_side` also `<stem>.side_by_side.png` (input, heat map if asked for, output), all of img_size pixels.
+    `side_by_side` also `<stem>.side_by_side.png` (input, heat map if asked for, output); MP4 files of a video.
+    `progress` is told of pictures and frames as they are done. With `batch` over 1, equal sizes are done together.
 
     Raises:
-        BadInputError: `source` holds no file.
+        BadInputError: a source holds no file.
         OSError: `out` cannot be written.
     """
-    pictures = find_pictures(source)
-    for path, name in zip(pictures, output_names(pictures, source), strict=True):
-        try:
-            picture = read_picture(path, img_size)
-        except RejectedImageError as error:
-            yield Outcome(source=path, problem=error.reason)
-            continue
-        made, heat = translator(to_network(picture, img_ch))
-        shown = {"": reporting.to_uint8(made)[0]}
+    jobs = plan([sources] if isinstance(sources, Path) else sources)
+
+    def drawn(picture: np.ndarray, made: np.ndarray, heat: np.ndarray) -> dict[str, np.ndarray]:
+        shown = {"": reporting.to_uint8(made[None])[0]}
         if heatmap:
-            shown[".heatmap"] = reporting.heatmap_to_uint8(heat, img_size)[0]
+            shown[".heatmap"] = reporting.heatmap_to_uint8(heat[None], heat.shape[1:])[0]
         if side_by_side:
             shown[".side_by_side"] = np.concatenate([picture, *list(shown.values())[::-1]], axis=1)
-        target = out / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        written = []
-        for suffix, image in shown.items():
-            written.append(target.with_name(f"{target.stem}{suffix}.png"))
-            reporting.write_image(written[-1], image)
-        yield Outcome(source=path, written=tuple(written))
+        return shown
+
+    def written(job: tuple[Path, Path], *pictures: np.ndarray) -> Outcome:
+        path, name = job
+        files = []
+        for suffix, image in drawn(*pictures).items():
+            files.append(_beside(out / name, suffix))
+            reporting.write_image(files[-1], image)
+        progress(1)
+        return Outcome(source=path, written=tuple(files))
+
+    batches = _Batches(translator, fit, img_ch, batch)
+    for path, name in jobs:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        if video.is_video(path):
+            continue
+        try:
+            picture = read_picture(path)
+        except RejectedImageError as error:
+            progress(1)
+            yield Outcome(source=path, problem=error.reason)
+            continue
+        for done in batches.add((path, name), picture):
+            yield written(*done)
+    for done in batches.rest():
+        yield written(*done)
+
+    for path, name in jobs:
+        if video.is_video(path):
+            yield _translate_video(_Batches(translator, fit, img_ch, batch), path, out / name, drawn, progress)
+
+
+def _beside(target: Path, suffix: str) -> Path:
+    return target.with_name(f"{target.stem}{suffix}{target.suffix}")
+
+
+def _translate_video(batches: _Batches, path: Path, target: Path, drawn: Callable, progress: Callable) -> Outcome:
+    writers: dict[str, video.Writer] = {}
+    rate, _ = video.about(path)
+
+    def write(done: Iterator[tuple]) -> None:
+        for _, *pictures in done:
+            for suffix, frame in drawn(*pictures).items():
+                if suffix not in writers:
+                    writers[suffix] = video.Writer(_beside(target, suffix), rate)
+                writers[suffix].write(frame)
+            progress(1)
+
+    whole = False
+    try:
+        for number, frame in enumerate(video.frames(path)):
+            write(batches.add(number, frame))
+        write(batches.rest())
+        whole = True
+    except RejectedImageError as error:
+        return Outcome(source=path, problem=error.reason)
+    finally:
+        for writer in writers.values():
+            writer.close(whole=whole)
+    return Outcome(source=path, written=tuple(_beside(target, suffix) for suffix in writers))
+
+
+def count_images(jobs: Sequence[tuple[Path, Path]]) -> int:
+    """Pictures and, about, frames."""
+    return sum(video.about(path)[1] if video.is_video(path) else 1 for path, _ in jobs)

@@ -8,7 +8,13 @@ import pytest
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("photo.png",), ("--checkpoint, --out",)),
+        (("photo.png",), ("required: --out",)),
+        (("photo.png", "--out", "new"), ("one of the arguments --checkpoint --mindir --onnx is required",)),
+        (("photo.png", "--onnx", "no.onnx", "--out", "new"), ("no.onnx: no such file",)),
+        (("photo.png", "--onnx", "photo.png", "--out", "new"), ("photo.png: onnxruntime cannot use it", "again")),
+        (("photo.png", "--onnx", "no.onnx", "--out", "new", "--size", "255"), ("255 is not a size such as 256",)),
+        (("photo.png", "--onnx", "a", "--out", "new", "--tiles", "--keep_size"), ("not allowed with",)),
+        (("*.jpg", "--onnx", "a", "--out", "new"), ("*.jpg: matches no file",)),
         (("photo.png", "--checkpoint", "run", "--out", "new", "--directoin", "a2b"), ("did you mean --direction?",)),
         (("photo.png", "--checkpoint", "run", "--out", "new", "--direction", "ab"), ("'a2b', 'b2a'",)),
         (("none.png", "--checkpoint", "run", "--out", "new"), ("none.png: no such picture or folder",)),

@@ -8,8 +8,10 @@ import pytest
 
 from ugatit_data import BadInputError
 from ugatit_train import reporting, translate
+from ugatit_train.fitting import Fit
 
 SIZE = 16
+SQUASH = Fit(way="squash", size=(SIZE, SIZE))
 
 
 def invert(x):
@@ -33,7 +35,7 @@ def noise(seed=0, shape=(SIZE, SIZE, 3)):
 
 
 def run(source, out, **options):
-    return list(translate.translate(invert, source, out, img_size=SIZE, **options))
+    return list(translate.translate(invert, source, out, **{"fit": SQUASH, **options}))
 
 
 def test_one_picture(tmp_path):
@@ -110,3 +112,124 @@ def test_nothing_to_translate(tmp_path, made, words):
     with pytest.raises(BadInputError, match=words):
         run(tmp_path / "in", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_globs_lists_and_collisions(tmp_path):
+    for name in ("one/x.png", "one/deep/y.png", "one/.hidden.png", "two/x.png"):
+        write(tmp_path / name, noise())
+    found = translate.find_pictures(tmp_path / "one" / "**" / "*.png")
+    assert [str(path.relative_to(tmp_path)) for path in found] == ["one/deep/y.png", "one/x.png"]
+    names = translate.output_names(found, tmp_path / "one" / "**" / "*.png")
+    assert [str(name) for name in names] == ["deep/y.png", "x.png"]
+    assert len(translate.plan([tmp_path / "one", tmp_path / "one" / "x.png"])) == 2
+    with pytest.raises(BadInputError, match="one/x.png and .*two/x.png would both become x.png"):
+        translate.plan([tmp_path / "one", tmp_path / "two"])
+    with pytest.raises(BadInputError, match="matches no file"):
+        translate.plan([tmp_path / "*.jpg"])
+
+
+class Recorder:
+    """The negative of pictures of any size; remembers the shapes that it was given."""
+
+    def __init__(self):
+        self.shapes = []
+
+    def __call__(self, x):
+        self.shapes.append(x.shape)
+        return -x, x[:, :1, ::4, ::4]
+
+
+def test_batches_hold_pictures_of_one_shape_and_every_picture_comes_back(tmp_path):
+    sizes = [(16, 24), (8, 8), (16, 24), (16, 24), (8, 8), (40, 12), (16, 24)]
+    for i, size in enumerate(sizes):
+        write(tmp_path / "in" / f"{i}.png", noise(i, (*size, 3)))
+    recorder, counted = Recorder(), []
+    outcomes = translate.translate(
+        recorder,
+        tmp_path / "in",
+        tmp_path / "out",
+        fit=Fit(way="whole", size=(16, 16)),
+        batch=2,
+        progress=counted.append,
+    )
+    assert len(list(outcomes)) == len(sizes) == sum(counted)
+    assert sorted(shape[0] for shape in recorder.shapes) == [1, 2, 2, 2]
+    for i, size in enumerate(sizes):
+        assert np.array_equal(read(tmp_path / "out" / f"{i}.png"), 255 - noise(i, (*size, 3)))
+
+
+def test_no_more_than_four_batches_wait(tmp_path):
+    for i in range(30):
+        write(tmp_path / "in" / f"{i:02d}.png", noise(i, (8 + 4 * i, 8, 3)))  # thirty shapes: no batch ever fills
+    recorder = Recorder()
+    outcomes = translate.translate(
+        recorder, tmp_path / "in", tmp_path / "out", fit=Fit(way="whole", size=(16, 16)), batch=2
+    )
+    next(outcomes)
+    assert len(recorder.shapes) == 1
+    assert len(list(outcomes)) == 29
+
+
+def video_of(path, frames, rate=10.0):
+    from ugatit_train import video
+
+    path.parent.mkdir(exist_ok=True)
+    writer = video.Writer(path, rate)
+    for frame in frames:
+        writer.write(frame)
+    writer.close(whole=True)
+
+
+def test_a_video_keeps_its_frames_rate_and_order(tmp_path):
+    from ugatit_train import video
+
+    frames = [np.full((48, 64, 3), value, np.uint8) for value in (20, 80, 140, 200, 235)]
+    video_of(tmp_path / "in" / "clip.mp4", frames)
+    write(tmp_path / "in" / "still.png", noise())
+    (tmp_path / "in" / "broken.mp4").write_bytes(b"no video")
+    jobs = translate.plan([tmp_path / "in"])
+    assert translate.count_images(jobs) == 6
+    counted = []
+    outcomes = {
+        outcome.source.name: outcome
+        for outcome in translate.translate(
+            Recorder(),
+            tmp_path / "in",
+            tmp_path / "out",
+            fit=Fit(way="whole", size=(16, 16)),
+            batch=2,
+            side_by_side=True,
+            progress=counted.append,
+        )
+    }
+    assert sum(counted) == 6
+    assert outcomes["broken.mp4"].problem == "no frame can be read"
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        "clip.mp4", "clip.side_by_side.mp4", "still.png", "still.side_by_side.png"
+    ]  # fmt: skip
+    assert video.about(tmp_path / "out" / "clip.mp4") == (10.0, 5)
+    made = list(video.frames(tmp_path / "out" / "clip.mp4"))
+    assert [frame.shape for frame in made] == [(48, 64, 3)] * 5
+    assert np.abs(np.array([frame.mean() for frame in made]) - 255 + [20, 80, 140, 200, 235]).max() < 4
+
+
+def test_an_interrupted_video_leaves_no_file(tmp_path):
+    video_of(tmp_path / "clip.mp4", [np.zeros((16, 16, 3), np.uint8)] * 4)
+    calls = []
+
+    def interrupted(x):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return invert(x)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(translate.translate(interrupted, tmp_path / "clip.mp4", tmp_path / "out", fit=SQUASH))
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_an_output_folder_that_takes_no_video(tmp_path):
+    video_of(tmp_path / "clip.mp4", [np.zeros((16, 16, 3), np.uint8)])
+    (tmp_path / "out" / "clip.partial.mp4").mkdir(parents=True)
+    with pytest.raises(OSError, match="clip.mp4: OpenCV cannot write this video"):
+        run(tmp_path / "clip.mp4", tmp_path / "out")

@@ -1,0 +1,345 @@
+"""tools/export.py and tools/translate.py on checkpoints of tiny networks: the files agree, and translate alike."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+SIZE = 32
+KINDS = {"light": {"light": True}, "full": {"light": False}, "gray": {"light": True, "img_ch": 1, "padding": "zero"}}
+
+
+@pytest.fixture(autouse=True)
+def as_tools_set_it(monkeypatch):
+    """The tools, which run in this process here, set it: pytest is to put it back."""
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder with a run for each of KINDS, of random weights."""
+    from ugatit_train import runtime
+
+    runtime.setup("CPU")
+    from ugatit_train import checkpoint
+    from ugatit_train.config import Options
+    from ugatit_train.networks import Generator, initialise
+
+    root = tmp_path_factory.mktemp("runs")
+    for name, kind in KINDS.items():
+        options = Options(ch=8, n_res=1, img_size=SIZE, n_dis=4, **kind)
+        parameters = {}
+        for seed, network in enumerate(("genA2B", "genB2A")):
+            o = options
+            generator = Generator(o.ch, o.n_res, SIZE, o.img_ch, o.light, o.padding)
+            initialise(generator, seed)
+            parameters |= {f"{network}.{n}": p for n, p in generator.parameters_and_names()}
+        meta = {"step": 3, "data": {}, "options": checkpoint.options_for_meta(options)}
+        checkpoint.save(root / name / "checkpoints", parameters, meta, 1)
+    return root
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Six smooth pictures of three sizes."""
+    folder = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(5)
+    for i in range(6):
+        coarse = random.integers(0, 256, (4, 5, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{i}.png"), cv2.resize(coarse, [(32, 32), (50, 35), (41, 64)][i % 3]))
+    return folder
+
+
+@pytest.fixture
+def tool(load_tool, capsys):
+    """tool("export", ...) -> (exit code, what it printed, what it complained)."""
+
+    def run(name, *arguments):
+        try:
+            code = load_tool(name).main([str(argument) for argument in arguments])
+        except SystemExit as error:
+            code = error.code
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def exported(runs, tmp_path_factory):
+    """Where the tests keep what they have exported: (kind, format) -> file."""
+    return {}, tmp_path_factory.mktemp("exported")
+
+
+@pytest.mark.parametrize("file_format", ["ONNX", "MINDIR"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_file_agrees_with_the_checkpoint_on_five_pictures(tool, runs, photos, exported, kind, file_format):
+    files, root = exported
+    out = root / kind
+    arguments = ("--export_file_format", file_format, "--pictures", photos, "--direction", "b2a")
+    code, said, complaint = tool("export", "--checkpoint", runs / kind, "--out", out, *arguments)
+    assert code == 0, complaint
+    path = files[kind, file_format] = out / {"ONNX": "genB2A.onnx", "MINDIR": "genB2A.mindir"}[file_format]
+    assert said.startswith(f"{path}: ") and "on 5 pictures it differs from the checkpoint by" in said
+    assert path.is_file() and not (out / "genB2A.partial").exists()
+    assert path.stat().st_mode & 0o777 == 0o644
+    code, _, complaint = tool("export", "--checkpoint", runs / kind, "--out", out, *arguments)
+    assert code == 2 and f"{path} exists: give another --out" in complaint
+
+
+@pytest.mark.parametrize("kind", ["light", "full"])
+def test_checkpoint_mindir_and_onnx_translate_alike(tool, runs, photos, exported, tmp_path, kind):
+    files, _ = exported
+    models = {
+        "checkpoint": ("--checkpoint", runs / kind, "--direction", "b2a"),
+        "mindir": ("--mindir", files[kind, "MINDIR"]),
+        "onnx": ("--onnx", files[kind, "ONNX"]),
+    }
+    for name, model in models.items():
+        arguments = (photos, *model, "--out", tmp_path / name, "--keep_size", "--batch", 2, "--heatmap")
+        code, said, complaint = tool("translate", *arguments)
+        assert code == 0 and "6 of 6 pictures translated" in said and "images/s" in said, complaint
+    names = sorted(os.listdir(tmp_path / "onnx"))
+    assert len(names) == 12
+    for name in names:
+        one, *others = (cv2.imread(str(tmp_path / model / name)).astype(int) for model in models)
+        bound = (
+            4 if "heatmap" in name else 1
+        )  # of 255: a step of a rounded map, which the colours make four times larger
+        assert all(np.abs(one - other).max() <= bound for other in others), name
+        assert one.shape == cv2.imread(str(photos / f"{name[0]}.png")).shape
+    assert one.std() > 1
+
+
+def test_a_light_checkpoint_is_compiled_once_for_all_sizes(runs):
+    from ugatit_train import checkpoint, models
+
+    generator, _ = checkpoint.load_generator(runs / "light", "a2b")
+    alone, _ = checkpoint.load_generator(runs / "light", "a2b")
+    open_model = models.from_checkpoint(runs / "light", "a2b")
+    form = open_model.form
+    assert (form.size, form.batch, form.img_size) == (None, None, (SIZE, SIZE))
+    models.open_inputs(generator, form)
+    run = models.from_cell(generator)
+    random = np.random.default_rng(0)
+    for shape in [(1, 3, 32, 32), (2, 3, 8, 40), (1, 3, 20, 12)]:
+        x = random.uniform(-1, 1, shape).astype(np.float32)
+        np.testing.assert_allclose(run(x)[0], models.from_cell(alone)(x)[0], atol=1e-5)
+    assert len(generator.compile_cache) == 1 and len(alone.compile_cache) == 3
+
+
+def test_static_files_take_one_picture_of_one_size(tool, runs, photos, tmp_path):
+    from ugatit_train import models
+
+    arguments = ("--checkpoint", runs / "light", "--out", tmp_path, "--static", "--size", "16x24")
+    for file_format in ("ONNX", "MINDIR"):
+        code, _, complaint = tool("export", *arguments, "--export_file_format", file_format)
+        assert code == 0, complaint
+    for name in ("genA2B.onnx", "genA2B.mindir"):
+        model = models.from_file(tmp_path / name)
+        assert (model.form.batch, model.form.size) == (1, (16, 24))
+        assert model.run(np.zeros((1, 3, 16, 24), np.float32))[1].shape == (1, 1, 4, 6)
+    model = ("--onnx", tmp_path / "genA2B.onnx")
+    code, _, complaint = tool("translate", photos, *model, "--out", tmp_path / "out", "--batch", 4)
+    assert code == 2 and "--batch 4: this file takes 1" in complaint
+    code, _, complaint = tool("translate", photos, *model, "--out", tmp_path / "out", "--tiles")
+    assert code == 0, complaint
+    for path in photos.iterdir():
+        assert cv2.imread(str(tmp_path / "out" / path.name)).shape == cv2.imread(str(path)).shape
+
+
+def test_a_file_that_differs_is_an_error_and_is_not_left(tool, runs, tmp_path, monkeypatch):
+    from ugatit_train import models
+
+    true = models.from_onnx
+
+    def changed(path):
+        model = true(path)
+        return models.Model(run=lambda x: (model.run(x)[0] + 2e-4, model.run(x)[1]), form=model.form)
+
+    monkeypatch.setattr(models, "from_onnx", changed)
+    arguments = ("--checkpoint", runs / "light", "--out", tmp_path, "--export_file_format", "ONNX")
+    code, _, complaint = tool("export", *arguments)
+    assert code == 1
+    assert "ONNX: it differs from the checkpoint by 2.0e-04 in the picture" in complaint
+    assert "more than 0.0001: no file is left" in complaint
+    assert os.listdir(tmp_path) == []
+
+
+def test_not_a_number_is_not_small():
+    from ugatit_train.export import Difference
+
+    assert Difference(picture=1e-4, heatmap=0).is_small
+    assert not Difference(picture=float("nan"), heatmap=0).is_small
+    assert not Difference(picture=0, heatmap=1.1e-4).is_small
+
+
+def test_large_weights_lie_beside_the_onnx_file(tool, runs, tmp_path, monkeypatch):
+    from ugatit_train import export
+
+    monkeypatch.setattr(export, "ONE_FILE", 1000)
+    arguments = ("--checkpoint", runs / "full", "--out", tmp_path, "--format", "ONNX")
+    code, said, complaint = tool("export", *arguments)
+    assert code == 0, complaint
+    assert sorted(os.listdir(tmp_path)) == ["genA2B.onnx", "genA2B.onnx.data"]
+    size = sum((tmp_path / name).stat().st_size for name in os.listdir(tmp_path))
+    assert f"{size / 1e6:.1f} MB" in said
+
+
+def test_large_weights_lie_beside_the_mindir_file(tool, runs, tmp_path, monkeypatch, photos):
+    import mindspore.train.serialization as serialization
+
+    monkeypatch.setattr(serialization, "TOTAL_SAVE", 1)  # kilobytes: as if a network had more than a gigabyte
+    code, said, complaint = tool("export", "--checkpoint", runs / "full", "--out", tmp_path / "made")
+    assert code == 0, complaint
+    assert sorted(os.listdir(tmp_path / "made")) == ["genA2B_graph.mindir", "genA2B_variables"]
+    path = tmp_path / "made" / "genA2B_graph.mindir"
+    code, said, complaint = tool("translate", photos, "--mindir", path, "--out", tmp_path / "out")
+    assert code == 0, complaint
+
+
+class Ascend:
+    """What export needs of MindSpore on Ascend, by its documentation: the call is recorded, the file is written."""
+
+    def __init__(self):
+        self.calls = []
+
+    def export(self, net, *inputs, file_name, file_format, **kwargs):
+        self.calls.append((type(net).__name__, [tuple(x.shape) for x in inputs], file_name, file_format, kwargs))
+        Path(file_name).with_suffix(".air").write_bytes(b"air")
+
+
+def test_air_is_written_on_ascend_and_not_compared(tool, runs, tmp_path, monkeypatch):
+    import mindspore as ms
+
+    from ugatit_train import runtime
+
+    ascend = Ascend()
+    monkeypatch.setattr(runtime, "setup", lambda target, number: ascend.calls.append((target, number)))
+    monkeypatch.setattr(ms, "export", ascend.export)
+    arguments = ("--checkpoint", runs / "full", "--out", tmp_path, "--export_file_format", "AIR")
+    code, said, complaint = tool("export", *arguments, "--device_target", "Ascend", "--device_id", 3)
+    assert code == 0, complaint
+    file = str(tmp_path / "genA2B.partial" / "genA2B.air")
+    assert ascend.calls == [("Ascend", 3), ("Generator", [(1, 3, SIZE, SIZE)], file, "AIR", {})]
+    assert said == f"{tmp_path / 'genA2B.air'}: written; MindSpore does not read AIR back: it was not compared\n"
+    assert (tmp_path / "genA2B.air").read_bytes() == b"air"
+
+
+def test_air_where_mindspore_refuses_it(tool, runs, tmp_path, monkeypatch):
+    """Without the stand-in: what this machine's MindSpore says to it ends in one line, and leaves nothing."""
+    from ugatit_train import runtime
+
+    monkeypatch.setattr(runtime, "setup", lambda target, number: None)
+    arguments = ("--checkpoint", runs / "light", "--out", tmp_path, "--export_file_format", "AIR")
+    code, _, complaint = tool("export", *arguments, "--device_target", "Ascend")
+    assert code == 1 and complaint.count("\n") == 1
+    assert "AIR: Only support export file in 'AIR' format with Ascend backend" in complaint
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), ("required: --checkpoint",)),
+        (("--checkpoint", "none"), ("none: no such folder",)),
+        (("--checkpoint", "run", "--format", "TFLITE"), ("'MINDIR', 'ONNX', 'AIR'",)),
+        (("--checkpoint", "run", "--format", "AIR"), ("AIR is written on Ascend only: give --device_target Ascend",)),
+        (("--checkpoint", "run", "--size", "30"), ("30 is not a size such as 256 or 128x256",)),
+        (("--checkpoint", "run", "--out", "file"), ("file exists",)),
+        (("--checkpoint", "run", "--pictures", "none"), ("none: no such picture or folder",)),
+    ],
+)
+def test_bad_input(run_tool, refused, tmp_path, no_mindspore, arguments, words):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "file").write_text("x")
+    refused(run_tool("export", *arguments, cwd=tmp_path, env=no_mindspore), *words)
+    assert sorted(os.listdir(tmp_path)) == ["file", "run"]
+
+
+def test_another_size_of_a_full_model_and_a_bad_picture(tool, runs, tmp_path):
+    code, _, complaint = tool("export", "--checkpoint", runs / "full", "--out", tmp_path / "new", "--size", 64)
+    assert code == 2 and "--size: this full model takes 32 pixels only" in complaint
+    (tmp_path / "bad.png").write_text("no picture")
+    arguments = ("--out", tmp_path / "new", "--pictures", tmp_path / "bad.png")
+    code, _, complaint = tool("export", "--checkpoint", runs / "full", *arguments)
+    assert code == 2 and "bad.png: " in complaint and not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".mindir"])
+def test_files_that_are_damaged_or_not_ours_are_named(tool, photos, exported, tmp_path, suffix):
+    import onnx
+
+    files, _ = exported
+    good = files["light", "ONNX" if suffix == ".onnx" else "MINDIR"]
+    option = f"--{suffix[1:]}"
+    path = tmp_path / f"cut{suffix}"
+    path.write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+    code, _, complaint = tool("translate", photos, option, path, "--out", tmp_path / "out")
+    assert code == 2 and f"{path}: " in complaint and "export it again" in complaint and complaint.count("\n") == 1
+    code, _, complaint = tool("translate", photos, option, good, "--out", tmp_path / "out", "--direction", "a2b")
+    assert code == 2 and "--direction a2b: this file holds b2a" in complaint
+    if suffix == ".onnx":
+        model = onnx.load(good)
+        for notes, words in (([("ugatit", json.dumps({"x": 1}))], "another version"), ([], "no generator that tools")):
+            del model.metadata_props[:]
+            onnx.helper.set_model_props(model, dict(notes))
+            onnx.save(model, path)
+            code, _, complaint = tool("translate", photos, option, path, "--out", tmp_path / "out")
+            assert code == 2 and words in complaint, complaint
+    assert not (tmp_path / "out").exists()
+
+
+# A hundred mixed pictures in one command
+
+
+def mixed_pictures(folder):
+    """A hundred files: JPEG, PNG, EXIF orientations, alpha, gray, 16 bits, many sizes; one of them is cut off."""
+    random = np.random.default_rng(8)
+    folder.mkdir()
+    for i in range(100):
+        high, wide = (int(side) for side in random.integers(9, 70, 2))
+        pixels = cv2.resize(random.integers(0, 256, (4, 4, 4), np.uint8), (wide, high))
+        path, kind = folder / f"{i:03d}", i % 10
+        if kind < 5:
+            exif = Image.Exif()
+            exif[0x0112] = i % 8 + 1  # an orientation
+            Image.fromarray(pixels[..., :3]).save(path.with_suffix(".jpg"), quality=95, exif=exif)
+        elif kind < 7:
+            Image.fromarray(pixels).save(path.with_suffix(".png"))  # with alpha
+        elif kind == 7:
+            Image.fromarray(pixels[..., 0]).save(path.with_suffix(".png"))
+        elif kind == 8:
+            cv2.imwrite(str(path.with_suffix(".png")), pixels[..., :3].astype(np.uint16) * 257)
+        else:
+            Image.fromarray(pixels[..., :3]).save(path.with_suffix(".webp"), lossless=True)
+    damaged = folder / "050.jpg"
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    return folder
+
+
+@pytest.mark.parametrize("model", ["checkpoint", "onnx"])
+def test_a_hundred_mixed_pictures_in_one_command_with_one_named_failure(tool, runs, exported, tmp_path, model):
+    from ugatit_data.images import decode
+
+    files, _ = exported
+    folder = mixed_pictures(tmp_path / "mixed")
+    given = ("--checkpoint", runs / "light") if model == "checkpoint" else ("--onnx", files["light", "ONNX"])
+    arguments = (folder, *given, "--direction", "b2a", "--out", tmp_path / "out", "--keep_size")
+    if model == "checkpoint":
+        arguments = (folder, *given, "--direction", "b2a", "--out", tmp_path / "out", "--keep_size", "--batch", 4)
+    code, said, complaint = tool("translate", *arguments)
+    assert code == 1
+    assert complaint.count("\n") == 1 and f"{folder / '050.jpg'}: truncated jpeg" in complaint
+    assert said.startswith(f"99 of 100 pictures translated into {tmp_path / 'out'}, 1 left out; ")
+    assert len(os.listdir(tmp_path / "out")) == 99
+    for path in folder.iterdir():
+        if path.name != "050.jpg":
+            made = cv2.imread(str(tmp_path / "out" / f"{path.stem}.png"))
+            assert made.shape == decode(path.read_bytes()).pixels.shape, path
+    shutil.rmtree(folder)

@@ -1,0 +1,135 @@
+"""A trained generator as a MINDIR, ONNX or AIR file, read back and compared with the checkpoint's network.
+
+MINDIR and AIR are written by MindSpore from the networks' plain form (`runtime.plain_operators`), ONNX by `onnxgraph`.
+"""
+
+import dataclasses
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from ugatit_train import models, runtime
+from ugatit_train.checkpoint import GENERATORS, load_generator
+from ugatit_train.models import Form, Model, ModelError
+
+SUFFIXES = {"MINDIR": ".mindir", "ONNX": ".onnx", "AIR": ".air"}
+BOUND = 1e-4  # of what a file may differ from the checkpoint's network, see `Difference`
+ONE_FILE = 2**31 - 2**24  # bytes of weights that fit into an ONNX file, which protobuf holds below 2 GiB
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Difference:
+    """The largest difference over some pictures: of the pictures in [-1, 1], and of the heat maps to their largest."""
+
+    picture: float
+    heatmap: float
+
+    @property
+    def is_small(self) -> bool:
+        return self.picture <= BOUND and self.heatmap <= BOUND  # so NaN is not
+
+
+def form_of(model: Model, file_format: str, size: tuple[int, int] | None, static: bool) -> Form:
+    """What the file will take: anything that the model does, or with `static`, and as AIR, one picture of one size.
+
+    Raises:
+        ModelError: the full model has another size.
+    """
+    form = model.form
+    if size and form.size not in (None, size):
+        raise ModelError(f"--size: this full model takes {form.size[0]} pixels only: leave it out")
+    if static or file_format == "AIR":
+        return dataclasses.replace(form, size=size or form.img_size, batch=1)
+    return dataclasses.replace(form, size=size or form.size)
+
+
+def write(checkpoint: Path, form: Form, file_format: str, folder: Path) -> Path:
+    """Writes the generator of a run or a checkpoint into `folder`: genA2B.onnx; the file that a reader opens.
+
+    Weights of more than a gigabyte (MINDIR) or two (ONNX) lie beside it: keep the files together.
+
+    Raises:
+        CheckpointError: there is no good checkpoint.
+        ModelError: a package is missing.
+    """
+    stem = GENERATORS[form.direction]
+    path = folder / f"{stem}{SUFFIXES[file_format]}"
+    if file_format == "ONNX":
+        generator, options = load_generator(checkpoint, form.direction)
+        _write_onnx(path, {n: p.asnumpy() for n, p in generator.parameters_and_names()}, form, options.padding)
+        return path
+    with runtime.plain_operators():
+        generator, _ = load_generator(checkpoint, form.direction)
+    return _write_with_mindspore(path, generator, form, file_format)
+
+
+def _write_onnx(path: Path, parameters: dict[str, np.ndarray], form: Form, padding: str) -> None:
+    try:
+        import onnx
+
+        from ugatit_train import onnxgraph
+    except ImportError:
+        raise ModelError("onnx is not installed: pip install 'ugatit[onnx]'") from None
+    model = onnxgraph.generator(parameters, padding=padding, light=form.light, shape=form.shape())
+    onnx.helper.set_model_props(model, {models.KEY: form.text()})
+    beside = sum(p.nbytes for p in parameters.values()) > ONE_FILE
+    onnx.save(model, path, save_as_external_data=beside, location=f"{path.name}.data" if beside else None)
+    onnx.checker.check_model(path)
+
+
+def _write_with_mindspore(path: Path, generator, form: Form, file_format: str) -> Path:
+    import mindspore as ms
+
+    def note(proto) -> None:
+        proto.user_info[models.KEY] = form.text()
+
+    generator.set_train(False)
+    shape = form.shape()
+    image = ms.Tensor(shape=shape, dtype=ms.float32) if None in shape else ms.Tensor(np.zeros(shape, np.float32))
+    syntax = ms.get_context("jit_syntax_level")  # an export that fails leaves another one behind
+    try:
+        if file_format == "AIR":
+            ms.export(generator, image, file_name=str(path), file_format="AIR")
+            return path
+        ms.export(generator, image, file_name=str(path), file_format="MINDIR", custom_func=note)
+    finally:
+        ms.set_context(jit_syntax_level=syntax)
+    for file in path.parent.rglob("*"):
+        file.chmod(0o755 if file.is_dir() else 0o644)  # MindSpore lets only its owner read them
+    if not path.exists():  # of more than a gigabyte it makes two
+        path = path.with_name(f"{path.stem}_graph.mindir")
+    return path
+
+
+def compare(one: Model, other: Model, images: Iterable[np.ndarray]) -> Difference:
+    """How much two models' outputs for float32 (N, C, H, W) images differ; `one` is the measure."""
+    picture, heatmap = [0.0], [0.0]
+    for image in images:
+        (made, heat), (made_too, heat_too) = one.run(image), other.run(image)
+        picture.append(float(np.abs(made - made_too).max()))
+        heatmap.append(float(np.abs(heat - heat_too).max() / max(np.abs(heat).max(), 1e-12)))
+    return Difference(picture=float(np.max(picture)), heatmap=float(np.max(heatmap)))
+
+
+def trial_images(form: Form, count: int = 5, seed: int = 0) -> list[np.ndarray]:
+    """Pictures to compare with: smooth noise of the form's size; where it is open, of the training's and two others."""
+    random = np.random.default_rng(seed)
+    made = []
+    for i in range(count):
+        high, wide = form.size or form.img_size
+        if form.size is None:
+            high, wide = high + 4 * (i % 3), wide + 8 * (i % 3)
+        coarse = random.uniform(-1, 1, (form.batch or 1 + i % 2, form.img_ch, high // 4 + 1, wide // 4 + 1))
+        fine = coarse.repeat(4, 2).repeat(4, 3)[:, :, :high, :wide] + random.normal(0, 0.1, (high, wide))
+        made.append(np.clip(fine, -1, 1).astype(np.float32))
+    return made
+
+
+def move(path: Path, folder: Path) -> Path:
+    """The written file, and what belongs to it, from its own folder into `folder`; where it is now."""
+    for part in sorted(path.parent.iterdir()):
+        shutil.move(part, folder / part.name)
+    path.parent.rmdir()
+    return folder / path.name

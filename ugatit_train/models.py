@@ -1,0 +1,154 @@
+"""A trained generator, from a run's checkpoint, a MINDIR or an ONNX file, as a function of NumPy arrays.
+
+The function takes float32 (N, C, H, W) in [-1, 1] and gives the picture in the same form and a heat map
+(N, 1, H/4, W/4). Only checkpoints and MINDIR files need MindSpore.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+Translator = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+KEY = "ugatit"  # under which an exported file holds its `Form`, as JSON
+
+
+class ModelError(ValueError):
+    """A model file that is missing, damaged or none of ours; one line with the remedy."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Form:
+    """What a generator takes. A `size` of None is any of multiples of 4, from 8; a `batch` of None any number."""
+
+    direction: str  # "a2b" or "b2a"
+    light: bool
+    img_size: tuple[int, int]  # (height, width) of the training
+    img_ch: int
+    size: tuple[int, int] | None
+    batch: int | None
+
+    def shape(self) -> list[int | None]:
+        """Of the input (N, C, H, W); None is open."""
+        return [self.batch, self.img_ch, *(self.size or (None, None))]
+
+    def text(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def of(cls, text: str) -> "Form":
+        """The form of such a text. Raises ValueError or TypeError where it is none."""
+        values = json.loads(text)
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Model:
+    """A generator and what it takes."""
+
+    run: Translator
+    form: Form
+
+
+def from_checkpoint(folder: Path, direction: str) -> Model:
+    """The generator of a run's folder (its newest good checkpoint) or of one checkpoint's.
+
+    Raises:
+        CheckpointError: there is no good checkpoint.
+    """
+    from ugatit_train import checkpoint
+
+    generator, options = checkpoint.load_generator(folder, direction)
+    form = Form(
+        direction=direction,
+        light=options.light,
+        img_size=options.image_size,
+        img_ch=options.img_ch,
+        size=None if options.light else options.image_size,
+        batch=None,
+    )
+    open_inputs(generator, form)
+    return Model(run=from_cell(generator), form=form)
+
+
+def open_inputs(generator, form: Form) -> None:
+    """Lets a Cell take what the form leaves open with one compilation, at its first call."""
+    import mindspore as ms
+
+    generator.set_inputs(ms.Tensor(shape=form.shape(), dtype=ms.float32))
+
+
+def from_cell(generator) -> Translator:
+    """A `networks.Generator` or a GraphCell as a function of NumPy arrays. It is compiled at the first call."""
+    from mindspore import Tensor
+
+    generator.set_train(False)
+
+    def run(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        picture, _, heatmap = generator(Tensor.from_numpy(x))
+        return picture.asnumpy(), heatmap.asnumpy()
+
+    return run
+
+
+def from_mindir(path: Path) -> Model:
+    """A MINDIR file that `export` wrote, run by MindSpore on this device. Raises ModelError."""
+    import mindspore as ms
+    from google.protobuf.message import DecodeError
+    from mindspore.train.mind_ir_pb2 import ModelProto
+
+    proto = ModelProto()
+    try:
+        proto.ParseFromString(_read(path))
+        form = _form(path, dict(proto.user_info))
+        graph = ms.load(str(path))
+    except (DecodeError, RuntimeError, ValueError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{path}: no MINDIR, or damaged: export it again") from None
+    return Model(run=from_cell(ms.nn.GraphCell(graph)), form=form)
+
+
+def from_onnx(path: Path) -> Model:
+    """An ONNX file that `export` wrote, run by onnxruntime on the CPU. Raises ModelError."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ModelError(f"{path}: onnxruntime is not installed: pip install 'ugatit[onnx]'") from None
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file: check the path")
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # its own exceptions have no other common base
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{path}: onnxruntime cannot use it ({reason}): export it again") from None
+    form = _form(path, session.get_modelmeta().custom_metadata_map)
+
+    def run(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        picture, heatmap = session.run(["translated", "heatmap"], {"image": x})
+        return picture, heatmap
+
+    return Model(run=run, form=form)
+
+
+def from_file(path: Path) -> Model:
+    """An ONNX file by its suffix .onnx, MINDIR otherwise. Raises ModelError."""
+    return from_onnx(path) if path.suffix == ".onnx" else from_mindir(path)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}: check the path") from None
+
+
+def _form(path: Path, notes: dict[str, str]) -> Form:
+    if KEY not in notes:
+        raise ModelError(f"{path}: holds no generator that tools/export.py wrote: export a checkpoint with it")
+    try:
+        return Form.of(notes[KEY])
+    except (TypeError, ValueError):
+        raise ModelError(f"{path}: written by another version of ugatit: export the checkpoint again") from None
