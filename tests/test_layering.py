@@ -16,7 +16,7 @@ LAYERS = {
     ],
     "ugatit_train": [
         "costs", "ceilings", "opcosts", "roofline", "config", "arguments", "planner", "runtime", "convolution",
-        "layers", "networks", "losses", "scaling", "step", "tensorfile", "checkpoint", "reporting", "sampling",
+        "winograd", "layers", "networks", "losses", "scaling", "step", "tensorfile", "checkpoint", "reporting", "sampling",
         "modelarts", "profiling", "loop", "metrics", "onnxgraph", "models", "export", "fitting", "video", "translate",
         "torchfile", "inception", "inception_weights", "features", "evaluation", "interop",
     ],

@@ -11,7 +11,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.ops import operations as P
 
-from ugatit_train import runtime
+from ugatit_train import runtime, winograd
 from ugatit_train.convolution import UpConv, valid_conv
 
 EPS = 1e-5  # of every normalisation; the value of the paper's code
@@ -102,8 +102,11 @@ class UpsampledConv(Conv):
         self.stays_small = runtime.convolves_by_matmul()
         self.pad = Pad(1, "edge" if self.stays_small and padding == "reflect" else padding)
         self.up_conv = UpConv()
+        self.winograd = winograd.WinogradConv(padding, scale=2)
 
     def construct(self, x):
+        if self.stays_small and winograd.fits(x.shape[2], x.shape[3]):
+            return self.winograd(x, self.weight)
         if self.stays_small:
             return self.up_conv(self.pad(x), self.weight)
         return self.conv(self.pad(upsample(x)), self.weight)

@@ -5,6 +5,7 @@ import zlib
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from ugatit_train import runtime, winograd
 from ugatit_train.layers import (
     LIN,
     AdaLIN,
@@ -27,8 +28,12 @@ class PaddedConv(Conv):
     def __init__(self, c_in: int, c_out: int, k: int, padding: str, stride: int = 1):
         super().__init__(c_in, c_out, k, stride)
         self.pad = Pad(k // 2, padding)
+        self.by_tiles = runtime.convolves_by_matmul() and (k, stride) == (3, 1)
+        self.winograd = winograd.WinogradConv(padding)
 
     def construct(self, x):
+        if self.by_tiles and winograd.fits(x.shape[2], x.shape[3]):
+            return self.winograd(x, self.weight)
         return self.conv(self.pad(x), self.weight)
 
 
