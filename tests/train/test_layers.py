@@ -80,6 +80,17 @@ class Call(nn.Cell):
         return self.function(*inputs)
 
 
+class UpConvOfMapsTooLargeForTiles(nn.Cell):
+    """What `UpsampledConv` computes from 65 pixels on."""
+
+    def __init__(self, mode):
+        super().__init__()
+        self.pad, self.up_conv = layers.Pad(1, "edge" if mode == "reflect" else mode), convolution.UpConv()
+
+    def construct(self, x, weight):
+        return self.up_conv(self.pad(x), weight)
+
+
 class Normed(nn.Cell):
     """A layer under spectral norm with the vectors of one power iteration: (result, new u, v, sigma)."""
 
@@ -144,11 +155,20 @@ def others():
     }
     small = normal(3, 6, 5, 4)
     cases |= {
-        f"upsampled_conv_on_the_small_map_{mode}_{len(batch)}": Case(
+        f"upsampled_conv_{mode}_{len(batch)}": Case(
             cell=layers.UpsampledConv(6, 4, mode),
             plain=lambda p, x, mode=mode: plain.conv2d(plain.pad(plain.upsample(x), 1, mode), p["weight"], 1),
             inputs=(batch,),
             params={"weight": normal(4, 6, 3, 3)},
+        )
+        for mode in ("reflect", "zero")
+        for batch in (small, small[:1])
+    }
+    cases |= {
+        f"up_conv_on_the_small_map_{mode}_{len(batch)}": Case(
+            cell=UpConvOfMapsTooLargeForTiles(mode),
+            plain=lambda _, x, weight, mode=mode: plain.conv2d(plain.pad(plain.upsample(x), 1, mode), weight, 1),
+            inputs=(batch, normal(4, 6, 3, 3)),
         )
         for mode in ("reflect", "zero")
         for batch in (small, small[:1])
