@@ -22,7 +22,6 @@ from ugatit_train.config import FIXED_ON_RESUME, OPTIONS_FILE, OptionError, Opti
 _OFF = (False, None, "")
 NOT_HERE: dict[str, tuple[tuple[Any, ...], str]] = {
     "phase": (("train",), "this tool trains: use tools/translate.py to test"),
-    "loss_scale": ((1024, 1, *_OFF), "float16 is not in this version, and float32 needs no scale: leave it out"),
     "device_num": ((1,), "the number of devices is msrun's: use tools/run_distributed_train.sh"),
     "enable_profiling": (_OFF, "profiling is not in this version: leave it out"),
     "compute_metrics": (_OFF, "KID is not in this version: leave it out"),

@@ -66,6 +66,10 @@ class Options:
     identity_weight: float = _option(10.0, "weight of the identity loss", least=0)
     cam_weight: float = _option(1000.0, "weight of the CAM loss", least=0)
     use_global_norm: bool = _option(False, "clip the gradients of each optimizer to a global norm of 1")
+    amp: bool = _option(False, "convolutions in float16 (Ascend and GPU; the CPU has float32 only)")
+    loss_scale: float | Literal["dynamic"] | None = _option(
+        None, "factor of the losses in the backward pass, or dynamic; if not given, dynamic with --amp, and 1 without"
+    )
     update_order: Literal["d_first", "g_first"] = _option("d_first", "which is updated first: d_first is the paper's")
     seed: int = _option(1, "seed of weights, order and augmentation (0 to 2**32 - 1)", least=0)
 
@@ -125,6 +129,10 @@ class Options:
                 f"--img_size {self.img_size} is too small for --n_dis {self.n_dis}: "
                 f"{remedy} --img_size {smallest} or more"
             )
+        if self.amp and self.device_target == "CPU":
+            raise OptionError("--amp: the CPU computes in float32: leave it out, or give --device_target")
+        if self.loss_scale not in (None, "dynamic") and not 1 <= self.loss_scale <= 2**24:
+            raise OptionError(f"--loss_scale {self.loss_scale:g} is out of range: give 1 to {2**24}, or dynamic")
         for name in ("load_path", "change_batch", "checkpoint_url"):
             if getattr(self, name) and not self.resume:
                 raise OptionError(f"--{name} {getattr(self, name)} goes with --resume: give both, or neither")
@@ -197,7 +205,7 @@ class Schedule:
 # What shapes the weights or the order of the samples: a run that goes on must keep it.
 FIXED_ON_RESUME = (
     "seed", "light", "ch", "n_res", "n_dis", "img_size", "img_ch",
-    "padding", "spectral_norm", "sn_iterations", "update_order",
+    "padding", "spectral_norm", "sn_iterations", "update_order", "amp", "loss_scale",
 )  # fmt: skip
 
 

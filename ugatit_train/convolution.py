@@ -141,10 +141,22 @@ class PointwiseConv(nn.Cell):
         return self.product(weight.reshape(o, c), x.reshape(n, c, h * w)).reshape(n, o, h, w)
 
 
+class HalfConv(nn.Cell):
+    """A convolution in float16, forward and backward, of float32 tensors; the weight stays in float32."""
+
+    def __init__(self, conv):
+        super().__init__()
+        self.conv = conv
+
+    def construct(self, x, weight):
+        return self.conv(x.astype(mstype.float16), weight.astype(mstype.float16)).astype(mstype.float32)
+
+
 def valid_conv(c_in: int, c_out: int, k: int, stride: int = 1) -> nn.Cell:
     """The device's best form of a valid convolution: a Cell of (x, weight)."""
     if not runtime.convolves_by_matmul():
-        return P.Conv2D(c_out, k, pad_mode="valid", stride=stride)
+        plain = P.Conv2D(c_out, k, pad_mode="valid", stride=stride)
+        return HalfConv(plain) if runtime.convolves_in_half() else plain
     if k == 1 and stride == 1:
         return PointwiseConv()
     if stride == 1 and c_out * 8 <= c_in:

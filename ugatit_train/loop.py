@@ -56,6 +56,7 @@ def build_step(options: config.Options, schedule: config.Schedule, world: int = 
         sn_iterations=o.sn_iterations,
         update_order=o.update_order,
         use_global_norm=o.use_global_norm,
+        loss_scale=o.loss_scale or ("dynamic" if o.amp else 1.0),
         world=world,
     )
     step = Step(generators, discriminators, settings)
@@ -75,7 +76,7 @@ def train(options: config.Options) -> None:
         TrainingError: a loss is not finite; the message names step, losses and samples.
         OSError: no room on the disk.
     """
-    place = runtime.setup(options.device_target, options.device_id, options.distributed)
+    place = runtime.setup(options.device_target, options.device_id, options.distributed, options.amp)
     writes = place.rank == 0
     if options.save_graphs:
         ms.set_context(save_graphs=2, save_graphs_path=options.graph_path)
@@ -164,6 +165,8 @@ def train(options: config.Options) -> None:
                 raise TrainingError(_not_finite(step, losses, loader))
             values = dict(zip(LOSS_NAMES, map(float, losses), strict=True))
             times = {"data_wait_s": fetched - began, "compile_s": compiled - fetched, "step_s": ended - compiled}
+            if "loss_scale" in parameters:
+                times["loss_scale"] = float(parameters["loss_scale"].asnumpy())
             line = values | {"lr": schedule.learning_rate(step, options.lr)} | times
             if writes:
                 metrics.write(step, line)

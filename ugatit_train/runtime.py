@@ -36,7 +36,9 @@ class Place:
     world: int = 1
 
 
-def setup(device_target: str = "CPU", device_id: int = 0, distributed: bool = False) -> Place:
+def setup(
+    device_target: str = "CPU", device_id: int = 0, distributed: bool = False, half_convolutions: bool = False
+) -> Place:
     """Selects the device and graph mode for this process; call it once, before any Cell is made.
 
     `distributed` joins the processes that `msrun` started (HCCL on Ascend, NCCL on GPU, MindSpore's own on the CPU).
@@ -46,6 +48,8 @@ def setup(device_target: str = "CPU", device_id: int = 0, distributed: bool = Fa
     """
     import mindspore as ms
 
+    global _half
+    _half = half_convolutions
     ms.set_context(mode=ms.GRAPH_MODE)
     try:
         if device_target == "CPU":
@@ -127,6 +131,7 @@ def mean_over_ranks(place: Place):
 
 
 _plain = False
+_half = False
 
 
 @contextlib.contextmanager
@@ -138,6 +143,11 @@ def plain_operators() -> Iterator[None]:
         yield
     finally:
         _plain = before
+
+
+def convolves_in_half() -> bool:
+    """Whether convolutions are to be computed in float16, as `setup` was told."""
+    return _half
 
 
 def let_plain_convolutions_be_fast() -> None:

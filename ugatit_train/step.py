@@ -19,6 +19,7 @@ from mindspore.ops import operations as P
 
 from ugatit_train.losses import bce, l1, lsgan
 from ugatit_train.networks import Generator
+from ugatit_train.scaling import LossScale, zero_unless
 
 # What a step returns, in this order. The last four are sums over both domains, without their weights.
 LOSS_NAMES = ("d_loss", "g_loss", "g_adv", "g_cycle", "g_identity", "g_cam")
@@ -39,6 +40,7 @@ class StepSettings:
     sn_iterations: str = "per_step"
     update_order: str = "d_first"
     use_global_norm: bool = False
+    loss_scale: float | str = 1.0  # of the backward pass; "dynamic" finds it, and leaves out updates that overflow
     world: int = 1  # processes that average their gradients
 
 
@@ -56,7 +58,10 @@ class _Translate(nn.Cell):
 
 
 class _DiscriminatorLoss(nn.Cell):
-    """The discriminators' weighted loss; real and fake in one batch where both passes share the spectral norm."""
+    """The discriminators' weighted loss, scaled and as it is.
+
+    Real and fake are one batch where both passes share the spectral norm.
+    """
 
     def __init__(self, discriminators, weight: float, batched: bool):
         super().__init__(auto_prefix=False)
@@ -73,16 +78,20 @@ class _DiscriminatorLoss(nn.Cell):
         logit_fake, cam_fake = discriminator(fake, vectors_fake)
         return lsgan(logit_real, 1.0) + lsgan(logit_fake, 0.0) + lsgan(cam_real, 1.0) + lsgan(cam_fake, 0.0)
 
-    def construct(self, a, b, fake_a, fake_b, vectors_real, vectors_fake):
+    def construct(self, a, b, fake_a, fake_b, vectors_real, vectors_fake, loss_scale):
         loss = self.judge(self.ga, a, fake_a, vectors_real[0], vectors_fake[0])
         loss = loss + self.judge(self.gb, b, fake_b, vectors_real[1], vectors_fake[1])
         loss = loss + self.judge(self.la, a, fake_a, vectors_real[2], vectors_fake[2])
         loss = loss + self.judge(self.lb, b, fake_b, vectors_real[3], vectors_fake[3])
-        return loss * self.weight
+        loss = loss * self.weight
+        return loss * loss_scale, loss
 
 
 class _GeneratorLoss(nn.Cell):
-    """The generators' weighted loss as a function of the first pass's results; the cycle passes are inside."""
+    """The generators' weighted loss, scaled and as it is, as a function of the first pass's results.
+
+    The cycle passes are inside.
+    """
 
     def __init__(self, a2b: Generator, b2a: Generator, discriminators, settings: StepSettings):
         super().__init__(auto_prefix=False)
@@ -95,7 +104,7 @@ class _GeneratorLoss(nn.Cell):
         logit, cam = discriminator(fake, vectors)
         return lsgan(logit, 1.0) + lsgan(cam, 1.0)
 
-    def construct(self, y_b, cam_b, y_a, cam_a, a, b, vectors):
+    def construct(self, y_b, cam_b, y_a, cam_a, a, b, vectors, loss_scale):
         n = a.shape[0]
         fake_b, identity_b = y_b[:n], y_b[n:]
         fake_a, identity_a = y_a[:n], y_a[n:]
@@ -108,7 +117,7 @@ class _GeneratorLoss(nn.Cell):
         cam = bce(cam_b[:n], 1.0) + bce(cam_b[n:], 0.0) + bce(cam_a[:n], 1.0) + bce(cam_a[n:], 0.0)
         loss = self.adv_weight * adv + self.cycle_weight * cycle
         loss = loss + self.identity_weight * identity + self.cam_weight * cam
-        return loss, adv, cycle, identity, cam
+        return loss * loss_scale, loss, adv, cycle, identity, cam
 
 
 class Adam(nn.Cell):
@@ -120,16 +129,27 @@ class Adam(nn.Cell):
 
     BETA1, BETA2, EPS = 0.5, 0.999, 1e-8
 
-    def __init__(self, parameters: ParameterTuple, weight_decay: float):
+    def __init__(self, parameters: ParameterTuple, weight_decay: float, skips: str = ""):
+        """skips: the name of its own count of updates, if it is to leave out those whose gradients are not finite."""
         super().__init__(auto_prefix=False)
         self.parameters = parameters
+        self.skips = skips != ""
+        if self.skips:
+            self.updates = Parameter(Tensor(0, mstype.int32), name=f"adam_t.{skips}", requires_grad=False)
         self.m = ParameterTuple([_moment(p, "adam_m") for p in parameters])
         self.v = ParameterTuple([_moment(p, "adam_v") for p in parameters])
         self.weight_decay = weight_decay
         self.update = P.Adam()
 
-    def construct(self, gradients, step, lr):
-        """Applies one update; step counts from 1, float32."""
+    def construct(self, gradients, step, lr, finite):
+        """Applies one update; step counts from 1, float32. If it `skips` and not finite, it changes nothing."""
+        beta1, beta2 = self.BETA1, self.BETA2
+        if self.skips:
+            step = ops.maximum(ops.assign_add(self.updates, finite.astype(mstype.int32)), 1).astype(mstype.float32)
+            counts = finite.astype(mstype.float32)
+            # Of no gradient, with decay rates of 1, the moments stay as they are.
+            gradients, lr = zero_unless(finite, gradients), lr * counts
+            beta1, beta2 = 1 - (1 - beta1) * counts, 1 - (1 - beta2) * counts
         # -expm1(t log b) is 1 - b**t without the cancellation that costs half of float32's digits at small t.
         root = ops.sqrt(-ops.expm1(step * math.log(self.BETA2)))
         rate = lr * root / -ops.expm1(step * math.log(self.BETA1))
@@ -137,7 +157,7 @@ class Adam(nn.Cell):
         done = ()
         for parameter, m, v, gradient in zip(self.parameters, self.m, self.v, gradients):  # noqa: B905 - graph mode
             decayed = gradient + self.weight_decay * parameter
-            done = done + (self.update(parameter, m, v, 0.0, 0.0, rate, self.BETA1, self.BETA2, eps, decayed)[0],)
+            done = done + (self.update(parameter, m, v, 0.0, 0.0, rate, beta1, beta2, eps, decayed)[0],)
         return done
 
 
@@ -175,8 +195,10 @@ class Step(nn.Cell):
         self.step = Parameter(Tensor(0, mstype.int32), name="step", requires_grad=False)
         self.g_parameters = ParameterTuple([p for g in generators for p in g.trainable_params()])
         self.d_parameters = ParameterTuple([p for d in discriminators for p in d.trainable_params()])
-        self.g_adam = Adam(self.g_parameters, settings.weight_decay)
-        self.d_adam = Adam(self.d_parameters, settings.weight_decay)
+        self.loss_scale = LossScale(settings.loss_scale)
+        skips = self.loss_scale.is_dynamic
+        self.g_adam = Adam(self.g_parameters, settings.weight_decay, "g" if skips else "")
+        self.d_adam = Adam(self.d_parameters, settings.weight_decay, "d" if skips else "")
         self.rhos = ParameterTuple([p for p in self.g_parameters if p.name.endswith(".rho")])
 
         self.discriminators = discriminators
@@ -192,7 +214,7 @@ class Step(nn.Cell):
         self.translate = _Translate(*generators)
         d_loss = _DiscriminatorLoss(discriminators, settings.adv_weight, batched=not self.per_pass)
         g_loss = _GeneratorLoss(*generators, discriminators, settings)
-        self.d_gradient = ms.value_and_grad(d_loss, None, self.d_parameters)
+        self.d_gradient = ms.value_and_grad(d_loss, None, self.d_parameters, has_aux=True)
         self.g_gradient = ms.value_and_grad(g_loss, (0, 1, 2, 3), self.g_parameters, has_aux=True)
 
     def iterate(self, vectors, needed):
@@ -224,45 +246,57 @@ class Step(nn.Cell):
         step = ops.assign_add(self.step, 1).astype(mstype.float32)
         lr = self.lr * (1 - ops.relu(step - self.decay_start) / self.decay_steps)
         n = a.shape[0]
+        loss_scale = self.loss_scale.factor()
         vectors = self.first_vectors()
         (y_b, cam_b, y_a, cam_a), backward = ms.vjp(self.translate, a, b, weights=self.g_parameters)
         fake_a, fake_b = ops.stop_gradient(y_a[:n]), ops.stop_gradient(y_b[:n])
 
         if self.d_first:
             vectors_fake = self.iterate(vectors, self.per_pass)
-            d_loss, d_done = self.update_discriminators(a, b, fake_a, fake_b, vectors, vectors_fake, step, lr)
+            d_loss, d_done, d_finite = self.update_discriminators(
+                a, b, fake_a, fake_b, vectors, vectors_fake, step, lr, loss_scale
+            )
             y_b = ops.depend(y_b, d_done)  # the generators' losses must see the updated discriminators
             vectors = self.iterate(vectors_fake, self.per_pass)
-        (g_loss, adv, cycle, identity, cam), (cotangents, tail) = self.g_gradient(y_b, cam_b, y_a, cam_a, a, b, vectors)
+        (_, g_loss, adv, cycle, identity, cam), (cotangents, tail) = self.g_gradient(
+            y_b, cam_b, y_a, cam_a, a, b, vectors, loss_scale
+        )
         _, head = backward(*cotangents)
         gradients = ()
         for x, y in zip(head, tail):  # noqa: B905 - graph mode
             gradients = gradients + (x + y,)
-        g_done = self.update_generators(gradients, step, lr)
+        g_done, g_finite = self.update_generators(gradients, step, lr, loss_scale)
         if not self.d_first:
             vectors = self.iterate(vectors, self.per_pass)
             vectors_fake = self.iterate(vectors, self.per_pass)
             fake_a = ops.depend(fake_a, cotangents)  # the generators' losses see the discriminators before the update
-            d_loss, d_done = self.update_discriminators(a, b, fake_a, fake_b, vectors, vectors_fake, step, lr)
+            d_loss, d_done, d_finite = self.update_discriminators(
+                a, b, fake_a, fake_b, vectors, vectors_fake, step, lr, loss_scale
+            )
             vectors = vectors_fake
         losses = ops.stack((d_loss, g_loss, adv, cycle, identity, cam))
-        return ops.depend(losses, (g_done, d_done, self.store(vectors)))
+        done = (g_done, d_done, self.store(vectors))
+        if self.loss_scale.is_dynamic:
+            done = (done, self.loss_scale.adjust(ops.logical_and(g_finite, d_finite)))
+        return ops.depend(losses, done)
 
-    def update_discriminators(self, a, b, fake_a, fake_b, vectors_real, vectors_fake, step, lr):
-        loss, gradients = self.d_gradient(a, b, fake_a, fake_b, vectors_real, vectors_fake)
+    def update_discriminators(self, a, b, fake_a, fake_b, vectors_real, vectors_fake, step, lr, loss_scale):
+        (_, loss), gradients = self.d_gradient(a, b, fake_a, fake_b, vectors_real, vectors_fake, loss_scale)
         if self.averages:
             gradients = self.d_reducer(gradients)
+        gradients, finite = self.loss_scale.unscale(gradients, loss_scale)
         if self.clips_norm:
             gradients = _clip_by_global_norm(gradients)
-        return loss, self.d_adam(gradients, step, lr)
+        return loss, self.d_adam(gradients, step, lr, finite), finite
 
-    def update_generators(self, gradients, step, lr):
+    def update_generators(self, gradients, step, lr, loss_scale):
         if self.averages:
             gradients = self.g_reducer(gradients)
+        gradients, finite = self.loss_scale.unscale(gradients, loss_scale)
         if self.clips_norm:
             gradients = _clip_by_global_norm(gradients)
-        done = self.g_adam(gradients, step, lr)
+        done = self.g_adam(gradients, step, lr, finite)
         clipped = ()
         for rho in self.rhos:
             clipped = clipped + (ops.assign(rho, ops.clip_by_value(ops.depend(rho, done), 0.0, 1.0)),)
-        return clipped
+        return clipped, finite

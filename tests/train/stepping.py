@@ -33,6 +33,7 @@ class Configuration:
     light: bool = True
     clips_norm: bool = False
     rho_at_its_bounds: bool = False
+    loss_scale: float | str = 1.0
     options: dict = field(default_factory=dict)
 
     @property
@@ -47,8 +48,10 @@ CONFIGURATIONS = {
     "full_per_pass_gray": Configuration(
         light=False, batch=2, img_ch=1, rho_at_its_bounds=True, options={"sn_iterations": "per_pass"}
     ),
-    "g_first_per_pass": Configuration(options={"update_order": "g_first", "sn_iterations": "per_pass"}),
-    "seed_variant_global_norm": Configuration(batch=2, clips_norm=True, options=SEED_VARIANT),
+    "g_first_per_pass": Configuration(
+        loss_scale="dynamic", options={"update_order": "g_first", "sn_iterations": "per_pass"}
+    ),
+    "seed_variant_global_norm": Configuration(batch=2, clips_norm=True, loss_scale=1024, options=SEED_VARIANT),
 }
 
 
@@ -67,6 +70,7 @@ def compile_step(configuration):
             sn_iterations=options.sn_iterations,
             update_order=options.update_order,
             use_global_norm=c.clips_norm,
+            loss_scale=c.loss_scale,
         ),
     )
 
@@ -92,6 +96,9 @@ def batches(configuration):
     return float32(numpy.random.default_rng(4).uniform(-1, 1, shape))
 
 
+TOO_LARGE = (float("inf"), 2.0**127)  # loss scales of two more steps where the scale is dynamic
+
+
 def run(configuration):
     """The losses of every step, and all parameters by name before the first step and after each."""
     step, state = compile_step(configuration), first_state(configuration)
@@ -100,6 +107,10 @@ def run(configuration):
     losses, snapshots = [], [snapshot(parameters)]
     for a, b in batches(configuration):
         losses.append(step(*(Tensor(image.astype(numpy.float32)) for image in (a, b))).asnumpy())
+        snapshots.append(snapshot(parameters))
+    for scale in TOO_LARGE if configuration.loss_scale == "dynamic" else ():
+        parameters["loss_scale"].set_data(Tensor(numpy.float32(scale)))
+        step(*(Tensor(image.astype(numpy.float32)) for image in batches(configuration)[-1]))
         snapshots.append(snapshot(parameters))
     return losses, snapshots
 

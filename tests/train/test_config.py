@@ -10,10 +10,10 @@ from ugatit_train.arguments import parse
 from ugatit_train.config import OptionError, Options
 
 NAMES = """
-adv_weight batch_size cam_weight ch change_batch checkpoint_url cycle_weight data_path data_url dataset decay_epoch
+adv_weight amp batch_size cam_weight ch change_batch checkpoint_url cycle_weight data_path data_url dataset decay_epoch
 decay_flag device_id device_target distributed dry_run enable_modelarts epoch graph_path identity_weight img_ch img_size
-iteration keep light load_path lr n_dis n_res output_path padding print_freq resume save_freq save_graphs seed
-sn_iterations spectral_norm tensorboard threads train_url update_order use_global_norm weight_decay
+iteration keep light load_path loss_scale lr n_dis n_res output_path padding print_freq resume save_freq save_graphs
+seed sn_iterations spectral_norm tensorboard threads train_url update_order use_global_norm weight_decay
 """
 TRAIN_YAML = Path(__file__).parents[2] / "tools" / "train.yaml"
 
@@ -112,6 +112,9 @@ def test_schedule_in_steps():
         (["--device_num", "8"], "--device_num 8: the number of devices is msrun's: use tools/run_distributed_train.sh"),
         (["--phase=test"], "tools/translate.py"),
         (["--enable_modarts"], "unknown option"),
+        (["--amp"], "--amp: the CPU computes in float32: leave it out, or give --device_target"),
+        (["--loss_scale", "0.5"], "--loss_scale 0.5 is out of range: give 1 to 16777216, or dynamic"),
+        (["--loss_scale", "auto"], "--loss_scale auto: give"),
         (["--data_url", "s3://b/d"], "--data_url s3://b/d goes with --enable_modelarts: give both, or neither"),
         (["--load_path", "runs/first"], "--load_path runs/first goes with --resume: give both, or neither"),
         (["--config", "missing.yaml"], "missing.yaml: No such file or directory"),

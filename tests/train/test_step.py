@@ -25,6 +25,7 @@ class Record:
     losses: list  # (found, expected) by name, a pair a step
     gradients: dict  # expected, of step 1
     found: list  # parameters, u, adam_m.*, adam_v.*
+    overflowed: list  # the same after each of the steps with a scale in TOO_LARGE
     expected: list  # ref.State
 
 
@@ -55,7 +56,9 @@ def record(request):
         returned, found = run(configuration)
 
     losses, gradients, expected = [], [], [first_state(configuration)]
-    assert {n for n in found[0] if not n.startswith("adam_")} == {*expected[0].params, *expected[0].u, "step"}
+    found, overflowed = found[: NUM_STEPS + 1], found[NUM_STEPS + 1 :]
+    own = {"step", *(["loss_scale", "loss_scale_good_steps"] if configuration.loss_scale == "dynamic" else [])}
+    assert {n for n in found[0] if not n.startswith("adam_")} == {*expected[0].params, *expected[0].u, *own}
     with pytest.MonkeyPatch.context() as patch:
         if configuration.clips_norm:
             patch.setattr(ref, "gradients", clipped_by_global_norm(ref.gradients))
@@ -64,7 +67,25 @@ def record(request):
             losses.append((dict(zip(LOSS_NAMES, returned[t - 1].tolist(), strict=True)), as_returned(plain)))
             expected.append(state)
             gradients.append(grads)
-    return Record(configuration=configuration, losses=losses, gradients=gradients[0], found=found, expected=expected)
+    return Record(
+        configuration=configuration, losses=losses, gradients=gradients[0], found=found, overflowed=overflowed,
+        expected=expected,
+    )  # fmt: skip
+
+
+def test_an_update_that_overflows_is_left_out_and_the_scale_halved(record):
+    if record.configuration.loss_scale != "dynamic":
+        assert record.overflowed == []
+        return
+    last, (infinite, large) = record.found[-1], record.overflowed
+    assert (last["loss_scale"], last["loss_scale_good_steps"]) == (2.0**15, NUM_STEPS)
+    assert (last["adam_t.g"], last["adam_t.d"], infinite["step"]) == (NUM_STEPS, NUM_STEPS, NUM_STEPS + 1)
+    for name in [n for n in last if n not in ("step", "loss_scale", "loss_scale_good_steps") and not n.endswith(".u")]:
+        assert (infinite[name] == last[name]).all(), name
+    assert (large["loss_scale"], large["loss_scale_good_steps"]) == (2.0**126, 0)
+    assert large["adam_t.g"] == NUM_STEPS  # the CAM loss alone weighs 1000
+    for name in [n for n in last if ".gen" in f".{n}"]:
+        assert (large[name] == last[name]).all(), name
 
 
 def test_losses_from_one_generator_pass_are_those_of_running_it_again_for_g(record):
