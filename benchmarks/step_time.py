@@ -83,7 +83,7 @@ class Worker:
 def measure(size: int, options: argparse.Namespace) -> list[dict]:
     """The results of one image size."""
     shape = {"size": size, "batch": options.batch, "light": options.light, "ch": options.ch, "n_res": options.n_res}
-    shape |= {"n_dis": n_dis_for(size, options.n_dis), "threads": options.threads}
+    shape |= {"n_dis": costs.n_dis_for(size, options.n_dis), "threads": options.threads}
     wanted = {name: (*IMPLEMENTATIONS[name], None) for name in options.implementations}
     if options.before:
         wanted["ours before"] = ("ours", {}, options.before)
@@ -118,11 +118,6 @@ def _take(run: dict, worker: Worker, steps: int) -> None:
     run["seconds"] += answer.get("seconds", [])
     run["peak_mib"] = answer.get("peak_mib", run["peak_mib"])
     run["losses"] = answer.get("losses")
-
-
-def n_dis_for(size: int, n_dis: int) -> int:
-    """n_dis, or 5 where the global discriminator of 6 does not fit (below 96 px)."""
-    return n_dis if size >= 3 * 2 ** (n_dis - 1) else 5
 
 
 def _results(shape: dict, runs: dict[str, dict], gaps: list[dict], apart: bool) -> list[dict]:
@@ -179,7 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--light", action="store_true", default=True, help="the light model (default)")
     parser.add_argument("--ch", type=int, default=64)
     parser.add_argument("--n_res", type=int, default=4)
-    parser.add_argument("--n_dis", type=int, default=6, help="5 below 96 px, where 6 does not fit")
+    parser.add_argument("--n_dis", type=int, default=6, help="fewer where the global discriminator does not fit")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5, help="steps of each implementation after the first")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))

@@ -30,7 +30,11 @@ def words(seed: int, domain: str, use: int, pass_index: int, count: int) -> np.n
 @functools.lru_cache(maxsize=8)  # the passes in flight: two a domain, for a few loaders
 def permutation(seed: int, domain: str, pass_index: int, count: int) -> np.ndarray:
     """The sample ids of one pass in their order, int64 (count,), read-only."""
-    order = np.argsort(words(seed, domain, _ORDER, pass_index, count), kind="stable")
+    drawn = words(seed, domain, _ORDER, pass_index, count)
+    order = np.argsort(drawn)  # several times faster than the stable sort, and the same unless two words are equal
+    ranked = drawn[order]
+    if (ranked[1:] == ranked[:-1]).any():
+        order = np.argsort(drawn, kind="stable")
     order.flags.writeable = False
     return order
 

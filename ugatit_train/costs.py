@@ -153,6 +153,13 @@ def discriminator_layers(*, ch: int, n_layers: int, height: int, width: int, img
     return walk.layers
 
 
+def n_dis_for(size: int, n_dis: int) -> int:
+    """The largest n_dis up to the wanted one whose global discriminator takes images of `size` pixels (4 at least)."""
+    while n_dis > 4 and size < 3 * 2 ** (n_dis - 1):
+        n_dis -= 1
+    return n_dis
+
+
 def step_passes(batch: int) -> list[Pass]:
     """The passes of `step.Step`: the generators once for both updates, then the cycle."""
     passes = []

@@ -94,3 +94,13 @@ def test_corners_reach_their_limits_and_no_further():
 def test_steps_per_epoch_counts_the_larger_domain():
     assert order.steps_per_epoch(13, 9, 4) == 4
     assert order.steps_per_epoch(3, 8, 4) == 2
+
+
+def test_equal_words_keep_the_order_of_their_ids(monkeypatch):
+    """The fast sort is not stable; where two words are equal, the stable one decides, on every machine alike."""
+    drawn = np.random.default_rng(1).integers(0, 50, 2000).astype(np.uint64)
+    monkeypatch.setattr(order, "words", lambda *_: drawn)
+    order.permutation.cache_clear()
+    found = order.permutation(99, "a", 0, len(drawn))
+    order.permutation.cache_clear()
+    assert found.tolist() == sorted(range(len(drawn)), key=lambda i: (drawn[i], i))
