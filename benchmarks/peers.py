@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import multiprocessing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -269,7 +270,7 @@ def mind_dataset_fused_uint8(source: Path, own: Path, work: Work) -> Iterator:
 
 
 def ffcv_raw286_uint8(source: Path, own: Path, work: Work) -> Iterator:
-    """ffcv storing 286 px pixels, delivering uint8 crops. Needs system packages: see https://ffcv.io."""
+    """ffcv storing 286 px pixels, delivering uint8 crops. Needs system packages: see CONTRIBUTING.md."""
     from ffcv.fields import RGBImageField
     from ffcv.fields.rgb_image import RandomResizedCropRGBImageDecoder
     from ffcv.loader import Loader, OrderOption
@@ -288,6 +289,7 @@ def ffcv_raw286_uint8(source: Path, own: Path, work: Work) -> Iterator:
             return (cv2.resize(image, (work.resized, work.resized)),)
 
     ratio = (work.img_size / work.resized) ** 2
+    multiprocessing.set_start_method("fork", force=True)  # its writer hands its workers what cannot be pickled
 
     def domain(name: str) -> Iterator:
         path = str(own / f"{name}.beton")

@@ -69,7 +69,8 @@ def open_loader(
         rank, world: this process delivers slice `rank` of `world` of the global batch.
         check: record checksums at the "once" (first) read of each record, at "every" read, or "off".
 
-    Sets OpenCV to one thread in this process: the parallelism is over batches.
+    Sets OpenCV to one thread in this process: the parallelism is over batches. The shards' .db files are MindDataset's
+    and are not read: one that is missing or damaged is named by tools/verify_dataset.py.
 
     Raises:
         BadInputError: a wrong argument, no data set, or no such split or domain in it.

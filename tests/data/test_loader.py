@@ -53,14 +53,16 @@ def test_a_single_domain_is_its_half_of_the_pairs(dataset):
             np.testing.assert_array_equal(pair[index], single)
 
 
-@pytest.mark.parametrize("world", [2, 3])
-def test_ranks_together_see_what_one_rank_sees(dataset, world):
-    whole = take(dataset, 8, batch_size=6)
-    parts = [take(dataset, 8, batch_size=6 // world, rank=rank, world=world) for rank in range(world)]
-    for step, batch in enumerate(whole):
-        for domain in (0, 1):
-            joined = np.concatenate([part[step][domain] for part in parts])
-            np.testing.assert_array_equal(batch[domain], joined)
+@pytest.mark.parametrize("encoding", ["original", "jpeg", "raw"])
+@pytest.mark.parametrize(("world", "threads"), [(1, 4), (2, 1), (2, 4), (3, 2)])
+def test_ranks_together_see_what_one_rank_sees_after_a_restart_at_any_step(datasets, encoding, world, threads):
+    """A global batch of 6, over several passes of both domains."""
+    whole = take(datasets[encoding], 8, batch_size=6, threads=2)
+    for start in range(8):
+        options = {"batch_size": 6 // world, "world": world, "threads": threads, "start_step": start}
+        parts = [take(datasets[encoding], 8 - start, rank=rank, **options) for rank in range(world)]
+        joined = [[np.concatenate(slices) for slices in zip(*step, strict=True)] for step in zip(*parts, strict=True)]
+        assert_same(whole[start:], joined)
 
 
 def test_start_at_every_step_gives_the_same_tail(dataset):

@@ -94,6 +94,17 @@ def test_a_missing_file_is_named_and_repaired(copy, dataset, source, name):
     assert contents(copy) == contents(dataset)
 
 
+def test_the_loader_does_not_need_the_db_files(copy, dataset):
+    """Offsets stand in the manifest: what only MindDataset reads is for `verify` to miss, not for the loader."""
+    (copy / (SHARD + ".db")).unlink()
+    with (
+        open_loader(copy, img_size=32, batch_size=13) as without,
+        open_loader(dataset, img_size=32, batch_size=13) as whole,
+    ):
+        for one, other in zip(next(without), next(whole), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("cut", [1, 100, None])
 def test_truncation_is_named_at_open(copy, cut):
     data = (copy / SHARD).read_bytes()
