@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from . import order
-from .augment import MARGIN, Output, batch_shape, cut, fit
+from .augment import MARGIN, Output, batch_shape, cut, cut_copies, fit
 from .buffers import Buffers
 from .errors import BadInputError, CorruptDatasetError, RejectedImageError
 from .geometry import Size, sides
@@ -93,6 +93,7 @@ def open_loader(
         dataset_id=dataset.dataset_id,
         nums={name: dataset.num_images(split, name) for name in order.DOMAINS},
         stored_size=dataset.stored_size,
+        raw=dataset.encoding == "raw",
         batch_size=batch_size,
         img_size=img_size,
         layout=layout,
@@ -144,6 +145,7 @@ class Loader:
         dataset_id: str,
         nums: dict[str, int],
         stored_size: int | None,
+        raw: bool,
         batch_size: int,
         img_size: Size,
         layout: str,
@@ -170,6 +172,8 @@ class Loader:
         self._buffers = Buffers(keep=2 * self._ahead)
         self._own = threading.local()  # each thread's scratch memory
         self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(threads, thread_name_prefix="ugatit-data")
+        exact = all(side + MARGIN == stored_size for side in sides(img_size))
+        self._copies = raw and augment and exact and (layout, channels) == ("uint8", 3)  # crops need only be copied
         if augment and stored_size is not None and max(sides(img_size)) + MARGIN > stored_size:
             _warn_enlarged(max(sides(img_size)), stored_size)
 
@@ -284,6 +288,9 @@ class Loader:
         output = self._own.output
         batch = self._buffers.empty(*batch_shape(self._layout, self._channels, len(ids), self._img_size))
         flips, xs, ys = (values.tolist() for values in order.flips_and_corners(drawn, MARGIN))
+        if self._copies:
+            cut_copies([records.image(sample, output.room) for sample in ids.tolist()], batch, flips, xs, ys)
+            return batch
         for place, sample, flip, x, y in zip(batch, ids.tolist(), flips, xs, ys, strict=True):
             try:
                 image = records.image(sample, output.room)

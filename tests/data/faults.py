@@ -10,6 +10,7 @@ workers. Flips are tried in a child too, so that a signal is counted and not suf
 from __future__ import annotations
 
 import argparse
+import itertools
 import multiprocessing
 import os
 import random
@@ -112,6 +113,42 @@ def kills(source: Path, work: Path, rounds: int, command_every: int = 10, seed: 
         counts["differences"] += contents(out) != reference
     counts["left behind"] += len({path.name for path in work.iterdir()} - {"reference", "again", "out"})
     return counts
+
+
+STAGES = ((os, "replace"), (os, "fsync"), (os, "posix_fallocate"), (Path, "rename"), (Path, "unlink"), (Path, "mkdir"),
+          (Path, "write_bytes"), (Path, "chmod"), (tempfile, "mkdtemp"), (shutil, "rmtree"))  # fmt: skip
+
+
+def stage_kills(source: Path, work: Path) -> Counter:
+    """Kill a conversion before the first, the second, ... of its calls that change the folder, each in turn."""
+    counts, out, reference = Counter(), work / "stage", contents(work / "reference")
+    for owner, name in STAGES:
+        for number in range(1, 1000):
+            status = os.waitpid(in_child(lambda: _dying_at(owner, name, number, source, out)), 0)[1]  # noqa: B023
+            if not os.WIFSIGNALED(status):  # there are fewer such calls: it got through
+                counts["differences"] += contents(out) != reference
+                shutil.rmtree(out)
+                break
+            counts["kills at a stage"] += 1
+            counts["published unfinished"] += out.exists() and contents(out) != reference
+            if not out.exists():
+                run_convert(source, out)
+            counts["differences"] += contents(out) != reference
+            shutil.rmtree(out)
+    counts["left behind"] += len({path.name for path in work.iterdir()} - {"reference", "again", "out"})
+    return counts
+
+
+def _dying_at(owner: object, name: str, number: int, source: Path, out: Path) -> None:
+    calls, real = itertools.count(1), getattr(owner, name)
+
+    def call(*arguments, **options):
+        if next(calls) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **options)
+
+    setattr(owner, name, call)
+    run_convert(source, out)
 
 
 def regions(folder: Path) -> dict[str, list[tuple[str, int, int]]]:
@@ -272,6 +309,7 @@ def main() -> int:
         run_convert(source, root / "data")
         results = {
             "kills": kills(source, root / "kills", options.rounds, seed=options.seed),
+            "kills at a stage": stage_kills(source, root / "kills"),
             "flips": flips(root / "data", options.flips, seed=options.seed),
             "truncations": truncations(root / "data"),
             "full disks": full_disks(source, root / "full", [0, 1 << 10, 10_000, 1 << 16, 1 << 20, 3 << 20, 1 << 22]),

@@ -40,6 +40,7 @@ def test_kills_flips_truncations_and_full_disks():
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "10 kills" in done.stdout
+    assert " kills at a stage, " in done.stdout
     assert "60 flips, 60 named" in done.stdout or "60 named" in done.stdout
 
 

@@ -142,7 +142,9 @@ def test_augmentation_is_flip_resize_crop_of_the_named_sample(dataset, source, i
                     assert np.abs(image.astype(int) - expected).mean() <= 1
 
 
-def test_float_layout_and_luma(dataset):
+@pytest.mark.parametrize("encoding", ["original", "raw"])  # uint8 crops of raw records are made in a way of their own
+def test_float_layout_and_luma(datasets, encoding):
+    dataset = datasets[encoding]
     for pixels, floats in zip(
         take(dataset, 3, batch_size=2), take(dataset, 3, batch_size=2, layout="float32"), strict=True
     ):
