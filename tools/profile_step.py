@@ -50,38 +50,21 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         made.refuse(f"{os_reason(error)}: give another --out")
 
-    from ugatit_train import ceilings, loop, profiling, runtime
+    from ugatit_train import loop, profiling, runtime
 
     runtime.setup("CPU")
-    measured = {name: probe() for name, probe in ceilings.probes().items()}
     step = _stepper(loop.build_step(options, options.schedule(1000)), options)
     bar = tqdm(total=2 * given.steps + 3, unit="step", disable=not sys.stderr.isatty())
     first_s = _timed(step, bar)
     plain_s = statistics.median(_timed(step, bar) for _ in range(given.steps))
-    seconds = []
-    with profiling.StepProfiler(given.out / "mindspore", active=given.steps) as profiler:
-        while True:
-            seconds.append(_timed(step, bar))
-            if profiler.step():
-                break
-    bar.close()
-    recorded_s = statistics.mean(seconds[-given.steps :])
-
-    executions = profiling.read(given.out / "mindspore")
-    rows = profiling.table(executions, given.steps, recorded_s, measured)
     size = f"{'light' if options.light else 'full'}, ch {options.ch}, {options.img_size} px, batch {options.batch_size}"
-    profiling.write_parquet(executions, given.out / "operations.parquet")
-    profiling.write_trace(executions, given.out / "trace.json")
-    profiling.draw(rows, given.out / "operations.png", f"A training step: {size}")
-    found = ", ".join(f"{name} {value:.0f} {ceilings.UNITS[name]}" for name, value in measured.items())
-    text = [
-        profiling.as_text(rows), "", f"{size}; {found}",
-        f"compilation and first step {first_s:.1f} s; step {plain_s:.3f} s, under the profiler {recorded_s:.3f} s",
-        f"the operations account for {profiling.accounted(rows):.1%} of the profiled step; the three most expensive: "
-        + ", ".join(row.kind for row in sorted(rows[:-1], key=lambda row: -row.total_ms)[:3]),
-    ]  # fmt: skip
-    (given.out / "operations.md").write_text("\n".join(text) + "\n")
-    print("\n".join(text))
+    with profiling.StepProfiler(given.out, f"a step: {size}", active=given.steps) as profiler:
+        while not profiler.step(_timed(step, bar)):
+            pass
+    bar.close()
+    text = f"{profiler.text}compilation and first step {first_s:.1f} s; step without the profiler {plain_s:.3f} s\n"
+    (given.out / "operations.md").write_text(text)
+    print(text, end="")
     return 0
 
 

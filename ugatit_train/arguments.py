@@ -23,7 +23,6 @@ _OFF = (False, None, "")
 NOT_HERE: dict[str, tuple[tuple[Any, ...], str]] = {
     "phase": (("train",), "this tool trains: use tools/translate.py to test"),
     "device_num": ((1,), "the number of devices is msrun's: use tools/run_distributed_train.sh"),
-    "enable_profiling": (_OFF, "profiling is not in this version: leave it out"),
     "compute_metrics": (_OFF, "KID is not in this version: leave it out"),
     "inception_ckpt_path": (_OFF, "KID is not in this version: leave it out"),
     "genA2B_ckpt": (_OFF, "export is not in this version: leave it out"),

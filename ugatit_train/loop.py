@@ -20,7 +20,7 @@ from ugatit_train import runtime  # before MindSpore: it sets the environment
 import mindspore as ms
 from mindspore import Tensor
 
-from ugatit_train import checkpoint, config, modelarts, reporting
+from ugatit_train import checkpoint, config, modelarts, profiling, reporting
 from ugatit_train.networks import Discriminator, Generator, initialise
 from ugatit_train.sampling import Sampler, sample_images
 from ugatit_train.step import LOSS_NAMES, Step, StepSettings
@@ -141,6 +141,9 @@ def train(options: config.Options) -> None:
         reporting.Metrics(out / METRICS_FILE, done) if writes else nothing as metrics,
         reporting.Events(out / "tensorboard", done) if writes and options.tensorboard else nothing as events,
         _log_to(out / "train.log" if writes else None),
+        profiling.StepProfiler(out / "profile", f"a step of {out.name}", options.device_target)
+        if writes and options.enable_profiling
+        else nothing as profiler,
         _signals() as got,
     ):
         if done:
@@ -167,6 +170,8 @@ def train(options: config.Options) -> None:
             times = {"data_wait_s": fetched - began, "compile_s": compiled - fetched, "step_s": ended - compiled}
             if "loss_scale" in parameters:
                 times["loss_scale"] = float(parameters["loss_scale"].asnumpy())
+            if profiler:
+                profiler.step(times["step_s"])
             line = values | {"lr": schedule.learning_rate(step, options.lr)} | times
             if writes:
                 metrics.write(step, line)

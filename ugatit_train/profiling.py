@@ -4,9 +4,12 @@ On the CPU every operation of the graph runs after the other, so their times add
 between them. On Ascend and GPU MindSpore's own files are left as they are, for its viewer (MindStudio Insight).
 """
 
+import dataclasses
 import json
+import logging
 import math
 import re
+import statistics
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +18,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ugatit_train import runtime  # noqa: F401 - before MindSpore: it sets the environment
+from ugatit_train import ceilings, runtime  # noqa: F401 - runtime before MindSpore: it sets the environment
 from ugatit_train.opcosts import Shape, op_cost
 
 # isort: split
 from mindspore.profiler import ProfilerActivity, profile, schedule, tensorboard_trace_handler
+
+_log = logging.getLogger(__name__)
 
 
 class ProfileError(ValueError):
@@ -57,36 +62,68 @@ BETWEEN = "(between operations)"
 
 
 class StepProfiler:
-    """Records `active` steps after `skip` others; call `step()` when a step has ended and its losses are read."""
+    """Records `active` steps after `skip` others, then writes what they say into `folder`; a context manager.
 
-    def __init__(self, folder: Path, device_target: str = "CPU", skip: int = 2, active: int = 3):
-        self.folder, self.device_target = folder, device_target
+    On the CPU the folder gets operations.md and .json, operations.parquet, operations.png and trace.json; mindspore/ holds
+    MindSpore's own files. Ceilings are measured when all is recorded.
+    """
+
+    def __init__(self, folder: Path, title: str, device_target: str = "CPU", skip: int = 2, active: int = 3):
+        self.folder, self.title, self.on_cpu = folder, title, device_target == "CPU"
+        self.rows: list[Row] = []
+        self.text = ""
         activities = [ProfilerActivity.CPU]
-        if device_target != "CPU":  # not run on a card
+        if not self.on_cpu:  # not run on a card
             activities.append(ProfilerActivity.NPU if device_target == "Ascend" else ProfilerActivity.GPU)
         plan = schedule(wait=max(0, skip - 1), warmup=1, active=active, repeat=1)
-        self._profile = profile(
-            activities=activities, schedule=plan, on_trace_ready=tensorboard_trace_handler(str(folder))
-        )
-        self._left = skip + active
+        own = tensorboard_trace_handler(str(folder / "mindspore"))
+        self._profile = profile(activities=activities, schedule=plan, on_trace_ready=own)
+        self._active, self._left, self._seconds = active, skip + active, []
 
     def __enter__(self) -> "StepProfiler":
         self._profile.start()
         return self
 
-    def step(self) -> bool:
-        """A step has ended. True when all is recorded; then and later, calls do nothing."""
+    def step(self, seconds: float) -> bool:
+        """A step has ended, its losses are read, and it took `seconds`. True when all is recorded; then calls do
+        nothing."""
         if self._left > 0:
             self._left -= 1
+            self._seconds.append(seconds)
             self._profile.step()
             if self._left == 0:
                 self._profile.stop()
+                self._report()
         return self._left == 0
 
     def __exit__(self, *error: object) -> None:
         if self._left > 0:
+            _log.warning("no profile: %d more steps were needed", self._left)
             self._left = 0
             self._profile.stop()
+
+    def _report(self) -> None:
+        if not self.on_cpu:
+            _log.info("profile: %s, for MindSpore's viewer", self.folder / "mindspore")
+            return
+        executions = read(self.folder / "mindspore")
+        step_s = statistics.mean(self._seconds[-self._active :])
+        measured = {name: probe() for name, probe in ceilings.probes().items()}
+        self.rows = table(executions, self._active, step_s, measured)
+        write_parquet(executions, self.folder / "operations.parquet")
+        write_trace(executions, self.folder / "trace.json")
+        draw(self.rows, self.folder / "operations.png", self.title)
+        found = ", ".join(f"{name} {value:.0f} {ceilings.UNITS[name]}" for name, value in measured.items())
+        dearest = ", ".join(row.kind for row in self.rows[:3])
+        self.text = (
+            f"{as_text(self.rows)}\n\n{self.title}; {found}; step under the profiler {step_s:.3f} s\n"
+            f"the operations account for {accounted(self.rows):.1%} of it; the three most expensive: {dearest}\n"
+        )
+        (self.folder / "operations.md").write_text(self.text)
+        figures = {"title": self.title, "step_s": step_s, "ceilings": measured}
+        figures["rows"] = [dataclasses.asdict(row) for row in self.rows]
+        (self.folder / "operations.json").write_text(json.dumps(figures, indent=1) + "\n")
+        _log.info("profile: %s", self.folder)
 
 
 def read(folder: Path) -> list[Execution]:

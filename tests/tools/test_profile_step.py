@@ -11,10 +11,16 @@ def test_a_tiny_step(run_tool, tmp_path):
     done = run_tool("profile_step", "--out", out, *size)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in out.iterdir()} == {
-        "mindspore", "operations.md", "operations.parquet", "operations.png", "trace.json"
+        "mindspore", "operations.json", "operations.md", "operations.parquet", "operations.png", "trace.json"
     }  # fmt: skip
     assert done.stdout.endswith((out / "operations.md").read_text())
-    for words in ("| MatMul |", "| (between operations) |", "light, ch 2, 24 px, batch 1", "sgemm", "account for"):
+    for words in (
+        "| MatMul |",
+        "| (between operations) |",
+        "a step: light, ch 2, 24 px, batch 1",
+        "sgemm",
+        "account for",
+    ):
         assert words in done.stdout, words
     kinds = [event["name"] for event in json.loads((out / "trace.json").read_text())["traceEvents"]]
     assert kinds.count("AssignAdd") == 2  # the step's number, once in each recorded step

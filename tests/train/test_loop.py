@@ -64,7 +64,8 @@ def compiled(options):
 @pytest.fixture(autouse=True)
 def shared_step(monkeypatch, compiled, options):
     def build(asked, _schedule, _world):
-        assert dataclasses.replace(asked, output_path="", resume=False, load_path="", change_batch=False) == options
+        free = {"output_path": "", "resume": False, "load_path": "", "change_batch": False, "enable_profiling": False}
+        assert dataclasses.replace(asked, **free) == options
         for parameter in compiled.get_parameters():
             if parameter.name.startswith("adam_") or parameter.name == "step":
                 parameter.set_data(parameter.init_data() * 0)
@@ -115,6 +116,16 @@ def test_a_run_leaves_what_it_should(options, straight):
     assert {"data_wait_s", "compile_s", "step_s", *LOSS_NAMES} <= set(lines[0])
     assert lines[0]["compile_s"] > 1 > max(line["compile_s"] for line in lines[1:])
     assert arguments.load(run / "options.yaml") == dataclasses.replace(options, output_path=str(run))
+
+
+def test_profiling_leaves_its_files_and_the_losses_as_they_are(options, straight, tmp_path):
+    loop.train(dataclasses.replace(options, output_path=str(tmp_path / "run"), enable_profiling=True))
+    profile = tmp_path / "run" / "profile"
+    kinds = {"json", "md", "parquet", "png"}
+    names = {"mindspore", "trace.json", *(f"operations.{kind}" for kind in kinds)}
+    assert {path.name for path in profile.iterdir()} == names
+    assert "| MatMul |" in (profile / "operations.md").read_text()
+    assert losses(tmp_path / "run") == losses(run_straight(options, straight))
 
 
 def test_a_generator_is_loaded_from_the_run(options, straight):

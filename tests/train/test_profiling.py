@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import cv2
-import mindspore as ms
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -29,15 +28,17 @@ def recorded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("profile")
     net, x, w = Net(), Tensor(np.ones((64, 256), np.float32)), Tensor(np.ones((256, 256), np.float32))
     calls = 0
-    with StepProfiler(folder, skip=3, active=STEPS) as profiler:
+    with StepProfiler(folder, "two products", skip=3, active=STEPS) as profiler:
         finished = False
         while not finished:
             net(x, w).asnumpy()
             calls += 1
-            finished = profiler.step()
+            finished = profiler.step(0.5)
     assert calls == 3 + STEPS
-    assert profiler.step()  # more steps change nothing
-    return profiling.read(folder)
+    assert profiler.step(0.5)  # more steps change nothing
+    assert profiler.text == (folder / "operations.md").read_text()
+    assert "two products" in profiler.text and "step under the profiler 0.500 s" in profiler.text
+    return profiling.read(folder / "mindspore")
 
 
 def test_every_operation_of_every_recorded_step_is_there(recorded):
@@ -104,9 +105,10 @@ def test_lists_that_differ_are_refused(tmp_path):
         profiling.read(tmp_path)
 
 
-def test_the_profiler_ends_with_its_block(tmp_path):
-    """Left before its steps are done, it stops, so that the next one can start."""
+def test_the_profiler_ends_with_its_block(tmp_path, caplog):
+    """Left before its steps are done, it says so and stops, so that the next one can start."""
+    caplog.set_level("WARNING", "ugatit_train")
     for part in ("one", "two"):
-        with StepProfiler(tmp_path / part, skip=1, active=5) as profiler:
-            assert not profiler.step()
-    assert ms.get_context("mode") == ms.GRAPH_MODE
+        with StepProfiler(tmp_path / part, "", skip=1, active=5) as profiler:
+            assert not profiler.step(0.5)
+    assert caplog.messages == ["no profile: 5 more steps were needed"] * 2
