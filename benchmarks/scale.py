@@ -117,18 +117,20 @@ def _sparse_points(root: Path, options: argparse.Namespace, wanted: list, x: Cal
 
 
 def step_by(root: Path, options: argparse.Namespace, what: str) -> list[Point]:
-    """Seconds of steps of ours, a process and a compilation a point."""
-    points = []
-    for value in getattr(options, f"step_{what}s"):
-        worker = Worker("ours", {}, STEP | {what: value, "threads": options.threads})
-        with contextlib.closing(worker):
-            if not worker.skipped:
-                worker.ask(1)
-            answer = {} if worker.skipped else worker.ask(options.rounds)
-            if worker.skipped:
-                raise RuntimeError(f"step, {what} {value}: {worker.skipped}")
-            points.append((value, answer["seconds"]))
-    return points
+    """Seconds of steps of ours, a process and a compilation a point; a point that two series share is measured once."""
+    values = getattr(options, f"step_{what}s")
+    return [(value, _step_seconds(options.threads, options.rounds, **STEP | {what: value})) for value in values]
+
+
+@functools.cache
+def _step_seconds(threads: int, rounds: int, **shape) -> list[float]:
+    with contextlib.closing(Worker("ours", {}, shape | {"threads": threads})) as worker:
+        if not worker.skipped:
+            worker.ask(1)
+        answer = {} if worker.skipped else worker.ask(rounds)
+        if worker.skipped:
+            raise RuntimeError(f"step of {shape}: {worker.skipped}")
+        return answer["seconds"]
 
 
 SERIES: dict[str, tuple[str, str, Callable[..., list[Point]]]] = {

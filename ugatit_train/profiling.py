@@ -64,8 +64,8 @@ BETWEEN = "(between operations)"
 class StepProfiler:
     """Records `active` steps after `skip` others, then writes what they say into `folder`; a context manager.
 
-    On the CPU the folder gets operations.md and .json, operations.parquet, operations.png and trace.json; mindspore/ holds
-    MindSpore's own files. Ceilings are measured when all is recorded.
+    On the CPU the folder gets operations.md, .json, .parquet and .png, and trace.json; mindspore/ holds MindSpore's own
+    files. Ceilings are measured when all is recorded.
     """
 
     def __init__(self, folder: Path, title: str, device_target: str = "CPU", skip: int = 2, active: int = 3):
