@@ -4,19 +4,20 @@
 import importlib.util
 import os
 import sys
+import textwrap
 from pathlib import Path
 from typing import NoReturn
 
 from ugatit_data import BadInputError, DataError
 from ugatit_data.manifest import DATASET_FILE, read_dataset
 from ugatit_data.storage import StorageError
-from ugatit_train import arguments, config, modelarts, runtime
+from ugatit_train import arguments, ceilings, config, modelarts, planner, runtime
 
 
 def main(argv: list[str]) -> int:
     try:
         options = arguments.resolve(modelarts.copy_in(arguments.given(argv)))
-        check_data(options)
+        steps = check_data(options)
         check_output(options)
         check_extras(options)
         hosts = runtime.modelarts_hosts() if options.enable_modelarts else runtime.Hosts()
@@ -25,7 +26,10 @@ def main(argv: list[str]) -> int:
     except (DataError, config.OptionError, runtime.DeviceError) as error:
         return _failed(error, 2)
     print(config.describe(options), end="", flush=True)
+    if too_large := planner.warning(options):
+        print(f"tools/train.py: {too_large}", file=sys.stderr)
     if options.dry_run:
+        print(textwrap.indent(estimate(options, steps), "# "))
         return 0
     if hosts.count * hosts.devices > 1 and not options.distributed:
         start_workers(hosts, argv)
@@ -71,8 +75,18 @@ def start_workers(hosts: runtime.Hosts, argv: list[str]) -> NoReturn:
     os.execvpe("bash", ["bash", str(launcher), str(hosts.devices), "0", *argv], os.environ | environment)
 
 
-def check_data(options: config.Options) -> None:
-    """Raises DataError where there is no data set to train on, OptionError where the schedule does not fit it."""
+def estimate(options: config.Options, steps: int | None) -> str:
+    """Memory and time in two lines; the ceiling of this machine is measured for it, a fifth of a second."""
+    return planner.describe(options, steps, ceilings.sgemm(0.5) if options.device_target == "CPU" else None)
+
+
+def check_data(options: config.Options) -> int | None:
+    """The steps of the run; None with msrun, where passes are shorter: only the loop knows by how much.
+
+    Raises:
+        DataError: there is no data set to train on.
+        OptionError: the schedule does not fit it.
+    """
     folder = options.data_folder
     if (folder / "trainA").is_dir() and not (folder / DATASET_FILE).exists():
         raise BadInputError(
@@ -83,9 +97,10 @@ def check_data(options: config.Options) -> None:
     for domain in ("a", "b"):
         if not dataset.num_images("train", domain):
             raise BadInputError(f"{folder}: holds no train{domain.upper()}: convert a source that has it")
-    if not options.distributed:  # with msrun, passes are shorter: only the loop knows by how much
-        images = max(dataset.num_images("train", "a"), dataset.num_images("train", "b"))
-        options.schedule(-(-images // options.batch_size))
+    if options.distributed:
+        return None
+    images = max(dataset.num_images("train", "a"), dataset.num_images("train", "b"))
+    return options.schedule(-(-images // options.batch_size)).iteration
 
 
 def check_output(options: config.Options) -> None:

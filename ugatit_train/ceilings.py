@@ -14,9 +14,6 @@ UNITS = {"sgemm": "gflop_per_s", "convolution": "gflop_per_s", "copy": "gb_per_s
 
 def probes(scale: float = 1.0) -> dict[str, Callable[[], float]]:
     """Functions that measure once, by name. `scale` makes them smaller; without torch there is no `convolution`."""
-    side = max(64, round(2048 * scale))
-    left, right = (np.random.default_rng(seed).standard_normal((side, side), np.float32) for seed in (1, 2))
-    product = np.empty_like(left)
     source = np.ones(max(1 << 16, round((1 << 26) * scale)), np.float32)  # 256 MiB: no cache holds it
     target = np.zeros_like(source)
     parts = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -27,7 +24,7 @@ def probes(scale: float = 1.0) -> dict[str, Callable[[], float]]:
         list(pool.map(lambda pair: np.copyto(*pair), pairs))  # a thread a core: NumPy copies without the lock
 
     found = {
-        "sgemm": lambda: 2 * side**3 / 1e9 / _best(lambda: np.matmul(left, right, out=product)),
+        "sgemm": lambda: sgemm(scale),
         "copy": lambda: 2 * source.nbytes / 1e9 / _best(copy),  # read and written
     }
     try:
@@ -43,6 +40,14 @@ def probes(scale: float = 1.0) -> dict[str, Callable[[], float]]:
             conv(x)
 
     return found | {"convolution": lambda: 2 * 9 * c * c * pixels**2 / 1e9 / _best(convolve)}
+
+
+def sgemm(scale: float = 1.0) -> float:
+    """GFLOP/s of a float32 matrix product of side 2048."""
+    side = max(64, round(2048 * scale))
+    left, right = (np.random.default_rng(seed).standard_normal((side, side), np.float32) for seed in (1, 2))
+    product = np.empty_like(left)
+    return 2 * side**3 / 1e9 / _best(lambda: np.matmul(left, right, out=product))
 
 
 def _best(work: Callable[[], object], rounds: int = 5) -> float:

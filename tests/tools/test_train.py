@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import sys
 
 import pytest
@@ -80,10 +81,16 @@ def test_a_full_disk_names_the_run_and_the_remedy(load_tool, dataset, tmp_path, 
 
 
 def test_dry_run_prints_the_resolved_options_and_makes_nothing(run_tool, no_mindspore, dataset, tmp_path):
-    arguments = ("--data_path", dataset, "--output_path", tmp_path / "run", "--light", "--epoch", 2, "--dry_run")
+    run = ("--data_path", dataset, "--output_path", tmp_path / "run")
+    arguments = (*run, "--light", "--epoch", 2, "--ch", 8, "--dry_run")
     done = run_tool("train", *arguments, env=no_mindspore)
     assert (done.returncode, done.stderr) == (0, "")
     assert "light: true\n" in done.stdout and "epoch: 2\n" in done.stdout
+    assert re.search(r"^# memory, estimated: \d+\.\d GiB \(weights ", done.stdout, re.MULTILINE)
+    assert re.search(r"^# time, estimated: \d+\.\d\d s a step, .* for 8 steps ", done.stdout, re.MULTILINE)
+    too_large = run_tool("train", *arguments, "--img_size", 4096, env=no_mindspore)
+    assert too_large.returncode == 0
+    assert too_large.stderr.count("\n") == 1 and "GiB are needed, CPU has" in too_large.stderr
     assert not (tmp_path / "run").exists()
 
 

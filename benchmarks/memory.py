@@ -1,0 +1,82 @@
+#!/usr/bin/env python
+"""Peak memory of real steps, in MiB, beside what `ugatit_train.planner` says, each in a process of its own.
+
+    python benchmarks/memory.py --out records/memory.json
+    python benchmarks/memory.py --sizes 64 128 --full
+    python benchmarks/memory.py --sizes 256 --options recompute=true
+
+A process is measured after its third step. The record that the planner is held to lies in benchmarks/results; with
+--add, what is measured replaces what a record has of the same configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import record
+import yaml
+from step_time import PACKAGES, Worker
+
+from ugatit_train import costs, planner
+from ugatit_train.config import Options
+
+
+def measure(shape: dict, options: dict) -> list[dict]:
+    """Peak and plan of one configuration."""
+    given = {"img_size": shape["size"], "batch_size": shape["batch"]}
+    given |= {name: shape[name] for name in ("light", "ch", "n_res", "n_dis")} | options
+    name = ", ".join(
+        [("light" if shape["light"] else "full"), f"{shape['size']} px", f"ch {shape['ch']}", f"batch {shape['batch']}"]
+        + ([f"n_res {shape['n_res']}"] if shape["n_res"] != 4 else [])
+        + [f"{key} {value}" for key, value in options.items()]
+    )
+    worker = Worker("ours", options, shape)
+    answer = {} if worker.skipped else worker.ask(3)
+    if worker.skipped:
+        return [record.skipped(name, worker.skipped)]
+    worker.close()
+    planned = planner.plan(Options(**given)).total / planner.MIB
+    tags = {"options": given}
+    return [
+        record.result(f"{name}: peak", "mib", [answer["peak_mib"]]) | {"tags": tags},
+        record.result(f"{name}: plan / peak", "ratio", [planned / answer["peak_mib"]]) | {"tags": tags},
+    ]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="file for the JSON record")
+    parser.add_argument("--add", action="store_true", help="keep what the file already holds of other configurations")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256], help="height and width in pixels")
+    parser.add_argument("--full", action="store_true", help="the full model instead of the light one")
+    parser.add_argument("--ch", type=int, default=64)
+    parser.add_argument("--n_res", type=int, default=4)
+    parser.add_argument("--n_dis", type=int, default=6, help="fewer where the global discriminator does not fit")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--options", nargs="*", default=[], metavar="NAME=VALUE", help="further options of the step")
+    options = parser.parse_args(arguments)
+    more = {name: yaml.safe_load(value) for name, _, value in (text.partition("=") for text in options.options)}
+    results = []
+    for size in options.sizes:
+        shape = {"size": size, "batch": options.batch, "light": not options.full, "ch": options.ch}
+        shape |= {"n_res": options.n_res, "n_dis": costs.n_dis_for(size, options.n_dis), "threads": options.threads}
+        results += measure(shape, more)
+    print(record.table(results))
+    if options.out:
+        if options.add and options.out.exists():
+            names = {entry["name"] for entry in results}
+            before = json.loads(options.out.read_text())["results"]
+            results = [entry for entry in before if entry["name"] not in names] + results
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        said = {"threads": options.threads}
+        record.write(options.out, "memory", said, {"images": "uniform noise"}, results, PACKAGES)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
