@@ -1,0 +1,82 @@
+"""What ModelArts' environment says, and results that cannot be brought out; whole jobs are run in tests/tools."""
+
+import logging
+
+import pytest
+
+from ugatit_data.storage import StorageError
+from ugatit_train import config, modelarts, runtime
+
+VARIABLES = (
+    "MA_NUM_HOSTS", "VC_WORKER_NUM", "VC_TASK_INDEX", "VC_WORKER_HOSTS", "MA_NUM_GPUS",
+    "S3_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_hosts_by_the_documented_environment(monkeypatch):
+    assert runtime.modelarts_hosts() == runtime.Hosts(count=1, this=0, devices=1, master="127.0.0.1")
+    job = {"MA_NUM_HOSTS": "2", "VC_TASK_INDEX": "1", "VC_WORKER_HOSTS": "a.svc,b.svc", "MA_NUM_GPUS": "8"}
+    for name, value in job.items():
+        monkeypatch.setenv(name, value)
+    assert runtime.modelarts_hosts() == runtime.Hosts(count=2, this=1, devices=8, master="a.svc")
+    monkeypatch.setenv("MA_NUM_GPUS", "0")  # a host without accelerators
+    assert runtime.modelarts_hosts().devices == 1
+    monkeypatch.setenv("MA_NUM_HOSTS", "two")
+    with pytest.raises(runtime.DeviceError, match="MA_NUM_HOSTS is 'two', not a number"):
+        runtime.modelarts_hosts()
+
+
+def test_the_endpoint_of_the_storage(monkeypatch):
+    assert runtime.storage_endpoint() == ""
+    monkeypatch.setenv("S3_ENDPOINT", "http://obs")
+    assert runtime.storage_endpoint() == "http://obs"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://aws")
+    assert runtime.storage_endpoint() == "http://aws"
+
+
+class Storage:
+    """Refuses everything while `down`."""
+
+    url = "s3://bucket/run"
+
+    def __init__(self):
+        self.down, self.names = True, []
+
+    def put(self, path, name):
+        if self.down:
+            raise StorageError(f"{self.url}/{name}: no route")
+        self.names.append(name)
+
+
+def test_a_failure_between_is_a_warning_and_at_the_end_an_error(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    storage = Storage()
+    monkeypatch.setattr(modelarts, "open_storage", lambda *_: storage)
+    options = config.Options(enable_modelarts=True, train_url=storage.url, output_path=str(tmp_path))
+    (tmp_path / "metrics.jsonl").write_text("{}\n")
+    with modelarts.publishing(options) as publish:
+        publish()
+        assert "s3://bucket/run/metrics.jsonl: no route. The next checkpoint tries again." in caplog.text
+        storage.down = False
+        publish()
+        assert "1 files brought to s3://bucket/run" in caplog.text
+        (tmp_path / "train.log").write_text("done")
+    assert storage.names == ["metrics.jsonl", "train.log"]
+
+    storage.down = True
+    with pytest.raises(StorageError, match=f"no route; the results are in {tmp_path}"), modelarts.publishing(options):
+        pass
+    with pytest.raises(ValueError, match="the run's own"), modelarts.publishing(options):
+        raise ValueError("the run's own")  # is not hidden behind the storage's
+
+
+def test_nothing_is_brought_anywhere_without_a_url(tmp_path):
+    with modelarts.publishing(config.Options(output_path=str(tmp_path))) as publish:
+        publish()
+    assert modelarts.copy_in({"ch": 3}) == {"ch": 3}
