@@ -175,7 +175,7 @@ def test_any_executor_runs_the_shards(source, tmp_path, reference):
 
 
 def test_dask_is_asked_for_its_executor(monkeypatch):
-    """Against a stand-in of the documented call, Client(address).get_executor(); not run on a cluster."""
+    """Against a stand-in of the documented call, Client(address).get_executor(); CONTRIBUTING.md tells of a cluster."""
     import types
 
     from ugatit_data.workers import open_scheduler
