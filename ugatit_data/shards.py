@@ -60,11 +60,20 @@ def write_shard(path: Path, lengths: Sequence[int], records: Iterable[bytes]) ->
         writer.commit()
         places = record_places(path)
     except (RuntimeError, sqlite3.Error, OSError, struct.error, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConversionError(f"{path.name}: MindRecord could not write it: {reason}") from error
+        raise ConversionError(
+            f"{path.name}: MindRecord could not write it: {_reason(error)}. Make room, or see to it, and run the same "
+            "command again to resume."
+        ) from error
     if [length for _, length in places.tolist()] != list(lengths):
         raise ConversionError(f"{path.name}: MindRecord wrote other records than it was given. Is the disk full?")
     return places
+
+
+def _reason(error: Exception) -> str:
+    """The line that says what happened; MindSpore frames it with a dozen others."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    told = next((line.removeprefix("[ERROR]") for line in lines if line.startswith("[ERROR]")), lines[0])
+    return told.strip().rstrip(".")
 
 
 def _header_size(lengths: Sequence[int], page: int) -> int:

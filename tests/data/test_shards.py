@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ugatit_data import open_loader
+from ugatit_data import ConversionError, open_loader
 from ugatit_data.geometry import resize
 from ugatit_data.manifest import read_dataset
 from ugatit_data.shards import map_shard, record_places, write_shard
@@ -63,3 +63,27 @@ def test_the_same_records_give_the_same_file(tmp_path):
         write_shard(tmp_path / folder / name, [1000] * 40, [bytes([1 + i % 250]) * 1000 for i in range(40)])
     for file in (name, name + ".db"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_a_disk_that_fills_up_is_named_in_one_line(tmp_path, monkeypatch):
+    """As MindRecord says it on a tmpfs of 3 MiB."""
+    from mindspore.mindrecord import FileWriter
+
+    rule = "-" * 66
+    said = (
+        "Exception thrown from dataset pipeline. Refer to 'Dataset Pipeline Error Message'. \n\n"
+        f"{rule}\n- Dataset Pipeline Error Message: \n{rule}\n"
+        "[ERROR] No free disk to be used while writing mindrecord files, available free disk size: 3\n\n"
+        f"{rule}\n- C++ Call Stack: (For framework developers) \n{rule}\nshard_writer.cc(584).\n"
+    )
+
+    def full(writer, rows):
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(FileWriter, "write_raw_data", full)
+    with pytest.raises(ConversionError) as raised:
+        write_shard(tmp_path / "x.mindrecord", [3], [b"abc"])
+    assert str(raised.value) == (
+        "x.mindrecord: MindRecord could not write it: No free disk to be used while writing mindrecord files, "
+        "available free disk size: 3. Make room, or see to it, and run the same command again to resume."
+    )
