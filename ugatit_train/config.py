@@ -94,6 +94,9 @@ class Options:
     )
     device_target: Literal["CPU", "GPU", "Ascend"] = _option("CPU", "device to train on")
     device_id: int = _option(0, "number of the device", least=0)
+    recompute: bool = _option(
+        False, "CPU: keep less for the backward pass and compute it again: about a sixth less memory, a tenth more time"
+    )
     threads: int | None = _option(None, "threads that decode images; one per core if not given", least=1)
     enable_profiling: bool = _option(False, "profile steps 3 to 5 of the run into the folder profile of --output_path")
     save_graphs: bool = _option(False, "write the compiler's graphs into --graph_path")

@@ -56,6 +56,7 @@ def build_step(options: config.Options, schedule: config.Schedule, world: int = 
         sn_iterations=o.sn_iterations,
         update_order=o.update_order,
         use_global_norm=o.use_global_norm,
+        recompute=o.recompute,
         loss_scale=o.loss_scale or ("dynamic" if o.amp else 1.0),
         world=world,
     )

@@ -1,8 +1,8 @@
 """One training step as one compiled graph: both updates of U-GAT-IT, rho clip and learning rate inside.
 
 The generators run forward once. Their batched pass gives the fakes, the identity images and the CAM logits; the
-discriminators are updated on the fakes; then the gradient of the generators' losses is taken with respect to that
-pass's results, through the updated discriminators and the cycle passes, and continued backwards through the first
+discriminators are updated on the fakes; the gradient of the generators' losses is taken with respect to that pass's
+results, through the cycle passes and through the updated discriminators, and continued backwards through the first
 pass by `ms.vjp`. This equals the paper's code, which runs the generators again in between: they have not changed.
 
 Legend: a, b (N, img_ch, H, W); y_b, cam_b = genA2B(concat(a, b)), so y_b is fake_b and identity_b; y_a likewise.
@@ -17,6 +17,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.ops import operations as P
 
+from ugatit_train.convolution import OwnBackward
 from ugatit_train.losses import bce, l1, lsgan
 from ugatit_train.networks import Generator
 from ugatit_train.scaling import LossScale, zero_unless
@@ -40,6 +41,7 @@ class StepSettings:
     sn_iterations: str = "per_step"
     update_order: str = "d_first"
     use_global_norm: bool = False
+    recompute: bool = False  # the convolutions' backward keeps less memory and computes more; the same numbers
     loss_scale: float | str = 1.0  # of the backward pass; "dynamic" finds it, and leaves out updates that overflow
     world: int = 1  # processes that average their gradients
 
@@ -87,37 +89,44 @@ class _DiscriminatorLoss(nn.Cell):
         return loss * loss_scale, loss
 
 
-class _GeneratorLoss(nn.Cell):
-    """The generators' weighted loss, scaled and as it is, as a function of the first pass's results.
+class _AdversarialLoss(nn.Cell):
+    """The generators' weighted adversarial loss as a function of the first pass's results; no generator is inside."""
 
-    The cycle passes are inside.
-    """
-
-    def __init__(self, a2b: Generator, b2a: Generator, discriminators, settings: StepSettings):
+    def __init__(self, discriminators, weight: float):
         super().__init__(auto_prefix=False)
-        self.a2b, self.b2a = a2b, b2a
         self.ga, self.gb, self.la, self.lb = discriminators
-        self.adv_weight, self.cycle_weight = settings.adv_weight, settings.cycle_weight
-        self.identity_weight, self.cam_weight = settings.identity_weight, settings.cam_weight
+        self.weight = weight
 
     def fool(self, discriminator, fake, vectors):
         logit, cam = discriminator(fake, vectors)
         return lsgan(logit, 1.0) + lsgan(cam, 1.0)
 
-    def construct(self, y_b, cam_b, y_a, cam_a, a, b, vectors, loss_scale):
-        n = a.shape[0]
-        fake_b, identity_b = y_b[:n], y_b[n:]
-        fake_a, identity_a = y_a[:n], y_a[n:]
+    def construct(self, y_b, y_a, vectors, loss_scale):
+        n = y_b.shape[0] // 2
+        fake_b, fake_a = y_b[:n], y_a[:n]
         adv = self.fool(self.ga, fake_a, vectors[0]) + self.fool(self.gb, fake_b, vectors[1])
         adv = adv + self.fool(self.la, fake_a, vectors[2]) + self.fool(self.lb, fake_b, vectors[3])
-        cycle_a, _, _ = self.b2a(fake_b)
-        cycle_b, _, _ = self.a2b(fake_a)
+        return self.weight * adv * loss_scale, adv
+
+
+class _TranslationLoss(nn.Cell):
+    """The generators' other weighted losses as a function of the first pass's results; the cycle passes are inside."""
+
+    def __init__(self, a2b: Generator, b2a: Generator, settings: StepSettings):
+        super().__init__(auto_prefix=False)
+        self.a2b, self.b2a = a2b, b2a
+        self.cycle_weight, self.identity_weight = settings.cycle_weight, settings.identity_weight
+        self.cam_weight = settings.cam_weight
+
+    def construct(self, y_b, cam_b, y_a, cam_a, a, b, loss_scale):
+        n = a.shape[0]
+        cycle_a, _, _ = self.b2a(y_b[:n])
+        cycle_b, _, _ = self.a2b(y_a[:n])
         cycle = l1(cycle_a, a) + l1(cycle_b, b)
-        identity = l1(identity_a, a) + l1(identity_b, b)
+        identity = l1(y_a[n:], a) + l1(y_b[n:], b)
         cam = bce(cam_b[:n], 1.0) + bce(cam_b[n:], 0.0) + bce(cam_a[:n], 1.0) + bce(cam_a[n:], 0.0)
-        loss = self.adv_weight * adv + self.cycle_weight * cycle
-        loss = loss + self.identity_weight * identity + self.cam_weight * cam
-        return loss * loss_scale, loss, adv, cycle, identity, cam
+        loss = self.cycle_weight * cycle + self.identity_weight * identity + self.cam_weight * cam
+        return loss * loss_scale, loss, cycle, identity, cam
 
 
 class Adam(nn.Cell):
@@ -145,19 +154,24 @@ class Adam(nn.Cell):
         """Applies one update; step counts from 1, float32. If it `skips` and not finite, it changes nothing."""
         beta1, beta2 = self.BETA1, self.BETA2
         if self.skips:
-            step = ops.maximum(ops.assign_add(self.updates, finite.astype(mstype.int32)), 1).astype(mstype.float32)
             counts = finite.astype(mstype.float32)
             # Of no gradient, with decay rates of 1, the moments stay as they are.
             gradients, lr = zero_unless(finite, gradients), lr * counts
             beta1, beta2 = 1 - (1 - beta1) * counts, 1 - (1 - beta2) * counts
+        # Read before anything is written: of a parameter that is read again after a write the compiler makes a copy
+        # for every time that it is read, the first one included.
+        decayed = ()
+        for parameter, gradient in zip(self.parameters, gradients):  # noqa: B905 - graph mode
+            decayed = decayed + (gradient + self.weight_decay * parameter,)
+        if self.skips:
+            step = ops.maximum(ops.assign_add(self.updates, finite.astype(mstype.int32)), 1).astype(mstype.float32)
         # -expm1(t log b) is 1 - b**t without the cancellation that costs half of float32's digits at small t.
         root = ops.sqrt(-ops.expm1(step * math.log(self.BETA2)))
         rate = lr * root / -ops.expm1(step * math.log(self.BETA1))
         eps = self.EPS * root
         done = ()
-        for parameter, m, v, gradient in zip(self.parameters, self.m, self.v, gradients):  # noqa: B905 - graph mode
-            decayed = gradient + self.weight_decay * parameter
-            done = done + (self.update(parameter, m, v, 0.0, 0.0, rate, beta1, beta2, eps, decayed)[0],)
+        for parameter, m, v, gradient in zip(self.parameters, self.m, self.v, decayed):  # noqa: B905 - graph mode
+            done = done + (self.update(parameter, m, v, 0.0, 0.0, rate, beta1, beta2, eps, gradient)[0],)
         return done
 
 
@@ -192,6 +206,9 @@ class Step(nn.Cell):
         self.disGA, self.disGB, self.disLA, self.disLB = discriminators
         for name, parameter in self.parameters_and_names():
             parameter.name = name
+        for _, cell in self.cells_and_names():
+            if isinstance(cell, OwnBackward):
+                cell.saves_memory = settings.recompute
         self.step = Parameter(Tensor(0, mstype.int32), name="step", requires_grad=False)
         self.g_parameters = ParameterTuple([p for g in generators for p in g.trainable_params()])
         self.d_parameters = ParameterTuple([p for d in discriminators for p in d.trainable_params()])
@@ -213,9 +230,12 @@ class Step(nn.Cell):
 
         self.translate = _Translate(*generators)
         d_loss = _DiscriminatorLoss(discriminators, settings.adv_weight, batched=not self.per_pass)
-        g_loss = _GeneratorLoss(*generators, discriminators, settings)
+        adversarial_loss = _AdversarialLoss(discriminators, settings.adv_weight)
+        translation_loss = _TranslationLoss(*generators, settings)
         self.d_gradient = ms.value_and_grad(d_loss, None, self.d_parameters, has_aux=True)
-        self.g_gradient = ms.value_and_grad(g_loss, (0, 1, 2, 3), self.g_parameters, has_aux=True)
+        self.adversarial_gradient = ms.value_and_grad(adversarial_loss, (0, 1), has_aux=True)
+        self.translation_gradient = ms.value_and_grad(translation_loss, (0, 1, 2, 3), self.g_parameters, has_aux=True)
+        self.adv_weight = settings.adv_weight
 
     def iterate(self, vectors, needed):
         """The next power iteration of every discriminator, if one is needed; `vectors` otherwise."""
@@ -243,51 +263,56 @@ class Step(nn.Cell):
 
     def construct(self, a, b):
         """a, b (N, img_ch, H, W) float32 in [-1, 1] -> float32 vector of the losses `LOSS_NAMES`."""
-        step = ops.assign_add(self.step, 1).astype(mstype.float32)
+        # Every parameter of a generator is read before the first write to any parameter: see `Adam.construct`.
+        count = self.step + 1
+        step = count.astype(mstype.float32)
         lr = self.lr * (1 - ops.relu(step - self.decay_start) / self.decay_steps)
         n = a.shape[0]
         loss_scale = self.loss_scale.factor()
         vectors = self.first_vectors()
         (y_b, cam_b, y_a, cam_a), backward = ms.vjp(self.translate, a, b, weights=self.g_parameters)
+        (_, loss, cycle, identity, cam), (cotangents, tail) = self.translation_gradient(
+            y_b, cam_b, y_a, cam_a, a, b, loss_scale
+        )
         fake_a, fake_b = ops.stop_gradient(y_a[:n]), ops.stop_gradient(y_b[:n])
 
         if self.d_first:
             vectors_fake = self.iterate(vectors, self.per_pass)
-            d_loss, d_done, d_finite = self.update_discriminators(
-                a, b, fake_a, fake_b, vectors, vectors_fake, step, lr, loss_scale
-            )
-            y_b = ops.depend(y_b, d_done)  # the generators' losses must see the updated discriminators
+            d_loss, d_gradients = self.discriminator_gradients(a, b, fake_a, fake_b, vectors, vectors_fake, loss_scale)
+            d_done, d_finite = self.update_discriminators(d_gradients, step, lr, loss_scale)
+            y_b = ops.depend(y_b, d_done)  # the adversarial loss must see the updated discriminators
             vectors = self.iterate(vectors_fake, self.per_pass)
-        (_, g_loss, adv, cycle, identity, cam), (cotangents, tail) = self.g_gradient(
-            y_b, cam_b, y_a, cam_a, a, b, vectors, loss_scale
-        )
-        _, head = backward(*cotangents)
+        (_, adv), (adv_y_b, adv_y_a) = self.adversarial_gradient(y_b, y_a, vectors, loss_scale)
+        _, head = backward(cotangents[0] + adv_y_b, cotangents[1], cotangents[2] + adv_y_a, cotangents[3])
         gradients = ()
         for x, y in zip(head, tail):  # noqa: B905 - graph mode
             gradients = gradients + (x + y,)
-        g_done, g_finite = self.update_generators(gradients, step, lr, loss_scale)
         if not self.d_first:
             vectors = self.iterate(vectors, self.per_pass)
             vectors_fake = self.iterate(vectors, self.per_pass)
-            fake_a = ops.depend(fake_a, cotangents)  # the generators' losses see the discriminators before the update
-            d_loss, d_done, d_finite = self.update_discriminators(
-                a, b, fake_a, fake_b, vectors, vectors_fake, step, lr, loss_scale
-            )
+            d_loss, d_gradients = self.discriminator_gradients(a, b, fake_a, fake_b, vectors, vectors_fake, loss_scale)
+            # the adversarial loss must see the discriminators before the update
+            d_gradients = ops.depend(d_gradients, (adv_y_b, adv_y_a))
+            d_done, d_finite = self.update_discriminators(d_gradients, step, lr, loss_scale)
             vectors = vectors_fake
-        losses = ops.stack((d_loss, g_loss, adv, cycle, identity, cam))
-        done = (g_done, d_done, self.store(vectors))
+        g_done, g_finite = self.update_generators(gradients, step, lr, loss_scale)
+        losses = ops.stack((d_loss, loss + self.adv_weight * adv, adv, cycle, identity, cam))
+        done = (g_done, d_done, self.store(vectors), ops.assign(self.step, count))
         if self.loss_scale.is_dynamic:
             done = (done, self.loss_scale.adjust(ops.logical_and(g_finite, d_finite)))
         return ops.depend(losses, done)
 
-    def update_discriminators(self, a, b, fake_a, fake_b, vectors_real, vectors_fake, step, lr, loss_scale):
+    def discriminator_gradients(self, a, b, fake_a, fake_b, vectors_real, vectors_fake, loss_scale):
         (_, loss), gradients = self.d_gradient(a, b, fake_a, fake_b, vectors_real, vectors_fake, loss_scale)
+        return loss, gradients
+
+    def update_discriminators(self, gradients, step, lr, loss_scale):
         if self.averages:
             gradients = self.d_reducer(gradients)
         gradients, finite = self.loss_scale.unscale(gradients, loss_scale)
         if self.clips_norm:
             gradients = _clip_by_global_norm(gradients)
-        return loss, self.d_adam(gradients, step, lr, finite), finite
+        return self.d_adam(gradients, step, lr, finite), finite
 
     def update_generators(self, gradients, step, lr, loss_scale):
         if self.averages:

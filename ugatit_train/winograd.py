@@ -13,8 +13,10 @@ Shapes: N samples, C and O channels, H x W pixels of the (enlarged) map, I x J i
 import functools
 
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, ops
 from mindspore.ops import operations as P
+
+from ugatit_train.convolution import OwnBackward
 
 TILE, TAPS = 4, 3
 PRODUCTS = TILE + TAPS - 1
@@ -75,7 +77,7 @@ def _constants(height: int, width: int, scale: int, padding: str) -> tuple[Tenso
     return Tensor(repeated[0]), Tensor(repeated[1]), Tensor(across_in), Tensor(across_out)
 
 
-class WinogradConv(nn.Cell):
+class WinogradConv(OwnBackward):
     """Convolution (x, weight) of a map that is first enlarged `scale` times by nearest neighbour, then padded by 1.
 
     The backward keeps x only, and is the transposed matmuls.
@@ -114,6 +116,7 @@ class WinogradConv(nn.Cell):
         return self.collect(products, down_out, across_out, n)
 
     def bprop(self, x, weight, out, dout):
+        x, weight = self.kept(x, weight, dout)
         n, _, h, w = x.shape
         o, c, _, _ = weight.shape
         down_in, down_out, across_in, across_out = _constants(h, w, self.scale, self.padding)

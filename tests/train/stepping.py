@@ -6,7 +6,7 @@
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy
@@ -34,6 +34,7 @@ class Configuration:
     clips_norm: bool = False
     rho_at_its_bounds: bool = False
     loss_scale: float | str = 1.0
+    recompute: bool = False
     options: dict = field(default_factory=dict)
 
     @property
@@ -71,6 +72,7 @@ def compile_step(configuration):
             update_order=options.update_order,
             use_global_norm=c.clips_norm,
             loss_scale=c.loss_scale,
+            recompute=c.recompute,
         ),
     )
 
@@ -119,10 +121,10 @@ def snapshot(parameters):
     return {name: p.asnumpy().astype(numpy.float64) for name, p in parameters.items()}
 
 
-def run_in_a_process(name, out):
+def run_in_a_process(name, out, recompute=False):
     """`run` in a new process that has oneDNN list its primitives: (losses, parameters, what it printed)."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("ONEDNN", "DNNL"))}
-    code = f"from train.stepping import save; save({name!r}, {str(out)!r})"
+    code = f"from train.stepping import save; save({name!r}, {str(out)!r}, {recompute})"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parents[1],
@@ -139,9 +141,9 @@ def run_in_a_process(name, out):
         return list(saved["losses"]), snapshots, done.stdout
 
 
-def save(name, out):
+def save(name, out, recompute):
     """What the new process does."""
     runtime.setup("CPU")
-    losses, snapshots = run(CONFIGURATIONS[name])
+    losses, snapshots = run(replace(CONFIGURATIONS[name], recompute=recompute))
     flat = {f"{t}/{key}": value for t, values in enumerate(snapshots) for key, value in values.items()}
     numpy.savez(out, losses=numpy.stack(losses), **flat)

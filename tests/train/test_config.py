@@ -13,8 +13,8 @@ NAMES = """
 adv_weight amp batch_size cam_weight ch change_batch checkpoint_url cycle_weight data_path data_url dataset decay_epoch
 decay_flag device_id device_target distributed dry_run enable_modelarts enable_profiling epoch graph_path
 identity_weight img_ch img_size iteration keep light load_path loss_scale lr n_dis n_res output_path padding print_freq
-resume save_freq save_graphs seed sn_iterations spectral_norm tensorboard threads train_url update_order use_global_norm
-weight_decay
+recompute resume save_freq save_graphs seed sn_iterations spectral_norm tensorboard threads train_url update_order
+use_global_norm weight_decay
 """
 TRAIN_YAML = Path(__file__).parents[2] / "tools" / "train.yaml"
 

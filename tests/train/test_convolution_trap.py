@@ -7,7 +7,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy
 import pytest
+
+from .stepping import TRACED, run_in_a_process
 
 NATIVE_CONVOLUTION = """
 from ugatit_train import runtime
@@ -50,6 +53,16 @@ def test_a_step_runs_no_reference_convolution(traced_run):
     seen = f"oneDNN ran {primitives.total()} primitives: {dict(primitives)}"
     assert primitives.total() > 1000, seen
     assert not reference_convolutions(primitives), seen
+
+
+def test_recompute_computes_more_and_changes_no_bit(traced_run, tmp_path):
+    losses, parameters, printed = traced_run
+    again_losses, again, again_printed = run_in_a_process(TRACED, tmp_path / "again.npz", recompute=True)
+    assert numpy.array_equal(losses, again_losses)
+    for before, after in zip(parameters, again, strict=True):
+        assert [name for name in before if not numpy.array_equal(before[name], after[name])] == []
+    products, more = (executed(text)["matmul", "brg_matmul:avx512_core"] for text in (printed, again_printed))
+    assert more > products > 0, f"{dict(executed(printed))} {dict(executed(again_printed))}"
 
 
 def test_the_check_sees_the_reference_convolution_of_a_native_one(tmp_path):
