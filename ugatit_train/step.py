@@ -291,8 +291,7 @@ class Step(nn.Cell):
             vectors = self.iterate(vectors, self.per_pass)
             vectors_fake = self.iterate(vectors, self.per_pass)
             d_loss, d_gradients = self.discriminator_gradients(a, b, fake_a, fake_b, vectors, vectors_fake, loss_scale)
-            # the adversarial loss must see the discriminators before the update
-            d_gradients = ops.depend(d_gradients, (adv_y_b, adv_y_a))
+            lr = ops.depend(lr, (adv_y_b, adv_y_a))  # the adversarial loss must see them before their update
             d_done, d_finite = self.update_discriminators(d_gradients, step, lr, loss_scale)
             vectors = vectors_fake
         g_done, g_finite = self.update_generators(gradients, step, lr, loss_scale)

@@ -1,6 +1,7 @@
-"""Padded 3 x 3 convolution by Winograd's minimal filtering F(4 x 4, 3 x 3): 2.25 products an output in place of 9.
+"""Padded 3 x 3 convolution by Winograd's minimal filtering: 2.25 products an output in place of 9.
 
-An output tile of 4 x 4 pixels comes from 6 x 6 products: result = A^T [(G w G^T) * (B^T x B)] A, summed over the
+An output tile of 4 x 4 pixels comes from 6 x 6 products (of 2 x 2 from 4 x 4, where the map is so small that the
+transformed weights are the work): result = A^T [(G w G^T) * (B^T x B)] A, summed over the
 channels (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016). Everything here is a matmul and
 nothing is transposed or gathered: for each direction one dense matrix does the padding, cuts the map into overlapping
 tiles and applies B^T, and another puts the tiles of the result together by A^T. A dense matrix costs more products
@@ -18,25 +19,22 @@ from mindspore.ops import operations as P
 
 from ugatit_train.convolution import OwnBackward
 
-TILE, TAPS = 4, 3
-PRODUCTS = TILE + TAPS - 1
+TAPS = 3
 
-# Where the polynomials are evaluated, beside infinity. The usual 0, +-1, +-2 loses twice the digits: relative error of
-# a layer of 256 channels 1e-5 there, 3e-6 here, and 3e-7 of the plain sum.
-_POINTS = (0, 0.75, -0.75, 1.5, -1.5)
+# Tile -> where the polynomials are evaluated, beside infinity. The usual 0, +-1, +-2 loses twice the digits: relative
+# error of a layer of 256 channels 1e-5 there, 3e-6 here, and 3e-7 of the plain sum.
+_POINTS = {2: (0, 1, -1), 4: (0, 0.75, -0.75, 1.5, -1.5)}
 
 
-def _transforms() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A (PRODUCTS, TILE), G (PRODUCTS, TAPS) and B^T (PRODUCTS, PRODUCTS) of the Toom-Cook construction."""
-    powers = np.vander([*_POINTS, 0.0], PRODUCTS, increasing=True)
-    infinity = np.eye(PRODUCTS)[-1]
-    powers[-1] = infinity
-    a, g = powers[:, :TILE].copy(), powers[:, :TAPS].copy()
+@functools.cache
+def transforms(tile: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A (U, tile), G (U, TAPS) and B^T (U, U) of the Toom-Cook construction; U is tile + TAPS - 1."""
+    num_products = tile + TAPS - 1
+    powers = np.vander([*_POINTS[tile], 0.0], num_products, increasing=True)
+    powers[-1] = np.eye(num_products)[-1]
+    a, g = powers[:, :tile].copy(), powers[:, :TAPS].copy()
     a[-1, -1] = g[-1, -1] = 1
     return a, g, np.linalg.inv(powers).T
-
-
-_A, _G, _B_T = _transforms()
 
 
 def _padded(size: int, scale: int, padding: str) -> np.ndarray:
@@ -50,18 +48,19 @@ def _padded(size: int, scale: int, padding: str) -> np.ndarray:
 
 
 @functools.cache
-def matrices(size: int, scale: int, padding: str) -> tuple[np.ndarray, np.ndarray]:
+def matrices(tile: int, size: int, scale: int, padding: str) -> tuple[np.ndarray, np.ndarray]:
     """(U * I, size) that makes the transformed tiles of a row of pixels, and (U * I, size * scale) of the result's.
 
     The last tile may reach over the end, where the row is zero and the result is not kept.
     """
-    large = size * scale
-    num_tiles = -(-large // TILE)
-    row = np.zeros((num_tiles * TILE + TAPS - 1, size))
+    a, _, b_t = transforms(tile)
+    num_products, large = len(b_t), size * scale
+    num_tiles = -(-large // tile)
+    row = np.zeros((num_tiles * tile + TAPS - 1, size))
     row[: large + TAPS - 1] = _padded(size, scale, padding)
-    into = np.stack([_B_T @ row[i * TILE : i * TILE + PRODUCTS] for i in range(num_tiles)], 1)
-    out = np.einsum("ij,ut->uijt", np.eye(num_tiles), _A).reshape(PRODUCTS * num_tiles, -1)[:, :large]
-    return into.reshape(PRODUCTS * num_tiles, size).astype(np.float32), out.astype(np.float32)
+    into = np.stack([b_t @ row[i * tile : i * tile + num_products] for i in range(num_tiles)], 1)
+    out = np.einsum("ij,ut->uijt", np.eye(num_tiles), a).reshape(num_products * num_tiles, -1)[:, :large]
+    return into.reshape(num_products * num_tiles, size).astype(np.float32), out.astype(np.float32)
 
 
 def fits(height: int, width: int) -> bool:
@@ -70,11 +69,14 @@ def fits(height: int, width: int) -> bool:
 
 
 @ops.constexpr
-def _constants(height: int, width: int, scale: int, padding: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`matrices` of both directions: into and out of the tiles of a column (once for each V), then of a row."""
-    (down_in, down_out), (across_in, across_out) = (matrices(size, scale, padding) for size in (height, width))
-    repeated = [np.stack([matrix] * PRODUCTS) for matrix in (down_in, down_out)]
-    return Tensor(repeated[0]), Tensor(repeated[1]), Tensor(across_in), Tensor(across_out)
+def _constants(num_samples: int, height: int, width: int, scale: int, padding: str) -> tuple[Tensor, ...]:
+    """`matrices` of both directions, into and out of the tiles of a column (once for each V), then of a row; G x G."""
+    tile = 2 if num_samples * height * width * scale**2 <= 512 else 4
+    (down_in, down_out), (across_in, across_out) = (matrices(tile, size, scale, padding) for size in (height, width))
+    g = transforms(tile)[1]
+    kernel = np.einsum("vx,uy->vuyx", g, g).reshape(-1, TAPS**2).astype(np.float32)
+    columns = (np.stack([matrix] * len(g)) for matrix in (down_in, down_out))
+    return *map(Tensor, columns), Tensor(across_in), Tensor(across_out), Tensor(kernel)
 
 
 class WinogradConv(OwnBackward):
@@ -86,7 +88,6 @@ class WinogradConv(OwnBackward):
     def __init__(self, padding: str, scale: int = 1):
         super().__init__()
         self.padding, self.scale = padding, scale
-        self.kernel_transform = Tensor(np.einsum("vx,uy->vuyx", _G, _G).reshape(-1, TAPS**2).astype(np.float32))
         self.nt, self.tn = P.MatMul(transpose_b=True), P.MatMul(transpose_a=True)
         self.batch_nn = P.BatchMatMul()
         self.batch_tn, self.batch_nt = P.BatchMatMul(transpose_a=True), P.BatchMatMul(transpose_b=True)
@@ -94,33 +95,34 @@ class WinogradConv(OwnBackward):
     def spread(self, x, down, across):
         """x (N, C, H, W) -> its transformed tiles (V * U, I * J * N, C)."""
         n, c, h, w = x.shape
-        y = self.nt(across, x.reshape(n * c * h, w)).reshape(PRODUCTS, -1, h)  # (V, J * N * C, H)
-        return self.batch_nt(down, y).reshape(PRODUCTS**2, -1, c)
+        v = down.shape[0]
+        y = self.nt(across, x.reshape(n * c * h, w)).reshape(v, -1, h)  # (V, J * N * C, H)
+        return self.batch_nt(down, y).reshape(v * v, -1, c)
 
     def collect(self, tiles, down, across, n):
         """The adjoint of `spread`: tiles (V * U, I * J * N, C) -> (N, C, H, W)."""
         c, h, w = tiles.shape[2], down.shape[2], across.shape[1]
-        y = self.batch_tn(tiles.reshape(PRODUCTS, down.shape[1], -1), down)  # (V, J * N * C, H)
+        y = self.batch_tn(tiles.reshape(down.shape[0], down.shape[1], -1), down)  # (V, J * N * C, H)
         return self.tn(y.reshape(across.shape[0], -1), across).reshape(n, c, h, w)
 
-    def kernels(self, weight):
+    def kernels(self, weight, transform):
         """weight (O, C, 3, 3) -> G w G^T of all, (V * U, O, C)."""
         o, c, _, _ = weight.shape
-        return self.nt(self.kernel_transform, weight.reshape(o * c, TAPS**2)).reshape(-1, o, c)
+        return self.nt(transform, weight.reshape(o * c, TAPS**2)).reshape(-1, o, c)
 
     def construct(self, x, weight):
         """x (N, C, h, w), weight (O, C, 3, 3) -> (N, O, scale * h, scale * w)."""
         n, _, h, w = x.shape
-        down_in, down_out, across_in, across_out = _constants(h, w, self.scale, self.padding)
-        products = self.batch_nt(self.spread(x, down_in, across_in), self.kernels(weight))
+        down_in, down_out, across_in, across_out, transform = _constants(n, h, w, self.scale, self.padding)
+        products = self.batch_nt(self.spread(x, down_in, across_in), self.kernels(weight, transform))
         return self.collect(products, down_out, across_out, n)
 
     def bprop(self, x, weight, out, dout):
         x, weight = self.kept(x, weight, dout)
         n, _, h, w = x.shape
         o, c, _, _ = weight.shape
-        down_in, down_out, across_in, across_out = _constants(h, w, self.scale, self.padding)
+        down_in, down_out, across_in, across_out, transform = _constants(n, h, w, self.scale, self.padding)
         dproducts = self.spread(dout, down_out, across_out)
-        dx = self.collect(self.batch_nn(dproducts, self.kernels(weight)), down_in, across_in, n)
+        dx = self.collect(self.batch_nn(dproducts, self.kernels(weight, transform)), down_in, across_in, n)
         dkernels = self.batch_tn(dproducts, self.spread(x, down_in, across_in))
-        return dx, self.tn(dkernels.reshape(-1, o * c), self.kernel_transform).reshape(weight.shape)
+        return dx, self.tn(dkernels.reshape(-1, o * c), transform).reshape(weight.shape)
