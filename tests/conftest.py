@@ -23,3 +23,43 @@ def s3_server(monkeypatch):
     yield address
     fs.S3FileSystem(endpoint_override=address, allow_bucket_deletion=True).delete_dir("bucket")
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def untrained_run(tmp_path_factory):
+    """The folder of a run whose two light generators, of 32 pixels, have the weights that training begins with."""
+    from ugatit_train import runtime
+
+    runtime.setup("CPU")
+    from ugatit_train import checkpoint, config, networks
+
+    folder = tmp_path_factory.mktemp("untrained") / "run"
+    options = config.Options(light=True, ch=4, n_res=1, n_dis=4, img_size=32, data_path="none")
+    parameters = {}
+    for seed, name in enumerate(checkpoint.GENERATORS.values()):
+        generator = networks.Generator(options.ch, options.n_res, 32, options.img_ch, options.light, options.padding)
+        networks.initialise(generator, seed)
+        parameters |= {f"{name}.{own}": parameter for own, parameter in generator.parameters_and_names()}
+    meta = {"step": 1, "data": {}, "options": checkpoint.options_for_meta(options)}
+    checkpoint.save(folder / "checkpoints", parameters, meta, keep=1)
+    config.save(options, folder / config.OPTIONS_FILE)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def test_pictures(tmp_path_factory):
+    """A folder with trainA, trainB, testA (5 readable pictures of 7, the others bad) and testB (4), of any sizes."""
+    import cv2
+    import numpy as np
+
+    root = tmp_path_factory.mktemp("test pictures") / "source"
+    draw = np.random.default_rng(1)
+    for folder, count in (("trainA", 2), ("trainB", 2), ("testA", 5), ("testB", 4)):
+        (root / folder / "sub").mkdir(parents=True)
+        for i in range(count):
+            shape = (24 + 4 * i, 40 - 4 * i, 3)
+            smooth = cv2.GaussianBlur(draw.integers(0, 256, shape, np.uint8), (0, 0), 2)
+            cv2.imwrite(str(root / folder / ("sub" if i == 1 else "") / f"{i}.{'jpg' if i % 2 else 'png'}"), smooth)
+    (root / "testA" / "cut.png").write_bytes((root / "testA" / "0.png").read_bytes()[:200])
+    (root / "testA" / "text.jpg").write_text("not a picture")
+    return root

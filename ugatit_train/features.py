@@ -115,7 +115,7 @@ def smoke(picture: np.ndarray) -> np.ndarray:
     """
     values = []
     lab = cv2.cvtColor(resize(picture, 64).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    unit = lab / np.float32([100, 255, 255]) + np.float32([0, 0.5, 0.5])
+    unit = lab / np.float32([100, 120, 120]) + np.float32([0, 0.5, 0.5])
     for channel in unit.transpose(2, 0, 1):
         values += [channel.mean(), channel.std(), *_histogram(channel, 1.0)]
     light = unit[..., 0]
@@ -123,10 +123,10 @@ def smoke(picture: np.ndarray) -> np.ndarray:
         light = cv2.resize(light, (side, side), interpolation=cv2.INTER_AREA)
         dy, dx = np.gradient(light)
         size = np.hypot(dx, dy)
-        values += [size.mean(), size.std(), *_histogram(size, 0.5)]
+        values += [size.mean(), size.std(), *_histogram(size, 0.25)]
         bins = (np.arctan2(dy, dx) % np.pi / np.pi * 5).astype(int) % 5
         values += [*(np.bincount(bins.ravel(), size.ravel(), 5) / (size.sum() + 1e-6))]
-    return np.array(values, np.float64)
+    return 3 * np.array(values, np.float64)  # which brings x . y / d, what the kernel sees, to about 1
 
 
 def _histogram(values: np.ndarray, top: float) -> np.ndarray:

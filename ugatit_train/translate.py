@@ -20,7 +20,6 @@ from ugatit_data.images import decode
 from ugatit_train import reporting, video
 from ugatit_train.fitting import Fit
 from ugatit_train.models import Translator
-from ugatit_train.models import from_cell as from_cell  # its name here until evaluation has the new one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,196 @@
+"""Judge a trained pair of generators on testA and testB: pictures, times, and distances to the domain aimed at.
+
+Into the output folder go `a2b/` and `b2a/` with a PNG for every test picture, `contact_sheet.png` with heat maps, and
+`metrics.json`. The distance is KID with InceptionV3's features and `smoke_mmd` with the built-in ones. Beside it stands
+that of the *identity*, the test pictures as they are: what a translation must be better than.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ugatit_data import BadInputError
+from ugatit_train import arguments, metrics, models, reporting, testpictures, translate
+from ugatit_train.checkpoint import META_FILE, read_meta
+from ugatit_train.config import OPTIONS_FILE, Options
+from ugatit_train.features import Features
+
+DIRECTIONS = ("a2b", "b2a")
+METRICS_FILE = "metrics.json"
+SHEET_FILE = "contact_sheet.png"
+SHEET_ROWS = 8
+
+
+@dataclasses.dataclass
+class _Judged:
+    """What has become of one direction so far."""
+
+    build_s: float = 0.0  # until the first picture is there: load and compile
+    image_s: list[float] = dataclasses.field(default_factory=list)  # of each picture, in the network alone
+    vectors: list[np.ndarray] = dataclasses.field(default_factory=list)
+    rows: list[tuple[np.ndarray, ...]] = dataclasses.field(default_factory=list)  # input, heat map, output
+
+
+def own_data(checkpoint: Path) -> Path:
+    """The data set that a run, or one checkpoint of it, was trained on.
+
+    Raises:
+        OptionError, CheckpointError: the folder is neither.
+    """
+    if (checkpoint / META_FILE).exists():
+        return Options(**read_meta(checkpoint)["options"]).data_folder
+    return arguments.load(checkpoint / OPTIONS_FILE).data_folder
+
+
+def check(data: Path, directions: tuple[str, ...]) -> None:
+    """Raises BadInputError where there are no test pictures for a direction."""
+    for direction in directions:
+        domain = direction[0].upper()
+        if not testpictures.count(data, direction[0]):
+            raise BadInputError(f"{data}: holds no picture in test{domain}, which {direction} is judged on")
+
+
+def evaluate(
+    checkpoint: Path,
+    data: Path,
+    out: Path,
+    features: Features | None,
+    directions: tuple[str, ...] = DIRECTIONS,
+) -> dict[str, Any]:
+    """Judge a run (its newest good checkpoint) or one checkpoint; gives what `metrics.json` holds.
+
+    `data` is a converted data set or a folder with testA and testB. A picture that cannot be read is named under
+    "problems", and the rest goes on. Without `features`, pictures and times only. Needs `runtime.setup` before.
+
+    Raises:
+        BadInputError: no test pictures for a direction.
+        CheckpointError: there is no good checkpoint.
+        CorruptDatasetError: the data set was damaged.
+        OSError: `out` cannot be written; what is there is whole.
+    """
+    check(data, directions)
+    problems: dict[str, str] = {}
+    result: dict[str, Any] = {"checkpoint": str(checkpoint), "data": str(data), "problems": problems}
+    if features is not None:
+        result |= {"metric": features.metric, "features": features.origin, "subsets": metrics.SUBSETS}
+    known: dict[str, np.ndarray] = {}  # the feature vectors of each domain
+    columns: dict[str, list[np.ndarray]] = {}
+
+    for direction in directions:
+        source, _, target = direction
+        judged, size = _translate(checkpoint, direction, data, out, features, problems)
+        result[direction] = {
+            "images": len(judged.image_s),
+            "build_s": judged.build_s,
+            "image_s_median": float(np.median(judged.image_s)) if judged.image_s else None,
+        }
+        if features is not None:
+            for domain in {source, target} - set(known):
+                pictures = _good_pictures(data, domain, size, problems, f"features of test{domain.upper()}")
+                known[domain] = np.array([features.extract(picture) for _, picture in pictures])
+            result[direction] |= figures(features.metric, known[source], known[target], np.array(judged.vectors))
+        for i, title in enumerate((f"{source.upper()}: input", "heat map", f"to {target.upper()}: output")):
+            columns[f"{direction} {title}"] = [row[i] for row in judged.rows]
+
+    rows = min(len(column) for column in columns.values())
+    if rows:
+        titles = [name.split(" ", 1)[1] for name in columns]
+        reporting.contact_sheet([column[:rows] for column in columns.values()], titles, out / SHEET_FILE)
+    partial = out / f"{METRICS_FILE}.partial"
+    partial.write_text(json.dumps(result, indent=1) + "\n")
+    os.replace(partial, out / METRICS_FILE)
+    return result
+
+
+def _translate(
+    checkpoint: Path, direction: str, data: Path, out: Path, features: Features | None, problems: dict[str, str]
+) -> tuple[_Judged, tuple[int, int]]:
+    """Writes `out/<direction>/*.png`; what is to be judged, and the pictures' height and width."""
+    judged = _Judged()
+    began = time.perf_counter()
+    model = models.from_checkpoint(checkpoint, direction)
+    size = model.form.img_size
+    (out / direction).mkdir(parents=True, exist_ok=True)
+    for name, picture in _good_pictures(data, direction[0], size, problems, direction):
+        x = translate.to_network(picture, model.form.img_ch)
+        if not judged.image_s:
+            model.run(x)  # compiles
+            judged.build_s = time.perf_counter() - began
+        started = time.perf_counter()
+        made, heat = model.run(x)
+        judged.image_s.append(time.perf_counter() - started)
+        output = reporting.to_uint8(made)[0]
+        path = out / direction / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        reporting.write_image(path, output)
+        if len(judged.rows) < SHEET_ROWS:
+            judged.rows.append((picture, reporting.heatmap_to_uint8(heat, size)[0], output))
+        if features is not None:
+            judged.vectors.append(features.extract(output))
+    return judged, size
+
+
+def _good_pictures(
+    data: Path, domain: str, size: tuple[int, int], problems: dict[str, str], label: str
+) -> Iterator[tuple[Path, np.ndarray]]:
+    """The pictures that can be read, with a progress bar; the others go into `problems`."""
+    total = testpictures.count(data, domain)
+    pictures = testpictures.read(data, domain, size)
+    for name, picture in tqdm(pictures, desc=label, total=total, unit="picture", disable=not sys.stderr.isatty()):
+        if isinstance(picture, str):
+            problems[f"test{domain.upper()}/{name}"] = picture
+        else:
+            yield name, picture
+
+
+def figures(metric: str, source: np.ndarray, target: np.ndarray, made: np.ndarray) -> dict[str, Any]:
+    """The distances of one direction by name, from feature vectors (N, D) of the domains and of the translations."""
+    if min(map(len, (source, target, made))) < 2:
+        return {"not_measured": f"{len(source)} source and {len(target)} target pictures: two of each are the least"}
+    translated = metrics.kernel_distance(made, target)
+    identity = metrics.kernel_distance(source, target)
+    try:
+        legacy = metrics.legacy_mixed(source, target, made)
+    except ValueError:  # too few pictures for its blocks
+        legacy = None
+    return {
+        "subset_size": metrics.default_subset_size(made, target),
+        metric: dataclasses.asdict(translated),
+        f"{metric}_identity": dataclasses.asdict(identity),
+        "better_than_identity": translated.mean < identity.mean,
+        f"legacy_mixed_{metric}_x100": None if legacy is None else _finite(dataclasses.asdict(legacy)),
+    }
+
+
+def _finite(values: dict[str, float]) -> dict[str, float | None]:
+    """The same with None for NaN, which JSON does not know."""
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
+
+
+def describe(result: dict[str, Any]) -> list[str]:
+    """What `evaluate` gave, as lines for people."""
+    lines = []
+    for direction in (name for name in DIRECTIONS if name in result):
+        found = result[direction]
+        line = f"{direction}: {found['images']} pictures, built in {found['build_s']:.1f} s"
+        lines.append(line + (f", {found['image_s_median']:.4f} s a picture (median)" if found["images"] else ""))
+        if "not_measured" in found:
+            lines.append(f"{direction}: no distance: {found['not_measured']}")
+        metric = result.get("metric")
+        if metric in found:
+            made, untouched = (
+                f"{x['mean']:.5f} +- {x['std']:.5f}" for x in (found[metric], found[f"{metric}_identity"])
+            )
+            verdict = "nearer than" if found["better_than_identity"] else "NO nearer than"
+            target = f"test{direction[2].upper()}"
+            lines.append(f"{direction}: {metric} to {target} {made}, {verdict} the untouched pictures' {untouched}")
+    return lines
