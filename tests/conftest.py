@@ -26,28 +26,36 @@ def s3_server(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def untrained_run(tmp_path_factory):
-    """The folder of a run whose two light generators, of 32 pixels, have the weights that training begins with."""
+def write_run():
+    """write_run(folder, ch=4, ...) makes a run's folder whose generators have the weights that training begins with."""
     from ugatit_train import runtime
 
     runtime.setup("CPU")
     from ugatit_train import checkpoint, config, networks
 
-    folder = tmp_path_factory.mktemp("untrained") / "run"
-    options = config.Options(light=True, ch=4, n_res=1, n_dis=4, img_size=32, data_path="none")
-    parameters = {}
-    for seed, name in enumerate(checkpoint.GENERATORS.values()):
-        generator = networks.Generator(options.ch, options.n_res, 32, options.img_ch, options.light, options.padding)
-        networks.initialise(generator, seed)
-        parameters |= {f"{name}.{own}": parameter for own, parameter in generator.parameters_and_names()}
-    meta = {"step": 1, "data": {}, "options": checkpoint.options_for_meta(options)}
-    checkpoint.save(folder / "checkpoints", parameters, meta, keep=1)
-    config.save(options, folder / config.OPTIONS_FILE)
-    return folder
+    def write(folder, **options):
+        o = config.Options(data_path="none", **options)
+        parameters = {}
+        for seed, name in enumerate(checkpoint.GENERATORS.values()):
+            generator = networks.Generator(o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding)
+            networks.initialise(generator, seed)
+            parameters |= {f"{name}.{own}": parameter for own, parameter in generator.parameters_and_names()}
+        meta = {"step": 3, "data": {}, "options": config.lasting(o)}
+        checkpoint.save(folder / "checkpoints", parameters, meta, keep=1)
+        config.save(o, folder / config.OPTIONS_FILE)
+        return folder
+
+    return write
 
 
 @pytest.fixture(scope="session")
-def test_pictures(tmp_path_factory):
+def untrained_run(write_run, tmp_path_factory):
+    """The folder of a run with two light generators of 32 pixels."""
+    return write_run(tmp_path_factory.mktemp("untrained") / "run", light=True, ch=4, n_res=1, n_dis=4, img_size=32)
+
+
+@pytest.fixture(scope="session")
+def picture_folder(tmp_path_factory):
     """A folder with trainA, trainB, testA (5 readable pictures of 7, the others bad) and testB (4), of any sizes."""
     import cv2
     import numpy as np

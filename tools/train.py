@@ -8,6 +8,8 @@ import textwrap
 from pathlib import Path
 from typing import NoReturn
 
+import evaluate
+
 from ugatit_data import BadInputError, DataError
 from ugatit_data.manifest import DATASET_FILE, read_dataset
 from ugatit_data.storage import StorageError
@@ -17,6 +19,8 @@ from ugatit_train import arguments, ceilings, config, modelarts, planner, runtim
 def main(argv: list[str]) -> int:
     try:
         options = arguments.resolve(modelarts.copy_in(arguments.given(argv)))
+        if options.phase == "test":
+            return evaluate.main(evaluate_arguments(options))
         steps = check_data(options)
         check_output(options)
         check_extras(options)
@@ -59,6 +63,14 @@ def main(argv: list[str]) -> int:
 def _failed(error: Exception | str, exit_code: int) -> int:
     print(f"tools/train.py: {' '.join(str(error).split())}", file=sys.stderr)
     return exit_code
+
+
+def evaluate_arguments(options: config.Options) -> list[str]:
+    """`--phase test` as a command line of tools/evaluate.py."""
+    line = ["--checkpoint", options.output_path, "--data_path", str(options.data_folder)]
+    line += ["--out", options.eval_outputdir or str(Path(options.output_path) / "test")]
+    line += ["--device_target", options.device_target, "--device_id", str(options.device_id)]
+    return [*line, "--features", options.inception_ckpt_path] if options.compute_metrics else line
 
 
 def check_extras(options: config.Options) -> None:

@@ -21,16 +21,12 @@ from ugatit_train.config import FIXED_ON_RESUME, OPTIONS_FILE, OptionError, Opti
 # Names of the seed that are no options here: the values that ask for nothing (and pass), and what to do instead.
 _OFF = (False, None, "")
 NOT_HERE: dict[str, tuple[tuple[Any, ...], str]] = {
-    "phase": (("train",), "this tool trains: use tools/translate.py to test"),
     "device_num": ((1,), "the number of devices is msrun's: use tools/run_distributed_train.sh"),
-    "compute_metrics": (_OFF, "KID is not in this version: leave it out"),
-    "inception_ckpt_path": (_OFF, "KID is not in this version: leave it out"),
-    "genA2B_ckpt": (_OFF, "export is not in this version: leave it out"),
-    "MINDIR_outdir": (_OFF, "export is not in this version: leave it out"),
-    "export_file_format": (_OFF, "export is not in this version: leave it out"),
-    "bifile_inputdir": (_OFF, "inference on Ascend 310 is not in this version: leave it out"),
-    "bifile_outputdir": (_OFF, "inference on Ascend 310 is not in this version: leave it out"),
-    "eval_outputdir": (_OFF, "tools/translate.py writes the pictures: give it --out"),
+    "genA2B_ckpt": (_OFF, "it is an option of tools/export.py: leave it out"),
+    "MINDIR_outdir": (_OFF, "it is an option of tools/export.py: leave it out"),
+    "export_file_format": (_OFF, "it is an option of tools/export.py: leave it out"),
+    "bifile_inputdir": ((*_OFF, "./bifile_in"), "it is an option of tools/infer_310.py: leave it out"),
+    "bifile_outputdir": ((*_OFF, "./bifile_out"), "it is an option of tools/infer_310.py: leave it out"),
 }
 
 
@@ -49,26 +45,27 @@ def given(argv: list[str]) -> dict[str, Any]:
 
 
 def resolve(values: dict[str, Any]) -> Options:
-    """The options of a run: what is given, over what the run that it resumes had, over the defaults.
+    """The options of a run: what is given, over what the run that it resumes or tests had, over the defaults.
 
     Raises:
         OptionError: a value out of its range, options that contradict each other, or `resume` with other networks than
             the run's.
     """
-    if not values.get("resume"):
+    goes_on = "--phase test" if values.get("phase") == "test" else "--resume"
+    if goes_on == "--resume" and not values.get("resume"):
         return Options(**values)
 
     here = values.get("output_path", Options.output_path)
     saved_file = Path(values.get("load_path") or here) / OPTIONS_FILE
     if not saved_file.is_file():
-        raise OptionError(f"--resume: no run in {saved_file.parent}, which has no {OPTIONS_FILE}: leave --resume out")
+        raise OptionError(f"{goes_on}: no run in {saved_file.parent}, which has no {OPTIONS_FILE}: leave {goes_on} out")
     saved = load(saved_file)
     options = Options(**_merge([dataclasses.asdict(saved), values | {"output_path": here}]))
     for name in FIXED_ON_RESUME:
         before, now = getattr(saved, name), getattr(options, name)
         if before != now:
             raise OptionError(
-                f"--resume: the run in {saved_file.parent} has {name} {before}, not {now}: "
+                f"{goes_on}: the run in {saved_file.parent} has {name} {before}, not {now}: "
                 f"leave --{name} out, or begin a new run with another --output_path"
             )
     return options

@@ -39,6 +39,12 @@ class Options:
     resume: bool = _option(False, "go on from the last checkpoint in --output_path, with the options saved there")
     load_path: str = _option("", "with --resume: folder of the run to go on from, if it is not that of --output_path")
     change_batch: bool = _option(False, "with --resume: on another number of devices, or with another --batch_size")
+    phase: Literal["train", "test"] = _option("train", "train, or test: judge the run in --output_path, as evaluate.py")
+    compute_metrics: bool = _option(False, "with --phase test: KID, by --inception_ckpt_path")
+    inception_ckpt_path: str = _option("", "with --compute_metrics: InceptionV3, see tools/import_inception.py")
+    eval_outputdir: str = _option(
+        "", "with --phase test: folder for the results; the run's subfolder test if not given"
+    )
     dry_run: bool = _option(False, "check everything, print the resolved options and stop before training")
 
     # ModelArts, or other object storage: s3://BUCKET/FOLDER, obs://BUCKET/FOLDER
@@ -137,6 +143,10 @@ class Options:
             raise OptionError("--amp: the CPU computes in float32: leave it out, or give --device_target")
         if self.loss_scale not in (None, "dynamic") and not 1 <= self.loss_scale <= 2**24:
             raise OptionError(f"--loss_scale {self.loss_scale:g} is out of range: give 1 to {2**24}, or dynamic")
+        if self.compute_metrics and self.phase != "test":
+            raise OptionError("--compute_metrics goes with --phase test: give both, or neither")
+        if self.compute_metrics and not self.inception_ckpt_path:
+            raise OptionError("--compute_metrics needs --inception_ckpt_path, the InceptionV3 that KID is defined on")
         for name in ("load_path", "change_batch", "checkpoint_url"):
             if getattr(self, name) and not self.resume:
                 raise OptionError(f"--{name} {getattr(self, name)} goes with --resume: give both, or neither")

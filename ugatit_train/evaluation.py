@@ -63,13 +63,13 @@ def evaluate(
     checkpoint: Path,
     data: Path,
     out: Path,
-    features: Features | None,
+    features: Features,
     directions: tuple[str, ...] = DIRECTIONS,
 ) -> dict[str, Any]:
     """Judge a run (its newest good checkpoint) or one checkpoint; gives what `metrics.json` holds.
 
     `data` is a converted data set or a folder with testA and testB. A picture that cannot be read is named under
-    "problems", and the rest goes on. Without `features`, pictures and times only. Needs `runtime.setup` before.
+    "problems", and the rest goes on. Needs `runtime.setup` before.
 
     Raises:
         BadInputError: no test pictures for a direction.
@@ -80,8 +80,7 @@ def evaluate(
     check(data, directions)
     problems: dict[str, str] = {}
     result: dict[str, Any] = {"checkpoint": str(checkpoint), "data": str(data), "problems": problems}
-    if features is not None:
-        result |= {"metric": features.metric, "features": features.origin, "subsets": metrics.SUBSETS}
+    result |= {"metric": features.metric, "features": features.origin, "subsets": metrics.SUBSETS}
     known: dict[str, np.ndarray] = {}  # the feature vectors of each domain
     columns: dict[str, list[np.ndarray]] = {}
 
@@ -93,11 +92,10 @@ def evaluate(
             "build_s": judged.build_s,
             "image_s_median": float(np.median(judged.image_s)) if judged.image_s else None,
         }
-        if features is not None:
-            for domain in {source, target} - set(known):
-                pictures = _good_pictures(data, domain, size, problems, f"features of test{domain.upper()}")
-                known[domain] = np.array([features.extract(picture) for _, picture in pictures])
-            result[direction] |= figures(features.metric, known[source], known[target], np.array(judged.vectors))
+        for domain in sorted({source, target} - set(known)):
+            pictures = _good_pictures(data, domain, size, problems, f"features of test{domain.upper()}")
+            known[domain] = np.array([features.extract(picture) for _, picture in pictures])
+        result[direction] |= figures(features.metric, known[source], known[target], np.array(judged.vectors))
         for i, title in enumerate((f"{source.upper()}: input", "heat map", f"to {target.upper()}: output")):
             columns[f"{direction} {title}"] = [row[i] for row in judged.rows]
 
@@ -112,7 +110,7 @@ def evaluate(
 
 
 def _translate(
-    checkpoint: Path, direction: str, data: Path, out: Path, features: Features | None, problems: dict[str, str]
+    checkpoint: Path, direction: str, data: Path, out: Path, features: Features, problems: dict[str, str]
 ) -> tuple[_Judged, tuple[int, int]]:
     """Writes `out/<direction>/*.png`; what is to be judged, and the pictures' height and width."""
     judged = _Judged()
@@ -134,22 +132,21 @@ def _translate(
         reporting.write_image(path, output)
         if len(judged.rows) < SHEET_ROWS:
             judged.rows.append((picture, reporting.heatmap_to_uint8(heat, size)[0], output))
-        if features is not None:
-            judged.vectors.append(features.extract(output))
+        judged.vectors.append(features.extract(output))
     return judged, size
 
 
 def _good_pictures(
     data: Path, domain: str, size: tuple[int, int], problems: dict[str, str], label: str
 ) -> Iterator[tuple[Path, np.ndarray]]:
-    """The pictures that can be read, with a progress bar; the others go into `problems`."""
+    """Output name and pixels of the pictures that can be read, with a progress bar; the others go into `problems`."""
     total = testpictures.count(data, domain)
-    pictures = testpictures.read(data, domain, size)
-    for name, picture in tqdm(pictures, desc=label, total=total, unit="picture", disable=not sys.stderr.isatty()):
-        if isinstance(picture, str):
-            problems[f"test{domain.upper()}/{name}"] = picture
+    pictures = testpictures.read(data, domain, size) if total else ()
+    for found in tqdm(pictures, desc=label, total=total, unit="picture", disable=not sys.stderr.isatty()):
+        if found.pixels is None:
+            problems[f"test{domain.upper()}/{found.source}"] = found.problem
         else:
-            yield name, picture
+            yield found.output, found.pixels
 
 
 def figures(metric: str, source: np.ndarray, target: np.ndarray, made: np.ndarray) -> dict[str, Any]:
@@ -185,7 +182,7 @@ def describe(result: dict[str, Any]) -> list[str]:
         lines.append(line + (f", {found['image_s_median']:.4f} s a picture (median)" if found["images"] else ""))
         if "not_measured" in found:
             lines.append(f"{direction}: no distance: {found['not_measured']}")
-        metric = result.get("metric")
+        metric = result["metric"]
         if metric in found:
             made, untouched = (
                 f"{x['mean']:.5f} +- {x['std']:.5f}" for x in (found[metric], found[f"{metric}_identity"])

@@ -1,5 +1,6 @@
 """The test pictures of a domain, out of a converted data set or of the folders testA and testB of a folder."""
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,16 @@ from ugatit_data.errors import RejectedImageError
 from ugatit_data.geometry import Size
 from ugatit_data.manifest import DATASET_FILE, read_dataset
 from ugatit_train import translate
+
+
+@dataclasses.dataclass(frozen=True)
+class TestPicture:
+    """A picture, uint8 (H, W, 3) RGB, or the reason why there is none; its file and that of its output, in folders."""
+
+    source: Path
+    output: Path
+    pixels: np.ndarray | None = None
+    problem: str = ""
 
 
 def count(data: Path, domain: str) -> int:
@@ -31,25 +42,24 @@ def count(data: Path, domain: str) -> int:
     return len(translate.find_pictures(folder)) if folder.is_dir() else 0
 
 
-def read(data: Path, domain: str, size: Size) -> Iterator[tuple[Path, np.ndarray | str]]:
-    """Every test picture of a domain, in the order of its key: the name of its output file, and uint8 (H, W, 3) RGB.
-
-    Instead of a picture that cannot be read comes the reason.
+def read(data: Path, domain: str, size: Size) -> Iterator[TestPicture]:
+    """Every test picture of a domain, in the order of its key, at `size`.
 
     Raises:
         BadInputError: `data` holds no such pictures.
         CorruptDatasetError: the data set was damaged.
     """
     if not (data / DATASET_FILE).exists():
-        source = data / f"test{domain.upper()}"
-        found = translate.find_pictures(source)
-        for path, name in zip(found, translate.output_names(found, source), strict=True):
+        root = data / f"test{domain.upper()}"
+        found = translate.find_pictures(root)
+        for path, output in zip(found, translate.output_names(found, root), strict=True):
+            source = path.relative_to(root)
             try:
-                yield name, translate.read_picture(path, size)
+                yield TestPicture(source, output, translate.read_picture(path, size))
             except RejectedImageError as error:
-                yield name, error.reason
+                yield TestPicture(source, output, problem=error.reason)
         return
     with open_loader(data, "test", domain=domain, augment=False, batch_size=1, img_size=size) as loader:
         keys = [Path(os.fsdecode(key)) for key in loader.keys(domain)]
-        for name, batch in zip(translate.output_names(keys, Path()), loader, strict=True):
-            yield name, batch[0]
+        for source, output, batch in zip(keys, translate.output_names(keys, Path()), loader, strict=True):
+            yield TestPicture(source, output, batch[0])

@@ -21,26 +21,11 @@ def as_tools_set_it(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(write_run, tmp_path_factory):
     """A folder with a run for each of KINDS, of random weights."""
-    from ugatit_train import runtime
-
-    runtime.setup("CPU")
-    from ugatit_train import checkpoint
-    from ugatit_train.config import Options
-    from ugatit_train.networks import Generator, initialise
-
     root = tmp_path_factory.mktemp("runs")
     for name, kind in KINDS.items():
-        options = Options(ch=8, n_res=1, img_size=SIZE, n_dis=4, **kind)
-        parameters = {}
-        for seed, network in enumerate(("genA2B", "genB2A")):
-            o = options
-            generator = Generator(o.ch, o.n_res, SIZE, o.img_ch, o.light, o.padding)
-            initialise(generator, seed)
-            parameters |= {f"{network}.{n}": p for n, p in generator.parameters_and_names()}
-        meta = {"step": 3, "data": {}, "options": checkpoint.options_for_meta(options)}
-        checkpoint.save(root / name / "checkpoints", parameters, meta, 1)
+        write_run(root / name, ch=8, n_res=1, img_size=SIZE, n_dis=4, **kind)
     return root
 
 

@@ -19,10 +19,10 @@ SMOKE = features.open_features(None)
 
 
 @pytest.fixture(scope="module")
-def from_folder(untrained_run, test_pictures, tmp_path_factory):
+def from_folder(untrained_run, picture_folder, tmp_path_factory):
     """Both directions judged on a folder of pictures: (the result, its folder)."""
     out = tmp_path_factory.mktemp("evaluated") / "folder"
-    return evaluation.evaluate(untrained_run, test_pictures, out, SMOKE), out
+    return evaluation.evaluate(untrained_run, picture_folder, out, SMOKE), out
 
 
 def files(folder: Path) -> list[str]:
@@ -34,7 +34,7 @@ def test_every_picture_is_translated_and_the_bad_ones_are_named(from_folder):
     a2b = ["a2b/0.png", "a2b/2.png", "a2b/3.png", "a2b/4.png", "a2b/sub/1.png"]
     b2a = ["b2a/0.png", "b2a/2.png", "b2a/3.png", "b2a/sub/1.png"]
     assert files(out) == [*a2b, *b2a, "contact_sheet.png", "metrics.json"]
-    assert sorted(result["problems"]) == ["testA/cut.png", "testA/text.png"]
+    assert sorted(result["problems"]) == ["testA/cut.png", "testA/text.jpg"]
     assert "truncated" in result["problems"]["testA/cut.png"]
     assert json.loads((out / "metrics.json").read_text()) == result
     for direction, count in (("a2b", 5), ("b2a", 4)):
@@ -42,20 +42,20 @@ def test_every_picture_is_translated_and_the_bad_ones_are_named(from_folder):
         assert result[direction]["build_s"] > result[direction]["image_s_median"] > 0
 
 
-def test_the_pictures_are_those_of_translate(from_folder, untrained_run, test_pictures, tmp_path):
+def test_the_pictures_are_those_of_translate(from_folder, untrained_run, picture_folder, tmp_path):
     _, out = from_folder
     for direction, domain in (("a2b", "testA"), ("b2a", "testB")):
         model = models.from_checkpoint(untrained_run, direction)
         fit = Fit(way="squash", size=model.form.img_size)
-        outcomes = translate.translate(model.run, test_pictures / domain, tmp_path / direction, fit=fit)
+        outcomes = translate.translate(model.run, picture_folder / domain, tmp_path / direction, fit=fit)
         written = [path for outcome in outcomes for path in outcome.written]
         assert len(written) == len(list((out / direction).rglob("*.png")))
         for path in written:
             assert path.read_bytes() == (out / direction / path.relative_to(tmp_path / direction)).read_bytes()
 
 
-def test_a_converted_data_set_gives_the_same(from_folder, untrained_run, test_pictures, tmp_path):
-    convert(make_plan(FolderSource(test_pictures), tmp_path / "dataset"), tmp_path / "dataset", workers=1)
+def test_a_converted_data_set_gives_the_same(from_folder, untrained_run, picture_folder, tmp_path):
+    convert(make_plan(FolderSource(picture_folder), tmp_path / "dataset"), tmp_path / "dataset", workers=1)
     result = evaluation.evaluate(untrained_run, tmp_path / "dataset", tmp_path / "out", SMOKE)
     before, out = from_folder
     assert result["problems"] == {}  # the conversion has left them out, and named them
@@ -68,10 +68,10 @@ def test_a_converted_data_set_gives_the_same(from_folder, untrained_run, test_pi
             assert result[direction][name] == before[direction][name]
 
 
-def test_the_figures_can_be_computed_again_from_the_files(from_folder, test_pictures):
+def test_the_figures_can_be_computed_again_from_the_files(from_folder, picture_folder):
     result, out = from_folder
     assert result["metric"] == "smoke_mmd" and not any("kid" in name for name in result["a2b"])
-    target = np.array([SMOKE.extract(x) for _, x in testpictures.read(test_pictures, "b", 32)])
+    target = np.array([SMOKE.extract(x.pixels) for x in testpictures.read(picture_folder, "b", 32)])
     pictures = [cv2.imread(str(out / name), cv2.IMREAD_COLOR_RGB) for name in files(out) if name.startswith("a2b")]
     made = np.array([SMOKE.extract(picture) for picture in pictures])
     again = metrics.kernel_distance(made, target)
@@ -79,12 +79,21 @@ def test_the_figures_can_be_computed_again_from_the_files(from_folder, test_pict
     assert result["a2b"]["subset_size"] == 2 and result["subsets"] == 100
 
 
-def test_one_direction_without_figures(untrained_run, test_pictures, tmp_path):
-    result = evaluation.evaluate(untrained_run, test_pictures, tmp_path / "out", None, ("b2a",))
-    assert sorted(result["b2a"]) == ["build_s", "image_s_median", "images"]
-    assert "a2b" not in result and "metric" not in result
-    assert evaluation.describe(result)[0].startswith("b2a: 4 pictures, built in")
+def test_one_direction(untrained_run, picture_folder, tmp_path):
+    result = evaluation.evaluate(untrained_run, picture_folder, tmp_path / "out", SMOKE, ("b2a",))
+    assert "a2b" not in result and files(tmp_path / "out")[0] == "b2a/0.png"
+    first, second = evaluation.describe(result)
+    assert first.startswith("b2a: 4 pictures, built in") and second.startswith("b2a: smoke_mmd to testA")
     assert cv2.imread(str(tmp_path / "out" / "contact_sheet.png")).shape == (24 + 4 * 132, 3 * 132 + 4, 3)
+
+
+def test_without_a_target_there_are_pictures_and_no_distance(untrained_run, picture_folder, tmp_path):
+    (tmp_path / "testA").symlink_to(picture_folder / "testA")
+    result = evaluation.evaluate(untrained_run, tmp_path, tmp_path / "out", SMOKE, ("a2b",))
+    assert result["a2b"]["images"] == 5 and "smoke_mmd" not in result["a2b"]
+    assert evaluation.describe(result)[1] == (
+        "a2b: no distance: 5 source and 0 target pictures: two of each are the least"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,153 @@
+"""The binary path of Ascend 310 on a card, which is a stand-in here; what it refuses.
+
+On the CPU, and with translate's pictures beside it, it is run in test_readme_evaluate.py.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+STAND_IN = '''
+"""What is used of mindspore_lite 2.10, with the types that its documentation asks for; each call is recorded."""
+import enum, json, os
+
+import numpy as np
+
+LOG = open(os.environ["STAND_IN_LOG"], "a")
+
+
+def record(*call):
+    LOG.write(json.dumps(call) + "\\n")
+    LOG.flush()
+
+
+class ModelType(enum.Enum):
+    MINDIR = 0
+
+
+class _Ascend:
+    device_id = 0
+
+
+class Context:
+    def __init__(self):
+        self.target, self.ascend = ["cpu"], _Ascend()
+
+
+class Tensor:
+    def __init__(self, array):
+        self.array = array
+
+    @property
+    def shape(self):
+        return list(self.array.shape)
+
+    def set_data_from_numpy(self, array):
+        assert array.dtype == np.float32 and array.flags.c_contiguous and list(array.shape) == self.shape
+        self.array = array
+
+    def get_data_to_numpy(self):
+        return self.array
+
+
+class Model:
+    def build_from_file(self, model_path, model_type, context=None):
+        assert isinstance(model_path, str) and model_type is ModelType.MINDIR and isinstance(context, Context)
+        assert isinstance(context.target, list) and type(context.ascend.device_id) is int
+        if open(model_path, "rb").read() == b"damaged":
+            raise RuntimeError("build_from_file failed! Error is Common error code.")
+        record("build_from_file", os.path.basename(model_path), context.target, context.ascend.device_id)
+        self.input = Tensor(np.zeros((1, 3, 256, 256), np.float32))
+
+    def get_inputs(self):
+        return [self.input]
+
+    def resize(self, inputs, dims):
+        assert inputs == [self.input]
+        record("resize", dims)
+        self.input = Tensor(np.zeros(dims[0], np.float32))
+
+    def predict(self, inputs):
+        record("predict", inputs[0].shape)
+        x = inputs[0].array
+        return [Tensor(-x), Tensor(np.float32([[0.5, 0.25]])), Tensor(x[:, :1, ::4, ::4])]
+'''
+
+
+def test_on_a_card_mindspore_lite_is_called_as_documented(run_tool, no_mindspore, tmp_path):
+    """By a recorded stand-in; MindSpore, which such a host may lack, is not imported."""
+    (tmp_path / "lite").mkdir()
+    (tmp_path / "lite" / "mindspore_lite.py").write_text(STAND_IN)
+    environment = {"PYTHONPATH": f"{tmp_path / 'lite'}:{no_mindspore['PYTHONPATH']}", "PATH": "", "STAND_IN_LOG": "log"}
+
+    def step(*arguments):
+        return run_tool("infer_310", *arguments, "--img_size", "8x12", cwd=tmp_path, env=environment)
+
+    (tmp_path / "in").mkdir()
+    random = np.random.default_rng(0)
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / "in" / f"a.{i}.png"), random.integers(0, 256, (8, 12, 3), np.uint8))
+    (tmp_path / "model.mindir").write_bytes(b"a model")
+    assert step("preprocess", "--data_path", "in").returncode == 0
+    (tmp_path / "bifile_in" / "short.bin").write_bytes(b"1234")
+    done = step("run", "--mindir_path", "model.mindir", "--device_id", 3)
+    assert done.returncode == 1
+    assert "short.bin: 4 bytes, but float32 (1, 3, 8, 12) has 1152: give the --img_size it was made with" in done.stderr
+    assert "mindspore_lite on Ascend 3: NN inference cost average time:" in done.stdout
+    calls = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert calls[:2] == [["build_from_file", "model.mindir", ["ascend"], 3], ["resize", [[1, 3, 8, 12]]]]
+    assert calls[2:] == [["predict", [1, 3, 8, 12]]] * 4  # three pictures, the first one twice
+    assert step("postprocess").returncode == 0
+    assert sorted(os.listdir(tmp_path / "infer_output_img")) == ["a_0_0.jpg", "a_1_0.jpg", "a_2_0.jpg"]
+    assert step("postprocess", "--eval_outputdir", "png", "--image_format", "png").returncode == 0
+    for i in range(3):
+        before = cv2.imread(str(tmp_path / "in" / f"a.{i}.png"))
+        assert np.array_equal(cv2.imread(str(tmp_path / "png" / f"a_{i}_0.png")), 255 - before)
+
+    (tmp_path / "model.mindir").write_bytes(b"damaged")
+    done = step("run", "--mindir_path", "model.mindir", "--bifile_outputdir", "new")
+    assert done.returncode == 2 and "MindSpore Lite cannot build it" in done.stderr and "--static" in done.stderr
+
+
+def test_names_are_their_own():
+    from ugatit_train import ascend310
+
+    paths = [Path(name) for name in ("a.b.png", "a_b.png", "sub/c.jpg", "sub/c.png", "sub_c_jpg.png")]
+    names = ascend310.binary_names(paths, Path())
+    assert names == ["a_b", "a_b-2", "sub_c_jpg", "sub_c_png", "sub_c_jpg-2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), ("step",)),
+        (("prepare",), ("'preprocess', 'run', 'postprocess'",)),
+        (("preprocess",), ("preprocess needs --data_path",)),
+        (("preprocess", "--data_path", "none"), ("none: no such picture or folder",)),
+        (
+            ("preprocess", "--data_path", "full", "--bifile_inputdir", "full"),
+            ("full exists", "another --bifile_inputdir"),
+        ),
+        (("run",), ("run needs --mindir_path",)),
+        (("run", "--mindir_path", "full/mine"), ("bifile_in: holds no *.bin: run the step before",)),
+        (("postprocess",), ("bifile_out: holds no *_0.bin",)),
+        (("postprocess", "--img_size", "30"), ("30",)),
+    ],
+)
+def test_bad_input(run_tool, refused, no_mindspore, tmp_path, arguments, words):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("x")
+    refused(run_tool("infer_310", *arguments, cwd=tmp_path, env=no_mindspore), *words)
+    assert os.listdir(tmp_path) == ["full"]
+
+
+def test_a_file_that_is_no_mindir(run_tool, refused, tmp_path):
+    (tmp_path / "bifile_in").mkdir()
+    (tmp_path / "bifile_in" / "a.bin").write_bytes(bytes(4 * 3 * 8 * 8))
+    (tmp_path / "bad.mindir").write_bytes(b"nothing")
+    done = run_tool("infer_310", "run", "--mindir_path", "bad.mindir", "--img_size", 8, cwd=tmp_path)
+    refused(done, "bad.mindir: no MINDIR, or damaged")

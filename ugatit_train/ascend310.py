@@ -1,0 +1,176 @@
+"""Inference on an Ascend 310 in three steps over binary files, in the layout of the model zoo's C++ program.
+
+<name>.bin                 a picture, float32 (1, C, H, W) in [-1, 1]
+<name>_0.bin, _1.bin, ...  the model's outputs in their order: picture, CAM logits, heat map
+test_perform_static.txt    one line with the average time
+
+The C++ program cuts a file's name at its first dot, so names hold none. `mindspore_lite` appears in `lite_runner`
+alone, written to the documentation of MindSpore Lite 2.10 (mindspore_lite.Model, .Context) and not run on a card.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ugatit_data import BadInputError
+from ugatit_data.errors import RejectedImageError
+from ugatit_train import reporting, translate
+from ugatit_train.models import ModelError
+from ugatit_train.translate import Outcome
+
+TIME_FILE = "test_perform_static.txt"
+
+Runner = Callable[[np.ndarray], list[np.ndarray]]  # float32 (1, C, H, W) -> the model's outputs
+
+
+def lite_runner(mindir: Path, device_id: int, shape: tuple[int, ...]) -> Runner:
+    """A MINDIR file on an Ascend card through MindSpore Lite, for inputs of one shape. Raises ModelError."""
+    import mindspore_lite as mslite
+
+    context = mslite.Context()
+    context.target = ["ascend"]
+    context.ascend.device_id = device_id
+    model = mslite.Model()
+    try:
+        model.build_from_file(str(mindir), mslite.ModelType.MINDIR, context)
+        inputs = model.get_inputs()
+        if list(inputs[0].shape) != list(shape):
+            model.resize(inputs, [list(shape)])
+    except RuntimeError as error:
+        raise ModelError(
+            f"{mindir}: MindSpore Lite cannot build it for inputs of {shape} ({_first_line(error)}): "
+            "export it with tools/export.py --static"
+        ) from None
+
+    def run(x: np.ndarray) -> list[np.ndarray]:
+        inputs = model.get_inputs()
+        inputs[0].set_data_from_numpy(x)
+        return [output.get_data_to_numpy() for output in model.predict(inputs)]
+
+    return run
+
+
+def cpu_runner(mindir: Path) -> Runner:
+    """A MINDIR file on the CPU through MindSpore; needs `runtime.setup` before. Raises ModelError."""
+    import mindspore as ms
+
+    try:
+        cell = ms.nn.GraphCell(ms.load(str(mindir)))
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"{mindir}: no MINDIR, or damaged ({_first_line(error)}): export it again") from None
+
+    def run(x: np.ndarray) -> list[np.ndarray]:
+        outputs = cell(ms.Tensor(x))
+        return [output.asnumpy() for output in (outputs if isinstance(outputs, (tuple, list)) else (outputs,))]
+
+    return run
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")
+
+
+def binary_names(pictures: Sequence[Path], source: Path) -> list[str]:
+    """A name of its own for each picture, without dots or slashes: sub/my.cat.jpg becomes sub_my_cat."""
+    names: list[str] = []
+    for path in translate.output_names(pictures, source):
+        plain = "_".join(path.with_suffix("").parts).replace(".", "_")
+        same = sum(name == plain or name.rpartition("-")[0] == plain for name in names)
+        names.append(f"{plain}-{same + 1}" if same else plain)
+    return names
+
+
+def preprocess(source: Path, out: Path, size: tuple[int, int], img_ch: int) -> Iterator[Outcome]:
+    """Write every picture of a folder, or one, as `<name>.bin`; one that cannot be read is reported.
+
+    Raises:
+        BadInputError: `source` holds no file.
+        OSError: `out` cannot be written.
+    """
+    pictures = translate.find_pictures(source)
+    out.mkdir(parents=True, exist_ok=True)
+    for path, name in zip(pictures, binary_names(pictures, source), strict=True):
+        try:
+            picture = translate.read_picture(path, size)
+        except RejectedImageError as error:
+            yield Outcome(source=path, problem=error.reason)
+            continue
+        target = out / f"{name}.bin"
+        translate.to_network(picture, img_ch).tofile(target)
+        yield Outcome(source=path, written=(target,))
+
+
+def binary_files(folder: Path, ending: str = ".bin") -> list[Path]:
+    """Raises BadInputError where there is none."""
+    found = sorted(folder.glob(f"*{ending}")) if folder.is_dir() else []
+    if not found:
+        raise BadInputError(f"{folder}: holds no *{ending}: run the step before, or check the path")
+    return found
+
+
+def read_binary(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """float32 of that shape. Raises RejectedImageError for a file of another length."""
+    expected = 4 * math.prod(shape)
+    found = path.stat().st_size
+    if found != expected:
+        raise RejectedImageError(
+            f"{found} bytes, but float32 {shape} has {expected}: give the --img_size it was made with"
+        )
+    return np.fromfile(path, np.float32).reshape(shape)
+
+
+def infer(runner: Runner, inputs: Path, out: Path, shape: tuple[int, ...]) -> Iterator[tuple[Outcome, float]]:
+    """Run every `<name>.bin`, write its outputs `<name>_<i>.bin`; what became of it, and its seconds in the model.
+
+    The first one is run twice, so that no time holds the compilation.
+
+    Raises:
+        BadInputError: `inputs` holds no binary file.
+        OSError: `out` cannot be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    compiled = False
+    for path in binary_files(inputs):
+        try:
+            x = read_binary(path, shape)
+        except RejectedImageError as error:
+            yield Outcome(source=path, problem=error.reason), 0.0
+            continue
+        if not compiled:
+            runner(x)
+            compiled = True
+        began = time.perf_counter()
+        outputs = runner(x)
+        took = time.perf_counter() - began
+        written = [out / f"{path.stem}_{i}.bin" for i in range(len(outputs))]
+        for target, output in zip(written, outputs, strict=True):
+            output.astype(np.float32).tofile(target)
+        yield Outcome(source=path, written=tuple(written)), took
+
+
+def time_line(seconds: Sequence[float]) -> str:
+    """The C++ program's line."""
+    average_ms = 1000 * sum(seconds) / len(seconds)
+    return f"NN inference cost average time: {average_ms:.3f} ms of infer_count {len(seconds)}"
+
+
+def postprocess(results: Path, out: Path, size: tuple[int, int], img_ch: int, suffix: str) -> Iterator[Outcome]:
+    """Write every `<name>_0.bin` as the picture `<name>_0.jpg` (or another suffix); a damaged one is reported.
+
+    Raises:
+        BadInputError: `results` holds none.
+        OSError: `out` cannot be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for path in binary_files(results, "_0.bin"):
+        try:
+            picture = read_binary(path, (1, img_ch, *size))
+        except RejectedImageError as error:
+            yield Outcome(source=path, problem=error.reason)
+            continue
+        target = out / f"{path.stem}{suffix}"
+        reporting.write_image(target, reporting.to_uint8(picture)[0])
+        yield Outcome(source=path, written=(target,))
