@@ -10,11 +10,11 @@ from ugatit_train.arguments import parse
 from ugatit_train.config import OptionError, Options
 
 NAMES = """
-adv_weight amp batch_size cam_weight ch change_batch checkpoint_url cycle_weight data_path data_url dataset decay_epoch
-decay_flag device_id device_target distributed dry_run enable_modelarts enable_profiling epoch graph_path
-identity_weight img_ch img_size iteration keep light load_path loss_scale lr n_dis n_res output_path padding print_freq
-recompute resume save_freq save_graphs seed sn_iterations spectral_norm tensorboard threads train_url update_order
-use_global_norm weight_decay
+adv_weight amp batch_size cam_weight ch change_batch checkpoint_url compute_metrics cycle_weight data_path data_url
+dataset decay_epoch decay_flag device_id device_target distributed dry_run enable_modelarts enable_profiling epoch
+eval_outputdir graph_path identity_weight img_ch img_size inception_ckpt_path iteration keep light load_path loss_scale
+lr n_dis n_res output_path padding phase print_freq recompute resume save_freq save_graphs seed sn_iterations
+spectral_norm tensorboard threads train_url update_order use_global_norm weight_decay
 """
 TRAIN_YAML = Path(__file__).parents[2] / "tools" / "train.yaml"
 
@@ -111,7 +111,8 @@ def test_schedule_in_steps():
         (["--save_freq", "2x"], "--save_freq 2x"),
         (["--epoch", "3", "--decay_epoch", "4"], "at most --epoch 3"),
         (["--device_num", "8"], "--device_num 8: the number of devices is msrun's: use tools/run_distributed_train.sh"),
-        (["--phase=test"], "tools/translate.py"),
+        (["--phase=try"], "--phase try: give train or test"),
+        (["--bifile_inputdir", "mine"], "--bifile_inputdir mine: it is an option of tools/infer_310.py: leave it out"),
         (["--enable_modarts"], "unknown option"),
         (["--amp"], "--amp: the CPU computes in float32: leave it out, or give --device_target"),
         (["--loss_scale", "0.5"], "--loss_scale 0.5 is out of range: give 1 to 16777216, or dynamic"),
