@@ -94,7 +94,7 @@ def run(parser: Parser, options) -> int:
         where = "MindSpore on the CPU" + ("" if installed else " (mindspore_lite is not installed)")
         runtime.let_plain_convolutions_be_fast()
         runtime.setup("CPU")
-        runner = ascend310.cpu_runner(options.mindir_path)
+        runner = ascend310.cpu_runner(options.mindir_path, shape)
 
     seconds = []
 

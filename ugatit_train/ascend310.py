@@ -17,7 +17,7 @@ import numpy as np
 
 from ugatit_data import BadInputError
 from ugatit_data.errors import RejectedImageError
-from ugatit_train import reporting, translate
+from ugatit_train import models, reporting, translate
 from ugatit_train.models import ModelError
 from ugatit_train.translate import Outcome
 
@@ -53,18 +53,21 @@ def lite_runner(mindir: Path, device_id: int, shape: tuple[int, ...]) -> Runner:
     return run
 
 
-def cpu_runner(mindir: Path) -> Runner:
-    """A MINDIR file on the CPU through MindSpore; needs `runtime.setup` before. Raises ModelError."""
+def cpu_runner(mindir: Path, shape: tuple[int, ...]) -> Runner:
+    """A MINDIR file that tools/export.py wrote on the CPU through MindSpore, for inputs of one shape.
+
+    Needs `runtime.setup` before. Raises ModelError.
+    """
     import mindspore as ms
 
-    try:
-        cell = ms.nn.GraphCell(ms.load(str(mindir)))
-    except (RuntimeError, ValueError) as error:
-        raise ModelError(f"{mindir}: no MINDIR, or damaged ({_first_line(error)}): export it again") from None
+    form = models.from_mindir(mindir).form
+    if form.img_ch != shape[1] or form.size not in (None, shape[2:]):
+        high, wide = form.size or shape[2:]
+        raise ModelError(f"{mindir}: takes other pictures: give --img_size {high}x{wide} --img_ch {form.img_ch}")
+    cell = ms.nn.GraphCell(ms.load(str(mindir)))
 
     def run(x: np.ndarray) -> list[np.ndarray]:
-        outputs = cell(ms.Tensor(x))
-        return [output.asnumpy() for output in (outputs if isinstance(outputs, (tuple, list)) else (outputs,))]
+        return [output.asnumpy() for output in cell(ms.Tensor(x))]
 
     return run
 

@@ -118,6 +118,10 @@ def test_the_310_path_gives_the_pictures_of_translate(ran, run_tool, tmp_path):
             jpeg = drawn[name.replace(".png", ".jpg")]
             assert np.abs(jpeg.astype(int) - picture).mean() < 6  # of 255, from JPEG alone
 
+    arguments = ("--mindir_path", folder / "exported" / "genA2B.mindir", "--bifile_inputdir", folder / "bifile_in")
+    done = run_tool("infer_310", "run", *arguments, "--img_size", 32, cwd=tmp_path)
+    assert done.returncode == 2 and "genA2B.mindir: takes other pictures: give --img_size 64x64" in done.stderr
+
     again = ["bash", ROOT / "tools" / "run_infer_310.sh", folder / "exported" / "genA2B.mindir", "photos", "0"]
     done = subprocess.run(again, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "bifile_in exists, of an earlier run" in done.stderr
