@@ -116,7 +116,9 @@ def test_the_310_path_gives_the_pictures_of_translate(ran, run_tool, tmp_path):
         for name, picture in expected.items():
             assert np.abs(made[name].astype(int) - picture).max() <= most
             jpeg = drawn[name.replace(".png", ".jpg")]
-            assert np.abs(jpeg.astype(int) - picture).mean() < 6  # of 255, from JPEG alone
+            assert (
+                np.abs(jpeg.astype(int) - picture).mean() < 12
+            )  # of 255, from JPEG alone: an untrained network gives noise
 
     arguments = ("--mindir_path", folder / "exported" / "genA2B.mindir", "--bifile_inputdir", folder / "bifile_in")
     done = run_tool("infer_310", "run", *arguments, "--img_size", 32, cwd=tmp_path)
