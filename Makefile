@@ -15,29 +15,40 @@ DATA ?=
 OUT ?= demo
 export DATA OUT  # through the environment: a folder's name may hold any character
 
+comma := ,
+# $(call pip_install,WHAT,ITS WORDS,SIZE,DISK)
+define pip_install
+echo "Installing $(2) into $(VENV) ($(3), one to a few minutes) ..."; \
+  $(PY) -m pip install --quiet --upgrade pip && \
+  $(PY) -m pip install --quiet --constraint .ci/constraints.txt --editable '$(1)' && \
+  $(PY) -m pip check || \
+  { echo "The installation into $(VENV) failed, see above (a package index and $(4) of disk are needed); the same command tries again" >&2; exit 1; }
+endef
+
 .PHONY: help install demo test lint clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-install: $(VENV)/installed  ## create .venv and install everything into it
+install: $(VENV)/installed  ## create .venv and install what make demo needs into it
 
 $(VENV)/installed: pyproject.toml .ci/constraints.txt
 	@python=$$($(FIND_PYTHON)); \
 	if [ -z "$$python" ]; then \
 	  echo "No usable Python 3.10, 3.11 or 3.12$(if $(PYTHON), at $(PYTHON)): install one with its venv module (on Debian and Ubuntu: apt install python3-venv), or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; fi; \
 	"$$python" -m venv $(VENV)
-	@echo "Installing MindSpore and the other packages into $(VENV) (2.5 GB, one to a few minutes) ..."
-	@$(PY) -m pip install --quiet --upgrade pip && \
-	  $(PY) -m pip install --quiet --constraint .ci/constraints.txt --editable '.[dev,demo]' && \
-	  $(PY) -m pip check || \
-	  { echo "The installation into $(VENV) failed, see above (a package index and 3 GB of disk are needed); the same command tries again" >&2; exit 1; }
+	@$(call pip_install,.[demo],MindSpore and the other packages,2.5 GB,3 GB)
+	@touch $@
+
+# PyTorch, which the tests compare with, is as large as MindSpore: who only runs the demo does not wait for it.
+$(VENV)/installed-dev: $(VENV)/installed
+	@$(call pip_install,.[demo$(comma)dev],PyTorch and the other packages of the tests,1 to 5 GB,6 GB)
 	@touch $@
 
 demo: install  ## make data, train, translate and draw pictures; DATA=folder uses your own trainA/ and trainB/
 	@$(PY) tools/demo.py --out "$$OUT" $${DATA:+--data "$$DATA"}
 
-lint: install  ## ruff only
+lint: $(VENV)/installed-dev  ## ruff only
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 

@@ -173,6 +173,20 @@ def latest_good(
     raise CheckpointError(f"{folder}: {problem}: {remedy}")
 
 
+def find(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint that a user names, by a run's folder (the newest good one) or by its own; and its meta.
+
+    Raises:
+        CheckpointError: there is no good one.
+    """
+    if not (folder / META_FILE).exists():
+        return latest_good(folder / "checkpoints", "give the folder of a run that has saved one")
+    meta = read_meta(folder)
+    for name in meta["files"]:
+        _check_file(folder, name, meta)
+    return folder, meta
+
+
 def load(checkpoint: Path, meta: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
     """Sets every parameter from a checkpoint that `latest_good` has checked.
 
@@ -214,11 +228,7 @@ def load_generator(folder: Path, direction: str) -> tuple[Any, Options]:
     """
     from ugatit_train.networks import Generator
 
-    if (folder / META_FILE).exists():
-        checkpoint, meta = folder, read_meta(folder)
-        _check_file(checkpoint, f"{GENERATORS[direction]}.safetensors", meta)
-    else:
-        checkpoint, meta = latest_good(folder / "checkpoints", "give the folder of a run that has saved one")
+    checkpoint, meta = find(folder)
     options = Options(**meta["options"])
     o = options
     generator = Generator(o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding)

@@ -1,6 +1,9 @@
-"""Read PyTorch's files of weights as NumPy arrays, without executing what they hold."""
+"""PyTorch's files of weights as NumPy arrays: read without executing what they hold, and written."""
 
+import os
 import pickle
+from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,27 @@ def read(path: Path) -> Any:
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         asks = "it asks for code to be run" if "Unsupported" in str(error) or "GLOBAL" in str(error) else "damaged"
         raise TorchFileError(f"{path}: no PyTorch file of weights alone ({asks}): give a state_dict's file") from None
+
+
+def write(path: Path, states: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """`torch.save` of several state_dicts by name; the file appears complete or not at all.
+
+    Raises:
+        TorchFileError: PyTorch is not installed.
+        OSError: it cannot be written.
+    """
+    try:
+        import torch
+    except ImportError:
+        raise TorchFileError(f"{path}: needs PyTorch to be written, which is missing: pip install '.[torch]'") from None
+    tensors = {
+        name: OrderedDict((key, torch.from_numpy(np.ascontiguousarray(array))) for key, array in state.items())
+        for name, state in states.items()
+    }
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        torch.save(tensors, file)
+    os.replace(partial, path)
 
 
 def _arrays(value: Any) -> Any:

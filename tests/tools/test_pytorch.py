@@ -1,0 +1,229 @@
+"""Checkpoints of the PyTorch implementation, from it and back; a twin of it, written for the tests, stands for it."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: no checkpoint of PyTorch to read")
+
+TESTS = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def twin():
+    from ugatit_train import runtime
+
+    runtime.setup("CPU")
+    sys.path.insert(0, str(TESTS))
+    try:
+        from train import torch_twin
+    finally:
+        sys.path.remove(str(TESTS))
+    return torch_twin
+
+
+@pytest.fixture(scope="module")
+def files(twin, tmp_path_factory):
+    """name -> (networks, their file), full in the old format of 2019, light in today's."""
+    root = tmp_path_factory.mktemp("pytorch")
+    made = {}
+    for name in ("full", "light"):
+        networks = twin.random_networks(twin.Generator, twin.TwinDiscriminator, light=name == "light")
+        made[name] = networks, root / f"{name}_params_0001000.pt"
+        twin.save(networks, made[name][1], _use_new_zipfile_serialization=name == "light")
+    return made
+
+
+@pytest.fixture
+def tool(load_tool, capsys):
+    """tool("import_pytorch", ...) -> (exit code, what it printed, what it complained)."""
+
+    def run(name, *arguments):
+        try:
+            code = load_tool(name).main([str(argument) for argument in arguments])
+        except SystemExit as error:
+            code = error.code
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def test_imported_networks_give_the_same_outputs(twin, tmp_path, capsys):
+    """By the script for a clone of the public code, with the twin's classes in the place of the public ones."""
+    from train import public_pytorch
+
+    (tmp_path / "networks.py").write_text(
+        "from train.torch_twin import Generator as ResnetGenerator, TwinDiscriminator as Discriminator"
+    )
+    assert public_pytorch.main(tmp_path) == 0
+    lines = [line.split(": ") for line in capsys.readouterr().out.splitlines()]
+    differences = {name: float(number) for name, number in lines if name.startswith(("full ", "light "))}
+    assert len(differences) == 16  # of two kinds: two pictures, two heat maps, four discriminators
+    assert max(differences.values()) <= 1e-4, differences
+
+
+def test_the_script_fails_where_the_networks_differ_or_there_are_none(twin, tmp_path, capsys, monkeypatch):
+    from train import public_pytorch
+
+    assert public_pytorch.main(tmp_path / "none") == 2
+    assert "give the folder of a clone" in capsys.readouterr().err
+    (tmp_path / "networks.py").write_text("class ResnetGenerator: pass\nclass Discriminator: pass")
+    monkeypatch.setattr(twin, "random_networks", lambda *classes, light: {})
+    monkeypatch.setattr(twin, "save", lambda networks, path: None)
+    monkeypatch.setattr(sys.modules["import_pytorch"], "main", lambda arguments: 0)
+    monkeypatch.setattr(twin, "compare", lambda networks, run, size: {"genA2B": 1.1e-4})
+    assert public_pytorch.main(tmp_path) == 1
+    assert "light genA2B: 1.1e-04" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["full", "light"])
+def test_every_array_is_listed(files, tool, tmp_path, name):
+    networks, path = files[name]
+    code, said, complaint = tool("import_pytorch", path, tmp_path / "run", "--img_size", 32)
+    assert code == 0, complaint
+    assert f"{tmp_path / 'run'}: {name}, 32 px, ch 8, n_res 2; import.txt lists every array" in said
+    listed = (tmp_path / "run" / "import.txt").read_text().splitlines()
+    assert len(listed) == sum(len(network.state_dict()) for network in networks.values())
+    assert "genA2B: UpBlock1_2.norm1.rho (1, 32, 1, 1) -> adares.1.norm1.rho (32,)" in listed
+    unused = [line for line in listed if line.startswith("not used")]
+    assert len(unused) == sum(name.endswith("weight_v") for n in networks.values() for name in n.state_dict())
+    assert all(line.endswith("which follows from u") for line in unused)
+
+
+@pytest.mark.parametrize("name", ["full", "light"])
+def test_there_and_back_is_the_same_file(twin, files, tool, tmp_path, name):
+    networks, path = files[name]
+    assert tool("import_pytorch", path, tmp_path / "run", "--img_size", 32)[0] == 0
+    code, said, complaint = tool("export_pytorch", tmp_path / "run", tmp_path / "back.pt")
+    assert code == 0, complaint
+    before, after = (torch.load(file, weights_only=True) for file in (path, tmp_path / "back.pt"))
+    assert list(after) == ["genA2B", "genB2A", "disGA", "disGB", "disLA", "disLB"]
+    for network, state in before.items():
+        networks[network].load_state_dict(after[network])  # strict: all names, all shapes
+        for key, value in state.items():
+            made = after[network][key]
+            if key.endswith("weight_v"):  # the direction that the kept weight and u make
+                weight = state[key.replace("_v", "_orig")]
+                value = weight.reshape(len(weight), -1).T @ state[key.replace("_v", "_u")]
+                torch.testing.assert_close(made, value / value.norm(), msg=key)
+            else:
+                assert torch.equal(made, value), (network, key)
+        networks[network].load_state_dict(state)
+
+
+def test_training_can_go_on_from_an_import(files, tool, dataset, tmp_path):
+    from ugatit_train import arguments, checkpoint, config, loop
+
+    code, _, complaint = tool("import_pytorch", files["light"][1], tmp_path, "--img_size", 32)
+    assert code == 2 and f"{tmp_path} exists" in complaint
+    run = tmp_path / "run"
+    path = files["light"][1]
+    assert tool("import_pytorch", path, run, "--img_size", 32, "--data_path", dataset)[0] == 0
+    options = arguments.load(run / config.OPTIONS_FILE)
+    step = loop.build_step(options, options.schedule(4))
+    found, meta = checkpoint.latest_good(run / "checkpoints")
+    parameters = {p.name: p for p in step.get_parameters()}
+    checkpoint.load(found, meta, parameters)  # all of the step's parameters, and no others
+    state = files["light"][0]["disLB"].state_dict()
+    assert np.array_equal(parameters["disLB.conv.weight"].asnumpy(), state["conv.weight_orig"].numpy())
+    moments = [p.asnumpy() for name, p in parameters.items() if name.startswith("adam_")]
+    assert len(moments) > 50 and not any(moment.any() for moment in moments)
+    assert meta["step"] == 0 and options.sn_iterations == "per_pass"
+
+
+def changed(path, out, change):
+    states = torch.load(path, weights_only=True)
+    change(states)
+    torch.save(states, out)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: s["genA2B"].pop("FC.2.weight"), "genA2B has no FC.2.weight"),
+        (lambda s: s["disGA"].pop("conv.weight_u"), "disGA has no conv.weight_u"),
+        (
+            lambda s: s["genB2A"].update({"gamma.weight": torch.zeros(32, 31)}),
+            "gamma.weight has shape (32, 31), not (32",
+        ),
+        (lambda s: s["genB2A"]["gamma.weight"].fill_(float("nan")), "genB2A.gamma.weight holds a value that is not"),
+        (lambda s: [s.pop(name) for name in ("genA2B", "genB2A")], "holds disGA, disGB, disLA, disLB, not genA2B"),
+        (lambda s: s["disLA"].pop("model.1.weight_orig"), "discriminators of n_dis [4, 4, 3, 4]"),
+    ],
+)
+def test_other_files_are_refused_in_one_line(files, tool, tmp_path, change, words):
+    path = changed(files["light"][1], tmp_path / "other.pt", change)
+    code, said, complaint = tool("import_pytorch", path, tmp_path / "run", "--img_size", 32)
+    assert code == 2 and complaint.count("\n") == 1 and words in complaint and str(path) in complaint, complaint
+    assert not list((tmp_path / "run").rglob("checkpoint.json"))
+
+
+def test_what_the_file_has_more_or_less(files, tool, tmp_path, dataset):
+    def change(states):
+        states["genA2B"]["extra.weight"] = torch.zeros(3)
+        states["optimizer"] = {"state": {}}
+        for name in ("disGA", "disGB", "disLA", "disLB"):
+            del states[name]
+
+    path = changed(files["light"][1], tmp_path / "other.pt", change)
+    arguments = (path, tmp_path / "run", "--img_size", 32)
+    code, _, complaint = tool("import_pytorch", *arguments, "--data_path", dataset)
+    assert code == 2 and "holds no disGA: without --data_path it is imported for translation" in complaint
+    code, said, complaint = tool("import_pytorch", *arguments)
+    assert code == 0, complaint
+    assert "not used: genA2B: extra.weight (3,)\n" in said and "not used: optimizer: no network of ours\n" in said
+    code, said, _ = tool("export_pytorch", tmp_path / "run", tmp_path / "back.pt")
+    assert code == 0 and "left out: disGA: the checkpoint has none\n" in said
+    assert list(torch.load(tmp_path / "back.pt", weights_only=True)) == ["genA2B", "genB2A"]
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch pwned",)
+
+
+def test_nothing_in_a_file_is_executed(tool, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"genA2B": Evil()}, "evil.pt")
+    code, _, complaint = tool("import_pytorch", "evil.pt", "run")
+    assert code == 2 and "evil.pt" in complaint and complaint.count("\n") == 1
+    assert os.listdir(tmp_path) == ["evil.pt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("import_pytorch", (), "required: FILE.pt, OUT"),
+        ("import_pytorch", ("none.pt", "new"), "none.pt: No such file"),
+        ("import_pytorch", ("none.pt", "new", "--data_path", "run"), "run"),
+        ("import_pytorch", ("none.pt", "run"), "run exists"),
+        ("export_pytorch", ("none", "new.pt"), "none: no such folder"),
+        ("export_pytorch", ("run", "new.pt"), "run/checkpoints: no checkpoint yet"),
+        ("export_pytorch", ("run", "file.pt"), "file.pt exists"),
+    ],
+)
+def test_bad_input(run_tool, refused, tmp_path, no_mindspore, name, arguments, words):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "file.pt").write_text("x")
+    refused(run_tool(name, *arguments, cwd=tmp_path, env=no_mindspore), words)
+    assert sorted(os.listdir(tmp_path)) == ["file.pt", "run"]
+
+
+def test_a_run_that_the_pytorch_implementation_cannot_hold(files, tool, tmp_path):
+    import dataclasses
+
+    from ugatit_train import interop, torchfile
+
+    imported = interop.from_pytorch(torchfile.read(files["light"][1]), 32)
+    for name, changes in {"zero": {"padding": "zero"}, "plain": {"spectral_norm": False}}.items():
+        options = dataclasses.replace(imported.options, **changes)
+        interop.save_run(dataclasses.replace(imported, options=options), tmp_path / name)
+    code, _, complaint = tool("export_pytorch", tmp_path / "zero", tmp_path / "zero.pt")
+    assert code == 2 and "--padding zero: the PyTorch implementation reflects" in complaint
+    code, said, _ = tool("export_pytorch", tmp_path / "plain", tmp_path / "plain.pt")
+    assert code == 0 and "left out: disGA: trained with --spectral_norm false" in said

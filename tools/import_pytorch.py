@@ -1,0 +1,72 @@
+#!/usr/bin/env python
+"""Turn a checkpoint of the PyTorch implementation of U-GAT-IT into a run of ours."""
+
+import sys
+from pathlib import Path
+
+from commandline import Parser, os_reason, whole
+
+from ugatit_data import DataError
+from ugatit_data.manifest import read_dataset
+from ugatit_train import checkpoint, interop, torchfile
+from ugatit_train.config import OptionError
+
+REPORT_FILE = "import.txt"
+
+
+def main(argv: list[str]) -> int:
+    parser = Parser(
+        prog="tools/import_pytorch.py",
+        description="Turn a full or light checkpoint of the PyTorch implementation of U-GAT-IT (znxlwm/UGATIT-pytorch) "
+        "into a run that translate.py, export.py and evaluate.py take. Nothing in the file is executed. PyTorch must "
+        "be installed to read it: pip install '.[torch]'.",
+        epilog="Examples:\n"
+        "  tools/import_pytorch.py selfie2anime_params_latest.pt runs/imported\n"
+        "  tools/translate.py photo.jpg --checkpoint runs/imported --out translated\n"
+        "With a data set, training can go on from it:\n"
+        "  tools/import_pytorch.py selfie2anime_params_latest.pt runs/tuned --data_path dataset\n"
+        "  tools/train.py --output_path runs/tuned --resume --data_path dataset --iteration 10000\n\n"
+        "Exit code: 0 done, 1 a failure while writing, 2 bad input.",
+    )
+    parser.add_argument("source", metavar="FILE.pt", type=Path, help="the PyTorch checkpoint")
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder of the run to write; it must not exist")
+    parser.add_argument(
+        "--img_size", type=whole(8), default=256, help="pixels that a light model was trained with; a full one tells"
+    )
+    parser.add_argument("--data_path", type=Path, help="a converted data set, to go on with the training on it")
+    options = parser.parse_args(argv)
+
+    if options.out.exists():
+        parser.refuse(f"{options.out} exists: remove it, or give another name")
+    try:
+        dataset = read_dataset(options.data_path) if options.data_path else None
+        states = torchfile.read(options.source)
+    except (DataError, torchfile.TorchFileError) as error:
+        parser.refuse(str(error))
+    try:
+        imported = interop.from_pytorch(interop.readable(states), options.img_size)
+        interop.save_run(imported, options.out, dataset.dataset_id if dataset else None)
+        lines = [*imported.taken, *(f"not used: {line}" for line in imported.unused)]
+        (options.out / REPORT_FILE).write_text("".join(f"{line}\n" for line in lines))
+    except (interop.InteropError, OptionError, checkpoint.NotFiniteError) as error:
+        parser.refuse(f"{options.source}: {error}")
+    except OSError as error:
+        print(f"{parser.prog}: {os_reason(error)}: remove {options.out} and run it again", file=sys.stderr)
+        return 1
+
+    o = imported.options
+    networks = {name.split(".")[0]: 0 for name in imported.parameters}
+    for name, array in imported.parameters.items():
+        networks[name.split(".")[0]] += array.size
+    for name, numbers in networks.items():
+        print(f"{name}: {numbers:,} numbers")
+    for line in imported.unused:
+        if not line.endswith("follows from u"):
+            print(f"not used: {line}")
+    kind = "light" if o.light else "full"
+    print(f"{options.out}: {kind}, {o.img_size} px, ch {o.ch}, n_res {o.n_res}; {REPORT_FILE} lists every array")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,274 @@
+"""Checkpoints of the PyTorch implementation of U-GAT-IT (github.com/znxlwm/UGATIT-pytorch) to ours, and back.
+
+Its file is a dictionary of six state_dicts under the names of our networks. Weights have our shapes and orders: the
+full generator's map is flattened as C x H x W on both sides, and only the rho, gamma and beta of the norms are kept
+there as (1, C, 1, 1). Of spectral norm both sides keep the weight as it is and u; v follows from the two.
+Its very first commits took, in AdaLIN, the variance of variances: checkpoints from then give other pictures here.
+Arrays are NumPy throughout; nothing here needs MindSpore or PyTorch.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+
+from ugatit_train import checkpoint, config
+
+GENERATORS = tuple(checkpoint.GENERATORS.values())
+DISCRIMINATORS = ("disGA", "disGB", "disLA", "disLB")
+States = Mapping[str, Mapping[str, np.ndarray]]
+
+
+class InteropError(ValueError):
+    """A file that is no checkpoint of the PyTorch implementation, or a run that it cannot hold."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Imported:
+    """Our parameters by name, the options that fit them, and a line for every array of the file."""
+
+    parameters: dict[str, np.ndarray]
+    options: config.Options
+    taken: list[str]
+    unused: list[str]
+
+
+def _generator_names(n_res: int) -> Iterator[tuple[str, str]]:
+    """(our name, theirs) of every parameter; their numbers count the layers of an nn.Sequential, those without too."""
+    for i in range(3):
+        yield f"down{i}.weight", f"DownBlock.{4 * i + 1}.weight"
+    for i in range(n_res):
+        for j in (1, 2):
+            yield f"res.{i}.conv{j}.weight", f"DownBlock.{12 + i}.conv_block.{4 * j - 3}.weight"
+            yield f"adares.{i}.conv{j}.weight", f"UpBlock1_{i + 1}.conv{j}.weight"
+            yield f"adares.{i}.norm{j}.rho", f"UpBlock1_{i + 1}.norm{j}.rho"
+    yield from _cam_names("weight")
+    for ours, theirs in {"fc1": "FC.0", "fc2": "FC.2", "gamma": "gamma", "beta": "beta"}.items():
+        yield f"{ours}.weight", f"{theirs}.weight"
+    for i in range(2):
+        yield f"up{i}.conv.weight", f"UpBlock2.{5 * i + 2}.weight"
+        for kind in ("rho", "gamma", "beta"):
+            yield f"up{i}.norm.{kind}", f"UpBlock2.{5 * i + 3}.{kind}"
+    yield "out.weight", "UpBlock2.11.weight"
+
+
+def _cam_names(weight: str) -> Iterator[tuple[str, str]]:
+    for kind in ("gap_fc", "gmp_fc"):
+        yield f"cam.{kind}.weight", f"{kind}.{weight}"
+    for kind in ("weight", "bias"):
+        yield f"cam.conv1x1.{kind}", f"conv1x1.{kind}"
+
+
+def _discriminator_names(n_layers: int) -> Iterator[tuple[str, str]]:
+    spectral = {f"convs.{i}": f"model.{3 * i + 1}" for i in range(n_layers - 1)}
+    for ours, theirs in spectral.items():
+        yield f"{ours}.bias", f"{theirs}.bias"
+    spectral["conv"] = "conv"
+    for ours, theirs in spectral.items():
+        yield f"{ours}.weight", f"{theirs}.weight_orig"
+    yield from _cam_names("weight_orig")
+    for ours, theirs in {**spectral, "cam.gap_fc": "gap_fc", "cam.gmp_fc": "gmp_fc"}.items():
+        yield f"{ours}.u", f"{theirs}.weight_u"
+
+
+def _names(network: str, options: config.Options) -> Iterator[tuple[str, str]]:
+    if network in GENERATORS:
+        return _generator_names(options.n_res)
+    return _discriminator_names(options.n_dis + (1 if network.startswith("disG") else -1))
+
+
+def _shapes(network: str, o: config.Options) -> dict[str, tuple[int, ...]]:
+    """Our names to our shapes."""
+    c = 4 * o.ch
+    if network in GENERATORS:
+        fixed = {
+            "down0.weight": (o.ch, o.img_ch, 7, 7),
+            "down1.weight": (2 * o.ch, o.ch, 3, 3),
+            "down2.weight": (c, 2 * o.ch, 3, 3),
+            "fc1.weight": (c, c if o.light else c * math.prod(o.image_size) // 16),
+            "up0.conv.weight": (2 * o.ch, c, 3, 3),
+            "up1.conv.weight": (o.ch, 2 * o.ch, 3, 3),
+            "out.weight": (o.img_ch, o.ch, 7, 7),
+        }
+        fixed |= {f"up{i}.norm.{kind}": (c // 2 ** (i + 1),) for i in range(2) for kind in ("rho", "gamma", "beta")}
+        fixed |= {f"{name}.weight": (c, c) for name in ("fc2", "gamma", "beta")}
+        ends = {".rho": (c,), "conv1.weight": (c, c, 3, 3), "conv2.weight": (c, c, 3, 3)}
+    else:
+        count = o.n_dis if network.startswith("disG") else o.n_dis - 2
+        widths = [o.img_ch, *(o.ch * 2**i for i in range(count))]
+        c = widths[-1]
+        fixed = {"conv.weight": (1, c, 4, 4), "conv.u": (1,), "cam.gap_fc.u": (1,), "cam.gmp_fc.u": (1,)}
+        for i in range(count):
+            fixed |= {f"convs.{i}.weight": (widths[i + 1], widths[i], 4, 4)}
+            fixed |= {f"convs.{i}.{kind}": (widths[i + 1],) for kind in ("bias", "u")}
+        ends = {}
+    fixed |= {"cam.gap_fc.weight": (1, c), "cam.gmp_fc.weight": (1, c)}
+    fixed |= {"cam.conv1x1.weight": (c, 2 * c, 1, 1), "cam.conv1x1.bias": (c,)}
+    return {
+        name: fixed[name] if name in fixed else next(shape for end, shape in ends.items() if name.endswith(end))
+        for name, _ in _names(network, o)
+    }
+
+
+def options_of(states: States, img_size: int) -> config.Options:
+    """The options of the networks in a file: `img_size` is that of the training, which a light generator does not tell.
+
+    Raises:
+        InteropError: there is no generator in it.
+        OptionError: sizes that this program does not train.
+    """
+    state = next((states[name] for name in GENERATORS if name in states), None)
+    if not state or "DownBlock.1.weight" not in state or "FC.0.weight" not in state:
+        found = ", ".join(map(str, list(states)[:4])) or "nothing"
+        raise InteropError(f"holds {found}, not genA2B or genB2A of the PyTorch implementation: give its params_*.pt")
+    ch, img_ch = state["DownBlock.1.weight"].shape[:2]
+    features = state["FC.0.weight"].shape[1]
+    light = features == 4 * ch
+    side = img_size if light else 4 * math.isqrt(features // (4 * ch))
+    sizes = [_n_dis(name, states[name]) for name in DISCRIMINATORS if name in states]
+    if len(set(sizes)) > 1:
+        raise InteropError(f"holds discriminators of n_dis {sizes}, which do not belong together")
+    fitting = [n_dis for n_dis in (4, 5, 6) if config.smallest_image(n_dis + 1) <= side]
+    return config.Options(
+        light=light,
+        ch=ch,
+        img_ch=img_ch,
+        n_res=len({name.split(".")[0] for name in state if name.startswith("UpBlock1_")}),
+        img_size=side,
+        n_dis=(sizes or fitting or [4])[-1],
+        sn_iterations="per_pass",
+    )
+
+
+def _n_dis(network: str, state: Mapping[str, np.ndarray]) -> int:
+    convolutions = sum(name.startswith("model.") and name.endswith("weight_orig") for name in state)
+    return convolutions if network.startswith("disG") else convolutions + 2
+
+
+def from_pytorch(states: States, img_size: int = 256) -> Imported:
+    """Our parameters from the state_dicts of a file.
+
+    Raises:
+        InteropError: a parameter is missing or has another shape.
+        OptionError: sizes that this program does not train.
+    """
+    options = options_of(states, img_size)
+    parameters, taken, unused = {}, [], [f"{name}: no network of ours" for name in states if name not in _all()]
+    for network in (name for name in _all() if name in states):
+        left, shapes = dict(states[network]), _shapes(network, options)
+        for ours, theirs in _names(network, options):
+            if theirs not in left:
+                raise InteropError(f"{network} has no {theirs}: it is of another implementation, or damaged")
+            array = left.pop(theirs)
+            if array.size != math.prod(shapes[ours]) or array.squeeze().shape != np.empty(shapes[ours]).squeeze().shape:
+                raise InteropError(f"{network}: {theirs} has shape {array.shape}, not {shapes[ours]}: other networks")
+            parameters[f"{network}.{ours}"] = array.reshape(shapes[ours])
+            taken.append(f"{network}: {theirs} {array.shape} -> {ours} {shapes[ours]}")
+        unused += [
+            f"{network}: {name} {np.shape(array)}" + (", which follows from u" if name.endswith("weight_v") else "")
+            for name, array in left.items()
+        ]
+    return Imported(parameters=parameters, options=options, taken=taken, unused=unused)
+
+
+def _all() -> tuple[str, ...]:
+    return GENERATORS + DISCRIMINATORS
+
+
+@dataclasses.dataclass(frozen=True)
+class _Held:
+    """An array as `checkpoint.save` takes it."""
+
+    array: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.array.dtype
+
+    def asnumpy(self) -> np.ndarray:
+        return self.array
+
+
+def save_run(imported: Imported, out: Path, dataset_id: str | None = None) -> None:
+    """Writes a run's folder with step 0 as its checkpoint. With a data set's id it can be trained on.
+
+    Then Adam's moments, which the file does not have, are zeros, as at the start of a training.
+
+    Raises:
+        InteropError: no discriminators to train with.
+        OSError: it cannot be written.
+    """
+    held = dict(imported.parameters)
+    if dataset_id is not None:
+        missing = [name for name in _all() if not any(key.startswith(f"{name}.") for key in held)]
+        if missing:
+            raise InteropError(f"holds no {missing[0]}: without --data_path it is imported for translation")
+        trained = [name for name in held if not name.endswith(".u")]
+        for kind in ("adam_m", "adam_v"):
+            held |= {f"{kind}.{name}": np.broadcast_to(np.float32(0), held[name].shape) for name in trained}
+        held["step"] = np.array(0, np.int32)
+    batch = imported.options.batch_size
+    data = {"dataset_id": dataset_id or "no data set", "global_batch": batch, "step": 0, "seed": imported.options.seed}
+    meta = {"step": 0, "data": data, "options": config.lasting(imported.options)}
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint.save(out / "checkpoints", {name: _Held(array) for name, array in held.items()}, meta, keep=1)
+    config.save(imported.options, out / config.OPTIONS_FILE)
+
+
+def to_pytorch(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], list[str]]:
+    """The state_dicts of a run's newest good checkpoint, or of one checkpoint; and what they leave out, and why.
+
+    Raises:
+        CheckpointError: there is no good checkpoint.
+        InteropError: networks that the PyTorch implementation does not have.
+    """
+    found, meta = checkpoint.find(folder)
+    options = config.Options(**meta["options"])
+    if options.padding != "reflect":
+        raise InteropError(f"{found}: trained with --padding {options.padding}: the PyTorch implementation reflects")
+    notes = [f"{names}: state of the training" for names in ("adam_m.*, adam_v.*, step",)]
+    arrays = {}
+    for name in meta["files"]:
+        with safe_open(found / name, framework="np") as file:
+            arrays |= {key: file.get_tensor(key) for key in file.keys() if key.split(".")[0] in _all()}  # noqa: SIM118
+    states: dict[str, dict[str, np.ndarray]] = {}
+    for network in _all():
+        if not any(name.startswith(f"{network}.") for name in arrays):
+            notes.append(f"{network}: the checkpoint has none")
+        elif network in DISCRIMINATORS and not options.spectral_norm:
+            notes.append(f"{network}: trained with --spectral_norm false, the PyTorch implementation has it")
+        else:
+            states[network] = _state(network, options, arrays)
+    return states, notes
+
+
+def _state(network: str, options: config.Options, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    state = {}
+    for ours, theirs in _names(network, options):
+        array = arrays[f"{network}.{ours}"]
+        is_norm = network in GENERATORS and array.ndim == 1 and ours.split(".")[-1] != "bias"
+        state[theirs] = array.reshape(1, -1, 1, 1) if is_norm else array
+    for name in [name for name in state if name.endswith("weight_u")]:
+        weight = state[name.replace("_u", "_orig")]
+        v = weight.reshape(weight.shape[0], -1).T @ state[name]
+        state[name.replace("_u", "_v")] = v / max(np.linalg.norm(v), 1e-12)
+    return state
+
+
+def readable(arrays: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray]]:
+    """The networks of what a file holds: dictionaries of arrays. Raises InteropError where there is none."""
+    if not isinstance(arrays, dict):
+        raise InteropError(f"holds a {type(arrays).__name__}, not a dictionary of networks: give its params_*.pt")
+    return {
+        str(name): {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
+        for name, state in arrays.items()
+        if isinstance(state, dict)
+    }
