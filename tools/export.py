@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
         found = translate.find_pictures(options.pictures)[:COUNT] if options.pictures else []
         runtime.let_plain_convolutions_be_fast()
         runtime.setup(options.device_target, options.device_id)  # MindSpore loads here
-        trained = models.from_checkpoint(options.checkpoint, options.direction)
+        trained = models.from_checkpoint(options.checkpoint, options.direction, any_size=True)
         form = export.form_of(trained, file_format, options.size, options.static)
         size = form.size or form.img_size
         images = [translate.to_network(translate.read_picture(path, size), form.img_ch) for path in found]

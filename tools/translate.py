@@ -113,7 +113,7 @@ def open_model(options) -> models.Model:
         if options.mindir:
             opened = models.from_mindir(options.mindir)
         else:
-            opened = models.from_checkpoint(options.checkpoint, options.direction or "a2b")
+            opened = models.from_checkpoint(options.checkpoint, options.direction or "a2b", any_size=options.keep_size)
     if options.direction not in (None, opened.form.direction):
         raise models.ModelError(
             f"--direction {options.direction}: this file holds {opened.form.direction}: export the other one"

@@ -102,10 +102,11 @@ class UpsampledConv(Conv):
         self.stays_small = runtime.convolves_by_matmul()
         self.pad = Pad(1, "edge" if self.stays_small and padding == "reflect" else padding)
         self.up_conv = UpConv()
+        self.by_tiles = runtime.convolves_by_tiles()
         self.winograd = winograd.WinogradConv(padding, scale=2)
 
     def construct(self, x):
-        if self.stays_small and winograd.fits(x.shape[2], x.shape[3]):
+        if self.by_tiles and winograd.fits(x.shape[2], x.shape[3]):
             return self.winograd(x, self.weight)
         if self.stays_small:
             return self.up_conv(self.pad(x), self.weight)

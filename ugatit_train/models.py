@@ -4,6 +4,7 @@ The function takes float32 (N, C, H, W) in [-1, 1] and gives the picture in the 
 (N, 1, H/4, W/4). Only checkpoints and MINDIR files need MindSpore.
 """
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable
@@ -52,15 +53,18 @@ class Model:
     form: Form
 
 
-def from_checkpoint(folder: Path, direction: str) -> Model:
+def from_checkpoint(folder: Path, direction: str, any_size: bool = False) -> Model:
     """The generator of a run's folder (its newest good checkpoint) or of one checkpoint's.
+
+    It is compiled once for each size that it meets; with `any_size`, for a light one, once for all, in a slower form.
 
     Raises:
         CheckpointError: there is no good checkpoint.
     """
-    from ugatit_train import checkpoint
+    from ugatit_train import checkpoint, runtime
 
-    generator, options = checkpoint.load_generator(folder, direction)
+    with runtime.any_size() if any_size else contextlib.nullcontext():
+        generator, options = checkpoint.load_generator(folder, direction)
     form = Form(
         direction=direction,
         light=options.light,
@@ -69,25 +73,31 @@ def from_checkpoint(folder: Path, direction: str) -> Model:
         size=None if options.light else options.image_size,
         batch=None,
     )
-    open_inputs(generator, form)
-    return Model(run=from_cell(generator), form=form)
+    return Model(run=from_cell(generator, any_size and options.light), form=form)
 
 
-def open_inputs(generator, form: Form) -> None:
-    """Lets a Cell take what the form leaves open with one compilation, at its first call."""
+def from_cell(generator, any_size: bool = False) -> Translator:
+    """A `networks.Generator` as a function of NumPy arrays, compiled once a size, whatever the batch, or once."""
     import mindspore as ms
 
-    generator.set_inputs(ms.Tensor(shape=form.shape(), dtype=ms.float32))
+    run, compiled = _called(generator.set_train(False)), set()
+
+    def sized(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        size = (None, None) if any_size else x.shape[2:]
+        if compiled != {size}:
+            compiled.clear()
+            compiled.add(size)
+            generator.set_inputs(ms.Tensor(shape=[None, x.shape[1], *size], dtype=ms.float32))
+        return run(x)
+
+    return sized
 
 
-def from_cell(generator) -> Translator:
-    """A `networks.Generator` or a GraphCell as a function of NumPy arrays. It is compiled at the first call."""
+def _called(cell) -> Translator:
     from mindspore import Tensor
 
-    generator.set_train(False)
-
     def run(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        picture, _, heatmap = generator(Tensor.from_numpy(x))
+        picture, _, heatmap = cell(Tensor.from_numpy(x))
         return picture.asnumpy(), heatmap.asnumpy()
 
     return run
@@ -108,7 +118,7 @@ def from_mindir(path: Path) -> Model:
         if isinstance(error, ModelError):
             raise
         raise ModelError(f"{path}: no MINDIR, or damaged: export it again") from None
-    return Model(run=from_cell(ms.nn.GraphCell(graph)), form=form)
+    return Model(run=_called(ms.nn.GraphCell(graph)), form=form)
 
 
 def from_onnx(path: Path) -> Model:

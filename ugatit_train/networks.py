@@ -28,7 +28,7 @@ class PaddedConv(Conv):
     def __init__(self, c_in: int, c_out: int, k: int, padding: str, stride: int = 1):
         super().__init__(c_in, c_out, k, stride)
         self.pad = Pad(k // 2, padding)
-        self.by_tiles = runtime.convolves_by_matmul() and (k, stride) == (3, 1)
+        self.by_tiles = runtime.convolves_by_tiles() and (k, stride) == (3, 1)
         self.winograd = winograd.WinogradConv(padding)
 
     def construct(self, x):

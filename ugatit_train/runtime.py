@@ -131,6 +131,7 @@ def mean_over_ranks(place: Place):
 
 
 _plain = False
+_any_size = False
 _half = False
 
 
@@ -143,6 +144,22 @@ def plain_operators() -> Iterator[None]:
         yield
     finally:
         _plain = before
+
+
+@contextlib.contextmanager
+def any_size() -> Iterator[None]:
+    """Networks built inside take forms that need not know the images' size when they are compiled."""
+    global _any_size
+    before, _any_size = _any_size, True
+    try:
+        yield
+    finally:
+        _any_size = before
+
+
+def convolves_by_tiles() -> bool:
+    """Whether 3 x 3 convolutions may be written by Winograd's method, whose matrices are made for one size."""
+    return convolves_by_matmul() and not _any_size
 
 
 def convolves_in_half() -> bool:
