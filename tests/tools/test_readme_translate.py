@@ -1,0 +1,83 @@
+"""Every command of the README's chapters on translation, export and PyTorch's checkpoints, in the order given there."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: the README's checkpoint of PyTorch not made")
+
+TESTS = Path(__file__).parents[1]
+README = (TESTS.parent / "README.md").read_text()
+CHAPTERS = ("Translating pictures", "Exporting", "Checkpoints of the PyTorch implementation")
+
+
+def commands(chapter):
+    text = re.search(rf"^## {re.escape(chapter)}\n(.*?)^## ", README, re.DOTALL | re.MULTILINE).group(1)
+    blocks = re.findall(r"```\n(.*?)```", text, re.DOTALL)
+    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, dataset):
+    """A folder with what the commands name: a checkpoint of PyTorch, a run, photographs, a video, a data set."""
+    from ugatit_train import interop, runtime, torchfile, video
+
+    runtime.setup("CPU")
+    sys.path.insert(0, str(TESTS))
+    try:
+        from train import torch_twin
+    finally:
+        sys.path.remove(str(TESTS))
+    root = tmp_path_factory.mktemp("readme")
+    file = root / "selfie2anime_params_latest.pt"
+    networks = torch_twin.random_networks(torch_twin.Generator, torch_twin.TwinDiscriminator, light=True, n_res=1)
+    torch_twin.save(networks, file)
+    interop.save_run(interop.from_pytorch(torchfile.read(file), 32), root / "runs" / "first")
+    draw = np.random.default_rng(0)
+    (root / "photos" / "deep").mkdir(parents=True)
+    pictures = {
+        "photo.jpg": (40, 50),
+        "photos/a.png": (32, 32),
+        "photos/deep/b.png": (33, 70),
+        "photos/c.jpg": (32, 32),
+    }
+    for name, (high, wide) in pictures.items():
+        cv2.imwrite(str(root / name), cv2.resize(draw.integers(0, 256, (4, 4, 3), np.uint8), (wide, high)))
+    clip = video.Writer(root / "clip.mp4", 5.0)
+    for _ in range(3):
+        clip.write(draw.integers(0, 256, (32, 48, 3), np.uint8))
+    clip.close(whole=True)
+    (root / "dataset").symlink_to(dataset)
+    return root
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_commands_of_the_chapter(load_tool, place, monkeypatch, capsys, chapter):
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")  # the tools set it, in this process: pytest is to put it back
+    found = commands(chapter)
+    assert len(found) >= 4
+    for command in found:
+        tool, *arguments = shlex.split(command, comments=True)
+        assert load_tool(Path(tool).stem).main(arguments) == 0, (command, capsys.readouterr().err)
+
+
+def test_what_they_have_written(place):
+    """After the commands: runs by themselves it would find nothing, and says so."""
+    out = place / "translated"
+    if not (out / "imported").exists():
+        pytest.skip("the commands were not run before: run the whole file")
+    assert {path.name for path in (out / "one").iterdir()} == {
+        "photo.png", "photo.heatmap.png", "photo.side_by_side.png"
+    }  # fmt: skip
+    assert {path.name for path in (out / "all").rglob("*.*")} == {"a.png", "b.png", "c.png", "clip.mp4"}
+    shapes = {"whole/deep/b.png": (33, 70), "tiles/deep/b.png": (33, 70), "large/c.png": (96, 64)}
+    shapes |= {"onnx/deep/b.png": (32, 32), "mindir/deep/b.png": (33, 70)}
+    for name, shape in shapes.items():
+        assert cv2.imread(str(out / name)).shape[:2] == shape, name
+    assert len(torch.load(place / "back_params_0000000.pt", weights_only=True)) == 6
