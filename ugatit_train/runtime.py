@@ -130,36 +130,33 @@ def mean_over_ranks(place: Place):
     return lambda vector: cell(Tensor(vector)).asnumpy()
 
 
-_plain = False
-_any_size = False
+_form = "device"  # what networks are built for
 _half = False
 
 
 @contextlib.contextmanager
-def plain_operators() -> Iterator[None]:
+def _built_for(form: str) -> Iterator[None]:
+    global _form
+    before, _form = _form, form
+    try:
+        yield
+    finally:
+        _form = before
+
+
+def plain_operators() -> contextlib.AbstractContextManager[None]:
     """Networks built inside are made of plain operators, whatever the device: what export writes for other machines."""
-    global _plain
-    before, _plain = _plain, True
-    try:
-        yield
-    finally:
-        _plain = before
+    return _built_for("other programs")
 
 
-@contextlib.contextmanager
-def any_size() -> Iterator[None]:
+def any_size() -> contextlib.AbstractContextManager[None]:
     """Networks built inside take forms that need not know the images' size when they are compiled."""
-    global _any_size
-    before, _any_size = _any_size, True
-    try:
-        yield
-    finally:
-        _any_size = before
+    return _built_for("any size")
 
 
 def convolves_by_tiles() -> bool:
     """Whether 3 x 3 convolutions may be written by Winograd's method, whose matrices are made for one size."""
-    return convolves_by_matmul() and not _any_size
+    return convolves_by_matmul() and _form != "any size"
 
 
 def convolves_in_half() -> bool:
@@ -183,4 +180,4 @@ def convolves_by_matmul() -> bool:
     """
     import mindspore as ms
 
-    return not _plain and ms.get_context("device_target") == "CPU"
+    return _form != "other programs" and ms.get_context("device_target") == "CPU"

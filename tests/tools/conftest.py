@@ -65,6 +65,21 @@ def load_tool(monkeypatch):
 
 
 @pytest.fixture
+def tool(load_tool, capsys):
+    """tool("export", "--out", folder) -> (exit code, what it printed, what it complained), in this process."""
+
+    def run(name, *arguments):
+        try:
+            code = load_tool(name).main([str(argument) for argument in arguments])
+        except SystemExit as error:
+            code = error.code
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
 def refused():
     """Assert that a tool refused its input: exit 2, one line on stderr with the words, nothing else printed."""
 

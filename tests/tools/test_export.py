@@ -40,21 +40,6 @@ def photos(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def tool(load_tool, capsys):
-    """tool("export", ...) -> (exit code, what it printed, what it complained)."""
-
-    def run(name, *arguments):
-        try:
-            code = load_tool(name).main([str(argument) for argument in arguments])
-        except SystemExit as error:
-            code = error.code
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def exported(runs, tmp_path_factory):
     """Where the tests keep what they have exported: (kind, format) -> file."""

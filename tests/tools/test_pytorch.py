@@ -37,21 +37,6 @@ def files(twin, tmp_path_factory):
     return made
 
 
-@pytest.fixture
-def tool(load_tool, capsys):
-    """tool("import_pytorch", ...) -> (exit code, what it printed, what it complained)."""
-
-    def run(name, *arguments):
-        try:
-            code = load_tool(name).main([str(argument) for argument in arguments])
-        except SystemExit as error:
-            code = error.code
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
-
-
 def test_imported_networks_give_the_same_outputs(twin, tmp_path, capsys):
     """By the script for a clone of the public code, with the twin's classes in the place of the public ones."""
     from train import public_pytorch

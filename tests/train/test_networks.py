@@ -16,6 +16,7 @@ from ugatit_train.networks import Discriminator, Generator, initialise
 from . import reference as ref
 from . import reference_init as init
 from . import reference_networks as reference
+from .judge import Judge
 from .parity import Case, float32, measure
 
 GENERATORS = {
@@ -30,18 +31,6 @@ DISCRIMINATORS = {
     "normed_zero_gray": {"spectral_norm": True, "padding": "zero", "img_ch": 1, "n_layers": 3},
     "not_normed_zero": {"spectral_norm": False, "padding": "zero", "img_ch": 3, "n_layers": 4},
 }
-
-
-class Judge(nn.Cell):
-    """A discriminator after one power iteration from its own u: (logits, CAM logits)."""
-
-    def __init__(self, discriminator):
-        super().__init__()
-        self.discriminator = discriminator
-
-    def construct(self, x):
-        vectors = self.discriminator.iterate(self.discriminator.left_vectors())
-        return self.discriminator(x, vectors)
 
 
 def one_by_one(network, x):

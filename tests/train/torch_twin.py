@@ -10,12 +10,14 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 import torch
-from mindspore import Tensor, nn
+from mindspore import Tensor
 from torch.nn.functional import pad
 from torch.nn.utils import spectral_norm
 
 from ugatit_train import checkpoint, models
 from ugatit_train.networks import Discriminator
+
+from .judge import Judge
 
 BOUND = 1e-4
 
@@ -150,18 +152,6 @@ class TwinDiscriminator(Named):
             x = leaky(reflected(self.layer("model", 3 * i + 1), x))
         x, logits, heatmap = cam(self, x, leaky)
         return reflected(self.conv, x), logits, heatmap
-
-
-class Judge(nn.Cell):
-    """Our discriminator as a training's pass has it: after one power iteration from its own u."""
-
-    def __init__(self, discriminator):
-        super().__init__()
-        self.discriminator = discriminator
-
-    def construct(self, x):
-        vectors = self.discriminator.iterate(self.discriminator.left_vectors())
-        return self.discriminator(x, vectors)
 
 
 def random_networks(generator, discriminator, *, light, ch=8, n_res=2, img_size=32, n_dis=4, seed=0):
