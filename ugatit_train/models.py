@@ -77,20 +77,25 @@ def from_checkpoint(folder: Path, direction: str, any_size: bool = False) -> Mod
 
 
 def from_cell(generator, any_size: bool = False) -> Translator:
-    """A `networks.Generator` as a function of NumPy arrays, compiled once a size, whatever the batch, or once."""
+    """A `networks.Generator` as a function of NumPy arrays, compiled once a size, or once for all.
+
+    A batch that is smaller than one before of its size is filled up for the network, which takes each sample by itself.
+    """
     import mindspore as ms
 
-    run, compiled = _called(generator.set_train(False)), set()
+    run, largest = _called(generator.set_train(False)), {}
+    if any_size:
+        channels = generator.down0.weight.shape[1]
+        generator.set_inputs(ms.Tensor(shape=[None, channels, None, None], dtype=ms.float32))
+        return run
 
-    def sized(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        size = (None, None) if any_size else x.shape[2:]
-        if compiled != {size}:
-            compiled.clear()
-            compiled.add(size)
-            generator.set_inputs(ms.Tensor(shape=[None, x.shape[1], *size], dtype=ms.float32))
-        return run(x)
+    def filled(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        count = len(x)
+        largest[x.shape[2:]] = batch = max(count, largest.get(x.shape[2:], 0))
+        made, heatmap = run(np.concatenate([x, x[:1].repeat(batch - count, 0)]) if batch > count else x)
+        return made[:count], heatmap[:count]
 
-    return sized
+    return filled
 
 
 def _called(cell) -> Translator:

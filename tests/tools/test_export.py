@@ -98,9 +98,11 @@ def test_a_light_checkpoint_is_compiled_once_for_all_sizes(runs):
     one_size, _ = checkpoint.load_generator(runs / "light", "a2b")
     runs_any, runs_one = models.from_cell(any_size, any_size=True), models.from_cell(one_size)
     random = np.random.default_rng(0)
-    for shape in [(1, 3, 32, 32), (3, 3, 32, 32), (2, 3, 12, 40)]:
+    for shape in [(3, 3, 32, 32), (1, 3, 32, 32), (2, 3, 12, 40)]:
         x = random.uniform(-1, 1, shape).astype(np.float32)
-        np.testing.assert_allclose(runs_any(x)[0], runs_one(x)[0], atol=1e-5)
+        (one, heat_one), (other, heat_other) = runs_any(x), runs_one(x)
+        np.testing.assert_allclose(one, other, atol=1e-5)
+        np.testing.assert_allclose(heat_one, heat_other, atol=1e-4)
     assert len(any_size.compile_cache) == 1 and len(one_size.compile_cache) == 2  # 32 x 32, 12 x 40
 
 
