@@ -2,7 +2,8 @@
 
 What is counted: weights, Adam's two moments, gradients, and what each layer of a step's passes keeps for its backward
 pass (`costs.py`). What is not known from shapes are the constants below, fitted to the peak memory of real steps on the
-CPU: `benchmarks/memory.py` measures it again, and `tests/train/test_planner.py` holds the plan to that record.
+CPU: `benchmarks/memory.py` measures it again, and `tests/train/test_planner.py` holds the plan to that record. What
+`--recompute` saves is not subtracted, so that a plan with it is on the safe side.
 """
 
 import os
@@ -109,8 +110,9 @@ def warning(options: Options) -> str:
     needed, there = plan(options).total, device_bytes(options.device_target)
     if there is None or needed <= there:
         return ""
-    light = "" if options.light else "--light, "
+    smaller = [] if options.light else ["--light"]
+    smaller += [] if options.recompute or options.device_target != "CPU" else ["--recompute"]
     return (
         f"about {needed / GIB:.0f} GiB are needed, {options.device_target} has {there / GIB:.0f}: "
-        f"give {light}a smaller --img_size, --batch_size or --ch"
+        f"give {', '.join([*smaller, 'a smaller --img_size'])}, --batch_size or --ch"
     )
