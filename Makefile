@@ -1,4 +1,4 @@
-# The two commands are `make demo` and `make test`; both install what they need into .venv by themselves.
+# The commands are `make demo`, `make test` and `make bench`; each installs what it needs into .venv by itself.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv
@@ -13,6 +13,7 @@ FIND_PYTHON = for p in $(CANDIDATES); do "$$p" -c '$(USABLE)' 2>/dev/null && { e
 
 DATA ?=
 OUT ?= demo
+AGAINST ?= benchmarks/results/quick.json
 export DATA OUT  # through the environment: a folder's name may hold any character
 
 comma := ,
@@ -25,7 +26,7 @@ echo "Installing $(2) into $(VENV) ($(3), one to a few minutes) ..."; \
   { echo "The installation into $(VENV) failed, see above (a package index and $(4) of disk are needed); the same command tries again" >&2; exit 1; }
 endef
 
-.PHONY: help install demo test lint clean
+.PHONY: help install demo test bench lint clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -54,6 +55,10 @@ lint: $(VENV)/installed-dev  ## ruff only
 
 test: lint  ## lint and the whole test suite
 	@$(PY) -m pytest
+
+bench: $(VENV)/installed-dev  ## quick benchmarks of this machine; the report is bench/report.html
+	@$(PY) benchmarks/run.py --suite quick --out bench/run.json
+	@$(PY) benchmarks/report.py bench/run.json $(if $(wildcard $(AGAINST)),--against $(AGAINST)) --out bench
 
 clean:  ## remove .venv and the demo's output
 	rm -rf $(VENV) "$$OUT"

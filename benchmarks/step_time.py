@@ -8,6 +8,7 @@ ceilings are measured between. The first step, which compiles, is apart.
     python benchmarks/step_time.py --sizes 64 128 256 --out records/step_time.json
     python benchmarks/step_time.py --sizes 128 --implementations ours torch "torch compiled"
     python benchmarks/step_time.py --sizes 128 --before ../old_checkout    # the same step at another commit
+    python benchmarks/step_time.py --sizes 64 --savings --apart_from 64    # the long form: what each saving gives
 
 The floor of a step is the FLOPs of its convolutions (`ugatit_train.costs`) over the convolution ceiling. PyTorch is
 the extra `bench`; where it is not installed it is recorded as skipped.
@@ -38,6 +39,12 @@ IMPLEMENTATIONS = {  # name -> (the worker's implementation, what it passes on)
     "torch compiled": ("torch", {"compiled": True}),
     "torch, D back through G": ("torch", {"detach": False}),  # as the authors' code has it
 }
+
+# Names in tests/train/plain_forms.py, which has the plain form of each; there and here, for tests are no package.
+SAVINGS = (
+    "winograd", "small up-sampling", "batch norm primitive", "folded AdaLIN", "leaky ReLU by ReLU", "folded CAM",
+    "sigma on the output",
+)  # fmt: skip
 
 
 class Worker:
@@ -85,6 +92,8 @@ def measure(size: int, options: argparse.Namespace) -> list[dict]:
     shape = {"size": size, "batch": options.batch, "light": options.light, "ch": options.ch, "n_res": options.n_res}
     shape |= {"n_dis": costs.n_dis_for(size, options.n_dis), "threads": options.threads}
     wanted = {name: (*IMPLEMENTATIONS[name], None) for name in options.implementations}
+    for saving in SAVINGS if options.savings else ():
+        wanted[f"ours without {saving}"] = ("ours", {"plain": saving}, None)
     if options.before:
         wanted["ours before"] = ("ours", {}, options.before)
     probe = Worker("ceilings", {"scale": options.ceiling_scale}, shape)
@@ -180,6 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--implementations", nargs="+", choices=IMPLEMENTATIONS, default=["ours", "torch"])
     parser.add_argument("--apart_from", type=int, default=256, metavar="PX", help="size from which each runs alone")
+    parser.add_argument("--savings", action="store_true", help="also ours with the plain form of each saving in turn")
     parser.add_argument("--before", type=Path, metavar="FOLDER", help="a checkout of ours at another commit, beside")
     parser.add_argument("--ceiling_scale", type=float, default=1.0, help="smaller probes of the ceilings, for tests")
     options = parser.parse_args(arguments)

@@ -66,6 +66,12 @@ def ours(asked: dict) -> Callable[[int], dict]:
     runtime.setup("CPU")
     import mindspore as ms
 
+    plain = asked["options"].pop("plain", None)
+    if plain:
+        sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "train"))
+        import plain_forms
+
+        plain_forms.FORMS[plain]()
     options = config.Options(
         light=asked["light"], ch=asked["ch"], n_res=asked["n_res"], n_dis=asked["n_dis"], img_size=asked["size"],
         batch_size=asked["batch"], **asked["options"],

@@ -2,8 +2,7 @@
 
 What is counted: weights, Adam's two moments, gradients, and what each layer of a step's passes keeps for its backward
 pass (`costs.py`). What is not known from shapes are the constants below, fitted to the peak memory of real steps on the
-CPU: `benchmarks/memory.py` measures it again, and `tests/train/test_planner.py` holds the plan to that record. What
-`--recompute` saves is not subtracted, so that a plan with it is on the safe side.
+CPU: `benchmarks/memory.py` measures it again, and `tests/train/test_planner.py` holds the plan to that record.
 """
 
 import os
@@ -110,9 +109,8 @@ def warning(options: Options) -> str:
     needed, there = plan(options).total, device_bytes(options.device_target)
     if there is None or needed <= there:
         return ""
-    smaller = [] if options.light else ["--light"]
-    smaller += [] if options.recompute or options.device_target != "CPU" else ["--recompute"]
+    light = "" if options.light else "--light, "
     return (
         f"about {needed / GIB:.0f} GiB are needed, {options.device_target} has {there / GIB:.0f}: "
-        f"give {', '.join([*smaller, 'a smaller --img_size'])}, --batch_size or --ch"
+        f"give {light}a smaller --img_size, --batch_size or --ch"
     )

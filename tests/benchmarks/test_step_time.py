@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,3 +35,11 @@ def test_step_time(tmp_path):
         assert results["24 px: torch"]["skipped"] == "torch is not installed"
         assert results["24 px: ceiling, convolution"]["skipped"] == "torch is not installed"
     assert "| 24 px: ours |" in done.stdout
+
+
+def test_the_savings_are_those_that_have_a_plain_form():
+    source = (BENCHMARKS.parent / "tests" / "train" / "plain_forms.py").read_text()
+    tree = ast.parse(source)
+    (forms,) = [node.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "FORMS"]
+    listed = re.search(r"SAVINGS = (\(.*?\))", (BENCHMARKS / "step_time.py").read_text(), re.DOTALL)
+    assert ast.literal_eval(listed[1]) == tuple(key.value for key in forms.keys)

@@ -1,0 +1,113 @@
+"""PNG charts of benchmark records."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+pyplot.rcParams["font.size"] = 9
+
+WIDTH = 5.5  # inches: letters of 9 points stay readable where the picture shrinks to a phone's width
+OURS, THEIRS, MUTED = "#1f5a94", "#9aa7b4", "#c9d6e8"
+
+
+def of(record: dict) -> bytes | None:
+    """The chart of a record as PNG; None where a table says it all."""
+    draw = CHARTS.get(record["benchmark"])
+    if draw is None:
+        return None
+    figure = draw(record)
+    if figure is None:
+        return None
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=140, metadata={"Software": None})
+    pyplot.close(figure)
+    return buffer.getvalue()
+
+
+def _bars(names: list[str], entries: list[dict], label: str):
+    figure, axes = pyplot.subplots(figsize=(WIDTH, 0.28 * len(names) + 0.9), layout="constrained")
+    medians = [entry["median"] for entry in entries]
+    spans = [[e["median"] - e["low"] for e in entries], [e["high"] - e["median"] for e in entries]]
+    colours = [OURS if "ours" in name else THEIRS for name in names]
+    axes.barh(names, medians, xerr=spans, color=colours, ecolor="#444", error_kw={"lw": 1})
+    axes.invert_yaxis()
+    axes.set_xlabel(label)
+    return figure
+
+
+def data_loading(record: dict):
+    entries = sorted((e for e in record["results"] if e.get("unit") == "images_per_s"), key=lambda e: -e["median"])
+    return _bars([entry["name"] for entry in entries], entries, "images/s (bar: median, line: lowest and highest)")
+
+
+def step_time(record: dict):
+    entries = [
+        entry for entry in record["results"]
+        if entry.get("unit") == "seconds" and entry["name"].endswith(f": {entry['tags'].get('of', 'floor')}")
+    ]  # fmt: skip
+    return _bars([entry["name"] for entry in entries], entries, "seconds a step (bar: median, line: extremes)")
+
+
+def scale(record: dict):
+    series: dict[str, list[dict]] = {}
+    for entry in record["results"]:
+        if "x" in entry["tags"]:
+            series.setdefault(entry["tags"]["series"], []).append(entry)
+    rows = -(-len(series) // 2)
+    figure, grid = pyplot.subplots(rows, 2, figsize=(WIDTH, 1.9 * rows), layout="constrained", squeeze=False)
+    for axes in grid.flat[len(series) :]:
+        axes.set_axis_off()
+    for axes, (name, entries) in zip(grid.flat, series.items(), strict=False):
+        x = [entry["tags"]["x"] for entry in entries]
+        axes.plot(x, [entry["median"] for entry in entries], "o-", color=OURS)
+        axes.fill_between(x, [e["low"] for e in entries], [e["high"] for e in entries], color=MUTED)
+        axes.set(xscale="log", yscale="log", title=name, ylabel=entries[0]["unit"])
+        axes.set_xticks(x, [str(value) for value in x])
+        axes.minorticks_off()
+        low, high = min(e["low"] for e in entries), max(e["high"] for e in entries)
+        axes.set_ylim(low / 2, high * 2)  # what is flat must look flat
+        ends = sorted({f"{entry['median']:.3g}" for entry in (entries[0], entries[-1])}, key=float)
+        axes.set_yticks([float(text) for text in ends], [f"{float(text):g}" for text in ends])
+    return figure
+
+
+def roofline(record: dict):
+    projected = [entry for entry in record["results"] if entry.get("tags", {}).get("projection")]
+    largest = max(entry["tags"]["size"] for entry in projected)
+    shown = [entry for entry in projected if entry["tags"]["size"] == largest and entry["tags"]["model"] == "full"]
+    names = [entry["name"].partition("projection, ")[2] for entry in shown]
+    figure = _bars(names, shown, f"ms a step, full model, {largest} px: projections, not measured")
+    if largest == 256:
+        figure.axes[0].axvline(640, color="#a33", lw=1)
+        figure.axes[0].text(
+            640, 0.0, " 640 ms: the original project", color="#a33", va="center", ha="right", rotation=90
+        )
+    return figure
+
+
+def profile(record: dict):
+    entries = sorted(record["results"], key=lambda entry: -entry["median"])[:14]
+    figure, axes = pyplot.subplots(figsize=(WIDTH, 0.28 * len(entries) + 0.9), layout="constrained")
+    names = [entry["tags"]["kind"] for entry in entries]
+    axes.barh(names, [entry["median"] for entry in entries], color=MUTED, label="measured")
+    least = [entry["median"] * min(1.0, entry["tags"]["of_ceiling"] or 0) for entry in entries]
+    axes.barh(names, least, color=OURS, label="at the ceilings")
+    axes.invert_yaxis()
+    axes.set_xlabel(f"ms a step ({record['data']['title']})")
+    axes.legend()
+    return figure
+
+
+CHARTS: dict[str, Callable] = {
+    "data_loading": data_loading,
+    "step_time": step_time,
+    "scale": scale,
+    "roofline": roofline,
+    "profile": profile,
+}

@@ -1,0 +1,150 @@
+#!/usr/bin/env python
+"""One page of the runs' figures, their charts, and the tables in the README.
+
+    python benchmarks/report.py bench/run.json --against benchmarks/results/quick.json --out bench
+    python benchmarks/report.py --readme README.md         # the tables between its markers, from benchmarks/results
+
+The page (report.html) holds everything in itself. A result of --against (an earlier run of this machine, with the same
+options) that has become worse by more than the noise is marked as a regression: with three samples or more, when not
+one of the later is as good as one of the earlier and the medians differ by 5%; with fewer, from 25%.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import html
+import json
+import re
+import sys
+from pathlib import Path
+
+import charts
+import compare
+import tables
+
+HERE = Path(__file__).parent
+MARKER = re.compile(r"<!-- table: (\S+) -->\n.*?<!-- end table -->", re.DOTALL)
+
+STYLE = """
+:root { color-scheme: light; } * { box-sizing: border-box; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; color: #1d2733; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; margin-top: 2.5rem; } p { overflow-wrap: anywhere; }
+.note { color: #56616d; font-size: .875rem; } img { width: 100%; max-width: 40rem; height: auto; display: block; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .875rem; }
+th, td { padding: .3rem .6rem; border-bottom: 1px solid #dde3ea; text-align: left; white-space: nowrap; }
+th { border-bottom: 2px solid #9aa7b4; } td { font-variant-numeric: tabular-nums; }
+.regression { background: #fbe3e0; } .better { background: #e2f3e5; }
+"""
+
+
+def records_of(path: Path) -> list[dict]:
+    """The records in a file: a run's (`run.py`) or a single benchmark's."""
+    body = json.loads(path.read_text())
+    return body.get("records", [body])
+
+
+def page(records: list[dict], earlier: list[dict], title: str) -> str:
+    """The whole HTML page."""
+    parts = [f"<h1>{html.escape(title)}</h1>"]
+    if earlier:
+        parts.append(_comparison(*compare.changes(earlier, records)))
+    for record in records:
+        parts.append(f"<h2>{html.escape(record['benchmark'].replace('_', ' '))}</h2>")
+        parts.append(f'<p class="note">{html.escape(tables.head(record))}</p>')
+        chart = charts.of(record)
+        if chart:
+            data = base64.b64encode(chart).decode()
+            parts.append(f'<img alt="chart of {html.escape(record["benchmark"])}" src="data:image/png;base64,{data}">')
+        parts.append(_table(tables.of(record)))
+    body = "\n".join(parts)
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">\n'
+        f"<style>{STYLE}</style></head><body>\n{body}\n</body></html>\n"
+    )
+
+
+def _comparison(changes: list[compare.Change], apart: list[str]) -> str:
+    counts = {verdict: sum(change.verdict == verdict for change in changes) for verdict in ("regression", "better")}
+    found = f"{counts['regression']} regressions, {counts['better']} better, of {len(changes)} results compared"
+    notes = "".join(f'<p class="note">Not compared: {html.escape(line)}</p>' for line in apart)
+    if not changes:
+        return f"<h2>Against the earlier run</h2>{notes}"
+    moved = _change_table([change for change in changes if change.verdict != "same"])
+    rest = _change_table([change for change in changes if change.verdict == "same"])
+    folded = f"<details><summary>Within the noise</summary>{rest}</details>"
+    return f"<h2>Against the earlier run</h2><p>{found}</p>{notes}{moved}{folded}"
+
+
+def _change_table(changes: list[compare.Change]) -> str:
+    rows = [
+        [change.verdict, f"{change.relative:+.0%}", f"{change.benchmark}: {change.name}",
+         tables.number(change.before), tables.number(change.after), change.unit]
+        for change in sorted(changes, key=lambda change: change.verdict, reverse=True)
+    ]  # fmt: skip
+    header = ["verdict", "change", "result", "before", "after", "unit"]
+    return _table(tables.rows_to_table(header, rows)) if rows else ""
+
+
+def _table(markdown: str) -> str:
+    """A Markdown table as HTML; a row takes its first cell as its class where that is a verdict."""
+    header, _, *rows = [line.removeprefix("| ").removesuffix(" |").split(" | ") for line in markdown.splitlines()]
+    lines = ["<tr>" + "".join(f"<th>{_cell(cell)}</th>" for cell in header) + "</tr>"]
+    for row in rows:
+        kind = f' class="{row[0]}"' if row[0] in ("regression", "better") else ""
+        lines.append(f"<tr{kind}>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>")
+    return '<div class="wide"><table>\n' + "\n".join(lines) + "\n</table></div>"
+
+
+def _cell(text: str) -> str:
+    text = html.escape(text)
+    text = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", text)
+    return re.sub(r"\*(.+?)\*", r"<em>\1</em>", text)
+
+
+def with_tables(text: str, root: Path) -> str:
+    """The README with the tables between its markers made anew from the records that they name, under `root`."""
+
+    def fill(match: re.Match) -> str:
+        (record,) = records_of(root / match[1])
+        made = f"{tables.of(record)}\n\n{tables.head(record)}"
+        return f"<!-- table: {match[1]} -->\n{made}\n<!-- end table -->"
+
+    return MARKER.sub(fill, text)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="files of run.py or of single benchmarks")
+    parser.add_argument("--against", type=Path, nargs="*", default=[], metavar="RUN", help="an earlier run to compare")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where report.html and the charts go")
+    parser.add_argument("--readme", type=Path, metavar="FILE", help="make the tables between its markers anew")
+    options = parser.parse_args(arguments)
+    if not options.readme and not (options.runs and options.out):
+        parser.error("give RUN files and --out FOLDER, or --readme FILE")
+    try:
+        records = [record for path in options.runs for record in records_of(path)]
+        earlier = [record for path in options.against for record in records_of(path)]
+        if options.readme:
+            options.readme.write_text(with_tables(options.readme.read_text(), options.readme.parent))
+    except (OSError, ValueError, KeyError) as error:
+        parser.error(f"{error}: give records that benchmarks/run.py or a benchmark's --out wrote")
+    if records:
+        options.out.mkdir(parents=True, exist_ok=True)
+        for record in records:
+            chart = charts.of(record)
+            if chart:
+                (options.out / f"{record['benchmark']}.png").write_bytes(chart)
+        made = options.out / "report.html"
+        made.write_text(page(records, earlier, "ugatit benchmarks"))
+        changes, _ = compare.changes(earlier, records)
+        for change in changes:
+            if change.verdict == "regression":
+                print(f"regression: {change.benchmark}: {change.name}: {change.relative:+.0%} ({change.unit})")
+        print(f"report: {made}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

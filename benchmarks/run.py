@@ -1,0 +1,100 @@
+#!/usr/bin/env python
+"""Run a suite of benchmarks and put their records into one file, for `report.py`.
+
+    python benchmarks/run.py --suite quick --out bench/run.json      # under ten minutes on 2 cores
+    python benchmarks/run.py --suite all --out bench/all.json        # an hour; leave the machine alone meanwhile
+
+Peers that are not installed are recorded as skipped: `pip install '.[bench]'` installs them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import record
+
+HERE = Path(__file__).parent
+PROFILE = HERE.parent / "tools" / "profile_step.py"
+
+SUITES: dict[str, dict[str, str]] = {
+    "quick": {
+        "roofline": "",
+        "data_loading": "--images 100 --seconds 0.4 --only ours imdecode MindDataset torch",
+        "conversion": "--images 500 --repeats 3 --encodings original",
+        "scale": "--rounds 3 --seconds 0.3 --series threads_raw batch_jpeg size_raw images shards --images 40",
+        "step_time": "--sizes 64",
+        "profile": "--light --img_size 64 --n_dis 5",
+    },
+    "all": {
+        "roofline": "",
+        "data_loading": "--images 400",
+        "conversion": "--encodings original jpeg raw",
+        "scale": "",
+        "step_time": "--sizes 64 128 256",
+        "profile": "--light --img_size 128",
+    },
+    "tiny": {  # for the tests
+        "roofline": "--ceiling_scale 0.05 --rounds 1 --sizes 256",
+        "scale": "--rounds 2 --seconds 0.02 --series images --image_counts 20 40 --least_samples 40",
+    },
+}
+
+
+def run(name: str, arguments: str, folder: Path) -> dict | None:
+    """The record of a benchmark; None if it failed, which it has said itself."""
+    out = folder / f"{name}.json"
+    words = arguments.split()
+    if name == "profile":
+        command = [sys.executable, PROFILE, "--out", folder / "profile", *words]
+    else:
+        command = [sys.executable, HERE / f"{name}.py", "--out", out, *words]
+    path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH", "")]))
+    done = subprocess.run([*map(str, command)], env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.DEVNULL)
+    if done.returncode:
+        return None
+    if name == "profile":
+        _profile_record(folder / "profile" / "operations.json", out, words)
+    return json.loads(out.read_text())
+
+
+def _profile_record(figures: Path, out: Path, words: list[str]) -> None:
+    """The record of tools/profile_step.py's table: a result an operation, milliseconds a step."""
+    body = json.loads(figures.read_text())
+    results = [record.result(f"{row['kind']}", "ms", [row["total_ms"]]) | {"tags": row} for row in body.pop("rows")]
+    record.write(out, "profile", {"arguments": words}, body, results, ["mindspore", "numpy"])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--suite", choices=SUITES, default="quick")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="some of the suite's benchmarks")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the run's record")
+    options = parser.parse_args(arguments)
+    chosen = {name: words for name, words in SUITES[options.suite].items() if name in (options.only or [name])}
+    if not chosen:
+        parser.error(f"--only {' '.join(options.only)}: the suite has {', '.join(SUITES[options.suite])}")
+    records, failed = [], []
+    with tempfile.TemporaryDirectory() as scratch:
+        for number, (name, words) in enumerate(chosen.items(), 1):
+            print(f"[{number}/{len(chosen)}] {name} ...", file=sys.stderr, flush=True)
+            began = time.perf_counter()
+            made = run(name, words, Path(scratch))
+            print(f"    {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+            (records.append(made) if made else failed.append(name))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps({"schema": 1, "suite": options.suite, "records": records}, indent=1) + "\n")
+    if failed:
+        print(f"benchmarks/run.py: failed: {', '.join(failed)}; the others are in {options.out}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""Markdown tables of benchmark records, as the README and the report show them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from record import ratio as ratio_to
+
+
+def head(record: dict) -> str:
+    """Where and with what a record was made, and how many samples its figures have."""
+    host = record["host"]
+    counts = sorted({len(entry["samples"]) for entry in record["results"] if "samples" in entry} - {1})
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    load = host["load_average"]
+    said = [
+        f"{host['cores']} cores of {host['cpu']}, {host['memory_gib']:.0f} GiB, Python {host['python']}, {versions}",
+        *([] if load is None else [f"load {load:.1f} at the end"]),
+        f"commit {record['commit'] or 'unknown'}",
+        f"medians (lowest-highest) of n = {' or '.join(map(str, counts))}" if counts else "one sample each",
+    ]
+    return "; ".join(said) + "."
+
+
+def of(record: dict) -> str:
+    """The table of a record."""
+    return TABLES.get(record["benchmark"], plain)(record)
+
+
+def rows_to_table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def number(value: float) -> str:
+    """Three significant digits, thousands with commas."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def ranged(entry: dict | None, scale: float = 1.0) -> str:
+    """median (low-high); skipped entries say why, missing ones are empty."""
+    if entry is None:
+        return ""
+    if "skipped" in entry:
+        return f"skipped: {entry['skipped']}"
+    low, high, median = (number(entry[key] * scale) for key in ("low", "high", "median"))
+    return f"{median} ({low}-{high})" if len(entry["samples"]) > 1 else median
+
+
+def plain(record: dict) -> str:
+    rows = [[entry["name"], ranged(entry), entry.get("unit", "")] for entry in record["results"]]
+    return rows_to_table(["what", "median (low-high)", "unit"], rows)
+
+
+def step_time(record: dict) -> str:
+    by_name = {entry["name"]: entry for entry in record["results"]}
+    tagged = [entry["tags"] for entry in record["results"] if "tags" in entry]
+    sizes = list(dict.fromkeys(tags["size"] for tags in tagged))
+    names = list(dict.fromkeys(tags["of"] for tags in tagged if "of" in tags))
+    rows = []
+    for size in sizes:
+        for name in names:
+            mine = by_name.get(f"{size} px: {name}")
+            if mine is None:
+                continue
+            found = [by_name.get(f"{size} px: {name}{what}") for what in (" / torch", " / floor", ", first step")]
+            memory = by_name.get(f"{size} px: {name}, peak memory")
+            shown = f"**{name}**" if name == "ours" else name
+            rows.append([f"{size} px", shown, ranged(mine), *map(ranged, found), ranged(memory, 1 / 1024)])
+        floor = by_name.get(f"{size} px: floor")
+        rows.append([f"{size} px", "floor of the convolutions", ranged(floor), "", "1", "", ""])
+    return rows_to_table(
+        ["image", "implementation", "seconds a step", "/ torch", "/ floor", "first step, s", "memory, GiB"], rows
+    )
+
+
+def data_loading(record: dict) -> str:
+    base = next(entry for entry in record["results"] if entry["name"].startswith("imdecode alone, 1"))
+    rows = []
+    for entry in record["results"]:
+        ratio = number(ratio_to(entry, base)) if entry.get("unit") == base["unit"] else ""
+        shown = f"**{entry['name']}**" if entry["name"].startswith("ours") else entry["name"]
+        rows.append([shown, ranged(entry), ratio])
+    return rows_to_table(["images/s", "median (low-high)", "/ imdecode, 1 thread"], rows)
+
+
+def scale(record: dict) -> str:
+    series: dict[str, list[dict]] = {}
+    for entry in record["results"]:
+        series.setdefault(entry["tags"]["series"], []).append(entry)
+    rows = []
+    for name, entries in series.items():
+        points = [entry for entry in entries if "x" in entry["tags"]]
+        growth = next((entry for entry in entries if entry["unit"] == "exponent"), None)
+        figures = ", ".join(f"{entry['tags']['x']}: {number(entry['median'])}" for entry in points)
+        exponent = "" if growth is None else f"{growth['median']:+.2f} (R2 {growth['tags']['explained']:.2f})"
+        rows.append([name, points[0]["unit"], figures, exponent])
+    return rows_to_table(["series", "unit", "x: median", "growth: exponent"], rows)
+
+
+def roofline(record: dict) -> str:
+    models: dict[tuple, list[dict]] = {}
+    for entry in record["results"]:
+        if "tags" in entry:
+            models.setdefault((entry["tags"]["model"], entry["tags"]["size"]), []).append(entry)
+    rows = []
+    for (model, size), entries in models.items():
+        found = {entry["name"].partition(": ")[2]: entry["median"] for entry in entries}
+        projected: dict[str, list[str]] = {}
+        for entry in entries:
+            if entry["tags"].get("projection"):
+                figure = f"{entry['median']:,.0f} ms at {entry['tags']['efficiency']:.0%}"
+                projected.setdefault(entry["tags"]["machine"], []).append(figure)
+        figures = ("products", "memory traffic at least", "floor by the roofline")
+        rows.append(
+            [f"{model}, {size} px", *(number(found[name]) for name in figures)]
+            + [", ".join(texts) for texts in projected.values()]
+        )
+    header = ["step", "GFLOP", "GB at least", "floor here, ms", "Ascend 910, *projected*", "Ascend 910B, *projected*"]
+    return rows_to_table(header, rows)
+
+
+def profile(record: dict, top: int = 12) -> str:
+    rows = []
+    last = record["results"][-1]
+    for entry in [*record["results"][: min(top, len(record["results"]) - 1)], last]:
+        row = entry["tags"]
+        known = ["" if row[key] is None else number(row[key]) for key in ("gflop_per_s", "gb_per_s")]
+        reached = "" if row["of_ceiling"] is None else f"{row['of_ceiling']:.0%}"
+        rows.append([row["kind"], str(row["calls"]), f"{row['total_ms']:.0f}", f"{row['share']:.1%}", *known, reached])
+    return rows_to_table(["operation", "calls", "ms a step", "share", "GFLOP/s", "GB/s", "of the ceiling"], rows)
+
+
+TABLES: dict[str, Callable[[dict], str]] = {
+    "step_time": step_time,
+    "data_loading": data_loading,
+    "scale": scale,
+    "roofline": roofline,
+    "profile": profile,
+}

@@ -1,0 +1,152 @@
+"""The report: tables, the verdicts of a comparison, the page, the tables of the README."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BENCHMARKS = ROOT / "benchmarks"
+RESULTS = sorted((BENCHMARKS / "results").glob("*.json"))
+
+
+@pytest.fixture
+def load(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module
+
+
+def a_record(load, **samples):
+    result = load("record").result
+    host = {"cpu": "C", "cores": 2, "memory_gib": 8.0, "python": "3.11.1", "load_average": 0.5}
+    results = [result(name, *given) for name, given in samples.items()]
+    return {
+        "benchmark": "x", "host": host, "versions": {"numpy": "1"}, "commit": "abc", "options": {"n": 1},
+        "results": results,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("unit", "before", "after", "verdict"),
+    [
+        ("seconds", [1.0, 1.1, 1.2], [1.3, 1.4, 1.5], "regression"),
+        ("seconds", [1.0, 1.1, 1.2], [1.15, 1.4, 1.5], "same"),  # they overlap
+        ("seconds", [1.000, 1.001, 1.002], [1.010, 1.011, 1.012], "same"),  # apart, but by 1%
+        ("seconds", [1.3, 1.4, 1.5], [1.0, 1.1, 1.2], "better"),
+        ("images_per_s", [100, 101, 102], [80, 81, 82], "regression"),
+        ("images_per_s", [80, 81, 82], [100, 101, 102], "better"),
+        ("mib", [100], [120], "same"),  # one sample: noise unknown
+        ("mib", [100], [130], "regression"),
+    ],
+)
+def test_a_verdict_is_beyond_the_noise(load, unit, before, after, verdict):
+    (change,), apart = load("compare").changes(
+        [a_record(load, a=(unit, before))], [a_record(load, a=(unit, after), b=(unit, after))]
+    )
+    assert change.verdict == verdict
+    assert apart == []
+
+
+def test_what_cannot_be_compared_is_said(load):
+    changes = load("compare").changes
+    old = a_record(load, a=("seconds", [1.0]), count=("gflop", [3.0]))
+    assert changes([old], [old])[0][0].name == "a"
+    assert len(changes([old], [old])[0]) == 1  # a count is neither better nor worse
+    for key, value, words in (("host", {**old["host"], "cpu": "D"}, "another machine"), ("options", {}, "options")):
+        found, apart = changes([old], [old | {key: value}])
+        assert found == [] and words in apart[0]
+    assert changes([], [old]) == ([], ["x: the earlier run has none"])
+
+
+class Page(HTMLParser):
+    """Open tags, and what a page refers to outside of itself."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.outside, self.images = [], [], 0
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.images += tag == "img"
+        self.outside += [v for k, v in attrs if k in ("src", "href") and not v.startswith("data:")]
+        if tag not in ("img", "meta", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_of_the_committed_results_holds_everything_in_itself(load):
+    records = [record for path in RESULTS for record in load("report").records_of(path)]
+    assert {"data_loading", "conversion", "step_time", "scale", "profile"} <= {r["benchmark"] for r in records}
+    worse = copy.deepcopy(records)
+    for record in worse:
+        for entry in record["results"]:
+            for key in ("median", "low", "high"):
+                if entry.get("unit") == "seconds":
+                    entry[key] *= 10
+    page = load("report").page(worse, records, "Title <of> it")
+    found = Page(page)
+    assert found.open == [] and found.outside == []
+    assert found.images >= 4
+    assert 'class="regression"' in page and "Title &lt;of&gt; it" in page
+    assert "<script" not in page and "width=device-width" in page
+
+
+def test_the_readme_has_the_tables_of_the_committed_records(load):
+    text = (ROOT / "README.md").read_text()
+    assert text.count("<!-- table: ") >= 3
+    assert load("report").with_tables(text, ROOT) == text, "run: python benchmarks/report.py --readme README.md"
+    changed = text.replace("| **ours** |", "| **others** |")
+    assert changed != text == load("report").with_tables(changed, ROOT)
+
+
+def test_a_tiny_run_and_its_report(tmp_path):
+    def call(script, *arguments):
+        command = [sys.executable, BENCHMARKS / script, *arguments]
+        return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=300)
+
+    done = call("run.py", "--suite", "tiny", "--out", tmp_path / "run.json")
+    assert done.returncode == 0, done.stderr
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert [record["benchmark"] for record in run["records"]] == ["roofline", "scale"]
+    done = call("report.py", tmp_path / "run.json", "--against", tmp_path / "run.json", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert f"report: {tmp_path / 'out' / 'report.html'}" in done.stdout and "regression" not in done.stdout
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"report.html", "roofline.png", "scale.png"}
+    for arguments, words in (
+        (("report.py", tmp_path / "none.json", "--out", tmp_path / "o"), "none.json"),
+        (("report.py",), "give RUN files"),
+        (("run.py", "--only", "nothing", "--out", tmp_path / "o"), "the suite has"),
+    ):
+        done = call(*arguments)
+        assert done.returncode == 2 and words in done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
+def test_a_browser_shows_the_page_on_a_phone_without_errors(load, tmp_path):
+    records = [record for path in RESULTS for record in load("report").records_of(path)]
+    probe = "<script>onload = () => parent.postMessage(document.documentElement.scrollWidth + ' ' + "
+    probe += "[...document.images].every(i => i.complete && i.naturalWidth), '*')</script></body>"
+    (tmp_path / "page.html").write_text(load("report").page(records, records, "t").replace("</body>", probe))
+    frame = tmp_path / "frame.html"  # a headless window is 500 pixels wide at least, a frame may be narrower
+    frame.write_text(
+        "<script>onmessage = event => document.title = event.data</script>"
+        '<iframe src="page.html" style="width: 390px; height: 800px; border: 0"></iframe>'
+    )
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", "--virtual-time-budget=5000"]
+    command += ["--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}", frame.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    width, loaded = re.search(r"<title>(\d+) (\w+)</title>", done.stdout).groups()
+    assert loaded == "true"
+    assert int(width) <= 390, "the page scrolls sideways"
+    assert "CONSOLE" not in done.stderr
