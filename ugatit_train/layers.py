@@ -147,64 +147,6 @@ class InstanceNorm(nn.Cell):
         return self.normalise(x, ops.ones((maps,), mstype.float32), ops.zeros((maps,), mstype.float32))
 
 
-class _Fold(nn.Cell):
-    """AdaLIN's one scale and one shift of every map: what the BatchNorm primitive is to multiply with and to add.
-
-    Its backward is written out: the compiler derives some sixty small operations and six passes over the maps, of
-    which a third is left. That counts where maps are small, and in compile time.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.relu = P.ReLU()
-
-    def moments(self, maps, n, c):
-        """maps (N * C, HW) -> means and biased variances of the maps (N, C) and of the layer (N, 1), and their rstd."""
-        hw = maps.shape[1]
-        mean, square = maps.mean(-1).reshape(n, c), (maps * maps).mean(-1).reshape(n, c)
-        # Of a flat map the difference may come out below zero, and below -EPS from a value of 5 on.
-        variance = self.relu(square - mean * mean)
-        layer_mean = mean.mean(1, True)
-        layer_variance = self.relu(square.mean(1, True) - layer_mean * layer_mean)
-        in_rstd = ops.rsqrt(variance * (hw / (hw - 1)) + EPS)
-        ln_rstd = ops.rsqrt(layer_variance * (c * hw / (c * hw - 1)) + EPS)
-        return mean, variance, layer_mean, layer_variance, in_rstd, ln_rstd
-
-    def construct(self, x, rho, gamma, beta):
-        """x (N, C, H, W); rho (1, C); gamma, beta (N, C) or (1, C) -> scale, shift (N, C)."""
-        n, c, h, w = x.shape
-        mean, variance, layer_mean, _, in_rstd, ln_rstd = self.moments(x.reshape(n * c, h * w), n, c)
-        # The result is (x - mean) * gamma * blend + shift, and the primitive divides by the deviation.
-        blend = rho * in_rstd + (1 - rho) * ln_rstd
-        shift = gamma * ((1 - rho) * (mean - layer_mean) * ln_rstd) + beta
-        return gamma * (blend * ops.sqrt(variance + EPS)), shift
-
-    def bprop(self, x, rho, gamma, beta, out, dout):
-        dscale, dshift = dout
-        n, c, h, w = x.shape
-        hw, maps = h * w, x.reshape(n * c, h * w)
-        mean, variance, layer_mean, layer_variance, in_rstd, ln_rstd = self.moments(maps, n, c)
-        deviation, rest, centred = ops.sqrt(variance + EPS), 1 - rho, mean - layer_mean
-        blend = rho * in_rstd + rest * ln_rstd
-        dgamma = dscale * (blend * deviation) + dshift * (rest * centred * ln_rstd)
-        dproduct, dcentred = dscale * gamma, dshift * gamma * rest
-        dblend = dproduct * deviation
-        drho = dblend * (in_rstd - ln_rstd) - dshift * gamma * centred * ln_rstd
-        dln_rstd = (dblend * rest + dcentred * centred).sum(1, keepdims=True)
-        # A variance that was cut off at zero has no gradient.
-        dvariance = dproduct * blend / deviation - dblend * rho * in_rstd * in_rstd * in_rstd * (hw / (hw - 1))
-        dvariance = 0.5 * dvariance * (variance > 0).astype(mstype.float32)
-        dlayer = dln_rstd * ln_rstd * ln_rstd * ln_rstd * (-0.5 / c * (c * hw / (c * hw - 1)))
-        dlayer = dlayer * (layer_variance > 0).astype(mstype.float32)
-        dcentred = dcentred * ln_rstd
-        dmean = dcentred - dcentred.mean(1, True) - 2 * (mean * dvariance + layer_mean * dlayer)
-        slope = (2 / hw) * (dvariance + dlayer)
-        dx = maps * slope.reshape(-1, 1) + (dmean / hw).reshape(-1, 1)
-        if gamma.shape[0] < n:
-            dgamma, dshift = dgamma.sum(0, keepdims=True), dshift.sum(0, keepdims=True)
-        return dx.reshape(x.shape), drho.sum(0, keepdims=True), dgamma, dshift
-
-
 class AdaLIN(nn.Cell):
     """gamma * (rho * IN(x) + (1 - rho) * LN(x)) + beta, unbiased variances (paper, equation 1); rho (C,) is its own.
 
@@ -215,13 +157,25 @@ class AdaLIN(nn.Cell):
     def __init__(self, c: int, rho: float = 0.9):
         super().__init__()
         self.rho = Parameter(Tensor(np.full((c,), rho, np.float32)), name="rho")
-        self.fold = _Fold()
         self.normalise = _NormaliseMaps()
 
     def construct(self, x, gamma, beta):
         """x (N, C, H, W); gamma, beta (N, C) or (1, C)."""
-        scale, shift = self.fold(x, self.rho.reshape(1, -1), gamma, beta)
-        return self.normalise(x, scale.reshape(-1), shift.reshape(-1))
+        n, c, h, w = x.shape
+        hw = h * w
+        maps = x.reshape(n * c, hw)
+        mean = maps.mean(-1).reshape(n, c)
+        square = (maps * maps).mean(-1).reshape(n, c)
+        # Of a flat map the difference may come out below zero, and below -EPS from a value of 5 on.
+        variance = ops.relu(square - mean * mean)
+        layer_mean = mean.mean(1, True)
+        layer_variance = ops.relu(square.mean(1, True) - layer_mean * layer_mean)
+        in_rstd = ops.rsqrt(variance * (hw / (hw - 1)) + EPS)
+        ln_rstd = ops.rsqrt(layer_variance * (c * hw / (c * hw - 1)) + EPS)
+        rho = self.rho.reshape(1, c)
+        scale = gamma * (rho * in_rstd + (1 - rho) * ln_rstd)  # the result is (x - mean) * scale + shift
+        shift = gamma * (1 - rho) * (mean - layer_mean) * ln_rstd + beta
+        return self.normalise(x, (scale * ops.sqrt(variance + EPS)).reshape(-1), shift.reshape(-1))
 
 
 class LIN(AdaLIN):

@@ -1,8 +1,8 @@
 """One training step as one compiled graph: both updates of U-GAT-IT, rho clip and learning rate inside.
 
 The generators run forward once. Their batched pass gives the fakes, the identity images and the CAM logits; the
-discriminators are updated on the fakes; the gradient of the generators' losses is taken with respect to that pass's
-results, through the cycle passes and through the updated discriminators, and continued backwards through the first
+discriminators are updated on the fakes; then the gradient of the generators' losses is taken with respect to that
+pass's results, through the updated discriminators and the cycle passes, and continued backwards through the first
 pass by `ms.vjp`. This equals the paper's code, which runs the generators again in between: they have not changed.
 
 Legend: a, b (N, img_ch, H, W); y_b, cam_b = genA2B(concat(a, b)), so y_b is fake_b and identity_b; y_a likewise.
@@ -89,44 +89,37 @@ class _DiscriminatorLoss(nn.Cell):
         return loss * loss_scale, loss
 
 
-class _AdversarialLoss(nn.Cell):
-    """The generators' weighted adversarial loss as a function of the first pass's results; no generator is inside."""
+class _GeneratorLoss(nn.Cell):
+    """The generators' weighted loss, scaled and as it is, as a function of the first pass's results.
 
-    def __init__(self, discriminators, weight: float):
+    The cycle passes are inside.
+    """
+
+    def __init__(self, a2b: Generator, b2a: Generator, discriminators, settings: StepSettings):
         super().__init__(auto_prefix=False)
+        self.a2b, self.b2a = a2b, b2a
         self.ga, self.gb, self.la, self.lb = discriminators
-        self.weight = weight
+        self.adv_weight, self.cycle_weight = settings.adv_weight, settings.cycle_weight
+        self.identity_weight, self.cam_weight = settings.identity_weight, settings.cam_weight
 
     def fool(self, discriminator, fake, vectors):
         logit, cam = discriminator(fake, vectors)
         return lsgan(logit, 1.0) + lsgan(cam, 1.0)
 
-    def construct(self, y_b, y_a, vectors, loss_scale):
-        n = y_b.shape[0] // 2
-        fake_b, fake_a = y_b[:n], y_a[:n]
+    def construct(self, y_b, cam_b, y_a, cam_a, a, b, vectors, loss_scale):
+        n = a.shape[0]
+        fake_b, identity_b = y_b[:n], y_b[n:]
+        fake_a, identity_a = y_a[:n], y_a[n:]
         adv = self.fool(self.ga, fake_a, vectors[0]) + self.fool(self.gb, fake_b, vectors[1])
         adv = adv + self.fool(self.la, fake_a, vectors[2]) + self.fool(self.lb, fake_b, vectors[3])
-        return self.weight * adv * loss_scale, adv
-
-
-class _TranslationLoss(nn.Cell):
-    """The generators' other weighted losses as a function of the first pass's results; the cycle passes are inside."""
-
-    def __init__(self, a2b: Generator, b2a: Generator, settings: StepSettings):
-        super().__init__(auto_prefix=False)
-        self.a2b, self.b2a = a2b, b2a
-        self.cycle_weight, self.identity_weight = settings.cycle_weight, settings.identity_weight
-        self.cam_weight = settings.cam_weight
-
-    def construct(self, y_b, cam_b, y_a, cam_a, a, b, loss_scale):
-        n = a.shape[0]
-        cycle_a, _, _ = self.b2a(y_b[:n])
-        cycle_b, _, _ = self.a2b(y_a[:n])
+        cycle_a, _, _ = self.b2a(fake_b)
+        cycle_b, _, _ = self.a2b(fake_a)
         cycle = l1(cycle_a, a) + l1(cycle_b, b)
-        identity = l1(y_a[n:], a) + l1(y_b[n:], b)
+        identity = l1(identity_a, a) + l1(identity_b, b)
         cam = bce(cam_b[:n], 1.0) + bce(cam_b[n:], 0.0) + bce(cam_a[:n], 1.0) + bce(cam_a[n:], 0.0)
-        loss = self.cycle_weight * cycle + self.identity_weight * identity + self.cam_weight * cam
-        return loss * loss_scale, loss, cycle, identity, cam
+        loss = self.adv_weight * adv + self.cycle_weight * cycle
+        loss = loss + self.identity_weight * identity + self.cam_weight * cam
+        return loss * loss_scale, loss, adv, cycle, identity, cam
 
 
 class Adam(nn.Cell):
@@ -154,24 +147,19 @@ class Adam(nn.Cell):
         """Applies one update; step counts from 1, float32. If it `skips` and not finite, it changes nothing."""
         beta1, beta2 = self.BETA1, self.BETA2
         if self.skips:
+            step = ops.maximum(ops.assign_add(self.updates, finite.astype(mstype.int32)), 1).astype(mstype.float32)
             counts = finite.astype(mstype.float32)
             # Of no gradient, with decay rates of 1, the moments stay as they are.
             gradients, lr = zero_unless(finite, gradients), lr * counts
             beta1, beta2 = 1 - (1 - beta1) * counts, 1 - (1 - beta2) * counts
-        # Read before anything is written: of a parameter that is read again after a write the compiler makes a copy
-        # for every time that it is read, the first one included.
-        decayed = ()
-        for parameter, gradient in zip(self.parameters, gradients):  # noqa: B905 - graph mode
-            decayed = decayed + (gradient + self.weight_decay * parameter,)
-        if self.skips:
-            step = ops.maximum(ops.assign_add(self.updates, finite.astype(mstype.int32)), 1).astype(mstype.float32)
         # -expm1(t log b) is 1 - b**t without the cancellation that costs half of float32's digits at small t.
         root = ops.sqrt(-ops.expm1(step * math.log(self.BETA2)))
         rate = lr * root / -ops.expm1(step * math.log(self.BETA1))
         eps = self.EPS * root
         done = ()
-        for parameter, m, v, gradient in zip(self.parameters, self.m, self.v, decayed):  # noqa: B905 - graph mode
-            done = done + (self.update(parameter, m, v, 0.0, 0.0, rate, beta1, beta2, eps, gradient)[0],)
+        for parameter, m, v, gradient in zip(self.parameters, self.m, self.v, gradients):  # noqa: B905 - graph mode
+            decayed = gradient + self.weight_decay * parameter
+            done = done + (self.update(parameter, m, v, 0.0, 0.0, rate, beta1, beta2, eps, decayed)[0],)
         return done
 
 
@@ -230,12 +218,9 @@ class Step(nn.Cell):
 
         self.translate = _Translate(*generators)
         d_loss = _DiscriminatorLoss(discriminators, settings.adv_weight, batched=not self.per_pass)
-        adversarial_loss = _AdversarialLoss(discriminators, settings.adv_weight)
-        translation_loss = _TranslationLoss(*generators, settings)
+        g_loss = _GeneratorLoss(*generators, discriminators, settings)
         self.d_gradient = ms.value_and_grad(d_loss, None, self.d_parameters, has_aux=True)
-        self.adversarial_gradient = ms.value_and_grad(adversarial_loss, (0, 1), has_aux=True)
-        self.translation_gradient = ms.value_and_grad(translation_loss, (0, 1, 2, 3), self.g_parameters, has_aux=True)
-        self.adv_weight = settings.adv_weight
+        self.g_gradient = ms.value_and_grad(g_loss, (0, 1, 2, 3), self.g_parameters, has_aux=True)
 
     def iterate(self, vectors, needed):
         """The next power iteration of every discriminator, if one is needed; `vectors` otherwise."""
@@ -263,55 +248,51 @@ class Step(nn.Cell):
 
     def construct(self, a, b):
         """a, b (N, img_ch, H, W) float32 in [-1, 1] -> float32 vector of the losses `LOSS_NAMES`."""
-        # Every parameter of a generator is read before the first write to any parameter: see `Adam.construct`.
-        count = self.step + 1
-        step = count.astype(mstype.float32)
+        step = ops.assign_add(self.step, 1).astype(mstype.float32)
         lr = self.lr * (1 - ops.relu(step - self.decay_start) / self.decay_steps)
         n = a.shape[0]
         loss_scale = self.loss_scale.factor()
         vectors = self.first_vectors()
         (y_b, cam_b, y_a, cam_a), backward = ms.vjp(self.translate, a, b, weights=self.g_parameters)
-        (_, loss, cycle, identity, cam), (cotangents, tail) = self.translation_gradient(
-            y_b, cam_b, y_a, cam_a, a, b, loss_scale
-        )
         fake_a, fake_b = ops.stop_gradient(y_a[:n]), ops.stop_gradient(y_b[:n])
 
         if self.d_first:
             vectors_fake = self.iterate(vectors, self.per_pass)
-            d_loss, d_gradients = self.discriminator_gradients(a, b, fake_a, fake_b, vectors, vectors_fake, loss_scale)
-            d_done, d_finite = self.update_discriminators(d_gradients, step, lr, loss_scale)
-            y_b = ops.depend(y_b, d_done)  # the adversarial loss must see the updated discriminators
+            d_loss, d_done, d_finite = self.update_discriminators(
+                a, b, fake_a, fake_b, vectors, vectors_fake, step, lr, loss_scale
+            )
+            y_b = ops.depend(y_b, d_done)  # the generators' losses must see the updated discriminators
             vectors = self.iterate(vectors_fake, self.per_pass)
-        (_, adv), (adv_y_b, adv_y_a) = self.adversarial_gradient(y_b, y_a, vectors, loss_scale)
-        _, head = backward(cotangents[0] + adv_y_b, cotangents[1], cotangents[2] + adv_y_a, cotangents[3])
+        (_, g_loss, adv, cycle, identity, cam), (cotangents, tail) = self.g_gradient(
+            y_b, cam_b, y_a, cam_a, a, b, vectors, loss_scale
+        )
+        _, head = backward(*cotangents)
         gradients = ()
         for x, y in zip(head, tail):  # noqa: B905 - graph mode
             gradients = gradients + (x + y,)
+        g_done, g_finite = self.update_generators(gradients, step, lr, loss_scale)
         if not self.d_first:
             vectors = self.iterate(vectors, self.per_pass)
             vectors_fake = self.iterate(vectors, self.per_pass)
-            d_loss, d_gradients = self.discriminator_gradients(a, b, fake_a, fake_b, vectors, vectors_fake, loss_scale)
-            lr = ops.depend(lr, (adv_y_b, adv_y_a))  # the adversarial loss must see them before their update
-            d_done, d_finite = self.update_discriminators(d_gradients, step, lr, loss_scale)
+            fake_a = ops.depend(fake_a, cotangents)  # the generators' losses see the discriminators before the update
+            d_loss, d_done, d_finite = self.update_discriminators(
+                a, b, fake_a, fake_b, vectors, vectors_fake, step, lr, loss_scale
+            )
             vectors = vectors_fake
-        g_done, g_finite = self.update_generators(gradients, step, lr, loss_scale)
-        losses = ops.stack((d_loss, loss + self.adv_weight * adv, adv, cycle, identity, cam))
-        done = (g_done, d_done, self.store(vectors), ops.assign(self.step, count))
+        losses = ops.stack((d_loss, g_loss, adv, cycle, identity, cam))
+        done = (g_done, d_done, self.store(vectors))
         if self.loss_scale.is_dynamic:
             done = (done, self.loss_scale.adjust(ops.logical_and(g_finite, d_finite)))
         return ops.depend(losses, done)
 
-    def discriminator_gradients(self, a, b, fake_a, fake_b, vectors_real, vectors_fake, loss_scale):
+    def update_discriminators(self, a, b, fake_a, fake_b, vectors_real, vectors_fake, step, lr, loss_scale):
         (_, loss), gradients = self.d_gradient(a, b, fake_a, fake_b, vectors_real, vectors_fake, loss_scale)
-        return loss, gradients
-
-    def update_discriminators(self, gradients, step, lr, loss_scale):
         if self.averages:
             gradients = self.d_reducer(gradients)
         gradients, finite = self.loss_scale.unscale(gradients, loss_scale)
         if self.clips_norm:
             gradients = _clip_by_global_norm(gradients)
-        return self.d_adam(gradients, step, lr, finite), finite
+        return loss, self.d_adam(gradients, step, lr, finite), finite
 
     def update_generators(self, gradients, step, lr, loss_scale):
         if self.averages:
