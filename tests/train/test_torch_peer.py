@@ -21,10 +21,10 @@ def peer_name(name: str) -> str:
     network, _, rest = name.partition(".")
     if network in GENERATORS:
         table = {
-            "down0": "down.1", "down1": "down.5", "down2": "down.9", "res.0.conv1": "down.12.body.1",
-            "res.0.conv2": "down.12.body.5", "cam.": "", "fc1": "fc.0", "fc2": "fc.2",
-            "adares.0.conv1": "adares.0.conv1.1", "adares.0.conv2": "adares.0.conv2.1", "up0.conv": "up.2", "up0.norm": "up.3", "up1.conv": "up.7",
-            "up1.norm": "up.8", "out": "up.11",
+            "down0": "down.1", "down1": "down.5", "down2": "down.9", "cam.": "", "fc1": "fc.0", "fc2": "fc.2",
+            "res.0.conv1": "down.12.body.1", "res.0.conv2": "down.12.body.5",
+            "adares.0.conv1": "adares.0.conv1.1", "adares.0.conv2": "adares.0.conv2.1",
+            "up0.conv": "up.2", "up0.norm": "up.3", "up1.conv": "up.7", "up1.norm": "up.8", "out": "up.11",
         }  # fmt: skip
         found = next((old for old in table if rest.startswith(old)), "")
         return f"{GENERATORS[network]}.{table.get(found, '')}{rest[len(found) :]}"
