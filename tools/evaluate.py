@@ -63,7 +63,7 @@ def main(argv: list[str]) -> int:
         return error.exit_code
     except (OSError, KeyboardInterrupt) as error:
         reason = os_reason(error) if isinstance(error, OSError) else "interrupted"
-        print(f"{parser.prog}: {reason}: the pictures in {options.out} are whole, run it again", file=sys.stderr)
+        print(f"{parser.prog}: {reason}: the pictures in {options.out} are whole: give another --out", file=sys.stderr)
         return 1
     for name, reason in result["problems"].items():
         print(f"{parser.prog}: {data}: {name}: {reason}: left out", file=sys.stderr)

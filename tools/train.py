@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import evaluate
+from commandline import os_reason
 
 from ugatit_data import BadInputError, DataError
 from ugatit_data.manifest import DATASET_FILE, read_dataset
@@ -29,6 +30,8 @@ def main(argv: list[str]) -> int:
         return _failed(error, error.exit_code)
     except (DataError, config.OptionError, runtime.DeviceError) as error:
         return _failed(error, 2)
+    except OSError as error:
+        return _failed(f"{os_reason(error)}: check the path, and that this user may write there", 2)
     print(config.describe(options), end="", flush=True)
     if too_large := planner.warning(options):
         print(f"tools/train.py: {too_large}", file=sys.stderr)

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from commandline import Parser, pixels, whole
+from commandline import Parser, os_reason, pixels, whole
 from tqdm import tqdm
 
 from ugatit_data import DataError
@@ -94,7 +94,7 @@ def main(argv: list[str]) -> int:
                     problems += 1
                     tqdm.write(f"{parser.prog}: {outcome.source}: {outcome.problem}: left out", file=sys.stderr)
     except (OSError, KeyboardInterrupt) as error:
-        reason = str(error) or "interrupted"
+        reason = os_reason(error) if isinstance(error, OSError) else "interrupted"
         print(f"{parser.prog}: {reason}: what is in {options.out} so far is whole", file=sys.stderr)
         return 1
     left_out = f", {problems} left out" if problems else ""

@@ -124,7 +124,7 @@ def _read_argv(parser: jsonargparse.ArgumentParser, argv: list[str]) -> dict[str
                 bare = i == len(argv) or argv[i].startswith("--")
                 value = "true" if bare else argv[i]
                 i += not bare
-            _refuse(name, yaml.safe_load(value) if value else "", f"--{name}")
+            _refuse(name, _plain(value), f"--{name}")
             continue
         if name not in ("help", "config"):
             _check_name(name, f"--{name}")
@@ -192,6 +192,14 @@ def _check_name(name: str, shown: str) -> None:
     dashes = "--" if shown.startswith("--") else ""
     remedy = f"did you mean {dashes}{close[0]}?" if close else "tools/train.py --help lists the options"
     raise OptionError(f"{shown}: unknown option: {remedy}")
+
+
+def _plain(text: str) -> Any:
+    """The value that YAML makes of a word of the command line: false, 1; the word itself where it is no YAML."""
+    try:
+        return yaml.safe_load(text) if text else ""
+    except yaml.YAMLError:
+        return text
 
 
 def _refuse(name: str, value: Any, shown: str) -> None:

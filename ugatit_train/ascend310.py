@@ -8,6 +8,7 @@ The C++ program cuts a file's name at its first dot, so names hold none. `mindsp
 alone, written to the documentation of MindSpore Lite 2.10 (mindspore_lite.Model, .Context) and not run on a card.
 """
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -78,12 +79,12 @@ def _first_line(error: Exception) -> str:
 
 def binary_names(pictures: Sequence[Path], source: Path) -> list[str]:
     """A name of its own for each picture, without dots or slashes: sub/my.cat.jpg becomes sub_my_cat."""
-    names: list[str] = []
+    names: dict[str, None] = {}  # in order
     for path in translate.output_names(pictures, source):
         plain = "_".join(path.with_suffix("").parts).replace(".", "_")
-        same = sum(name == plain or name.rpartition("-")[0] == plain for name in names)
-        names.append(f"{plain}-{same + 1}" if same else plain)
-    return names
+        tried = itertools.chain([plain], (f"{plain}-{i}" for i in itertools.count(2)))
+        names[next(name for name in tried if name not in names)] = None
+    return list(names)
 
 
 def preprocess(source: Path, out: Path, size: tuple[int, int], img_ch: int) -> Iterator[Outcome]:

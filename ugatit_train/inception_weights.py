@@ -47,6 +47,9 @@ def fold(state: Any) -> tuple[dict[str, np.ndarray], list[str]]:
         weight, gamma, beta, mean, variance = (state[part].astype(np.float64) for part in parts)
         if kind == "weight" and weight.shape != shape:
             raise WeightsError(f"{parts[0]} has shape {weight.shape}, not {shape}: {REMEDY}")
+        for part in norm:
+            if state[part].shape != shape[:1]:
+                raise WeightsError(f"{part} has shape {state[part].shape}, not {shape[:1]}: {REMEDY}")
         scale = gamma / np.sqrt(variance + BATCH_NORM_EPSILON)
         value = weight * scale.reshape(-1, 1, 1, 1) if kind == "weight" else beta - mean * scale
         folded[name] = value.astype(np.float32)

@@ -172,7 +172,10 @@ def train(options: config.Options) -> None:
             if "loss_scale" in parameters:
                 times["loss_scale"] = float(parameters["loss_scale"].asnumpy())
             if profiler:
-                profiler.step(times["step_s"])
+                try:
+                    profiler.step(times["step_s"])
+                except profiling.ProfileError as error:  # no reason to end a run
+                    _log.warning("no profile: %s", error)
             line = values | {"lr": schedule.learning_rate(step, options.lr)} | times
             if writes:
                 metrics.write(step, line)

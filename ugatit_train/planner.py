@@ -98,9 +98,10 @@ def describe(options: Options, steps: int | None, gflop_per_s: float | None) -> 
 
 def duration(seconds: float) -> str:
     """Such as 3 d 4 h, 4 h 12 min, 5 min."""
-    days, hours, minutes = int(seconds // 86400), int(seconds % 86400 // 3600), round(seconds % 3600 / 60)
+    hours, minutes = divmod(round(seconds / 60), 60)
+    days = hours // 24
     if days:
-        return f"{days} d {hours} h"
+        return f"{days} d {hours % 24} h"
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 

@@ -127,12 +127,14 @@ class StepProfiler:
 
 
 def read(folder: Path) -> list[Execution]:
-    """What a StepProfiler on the CPU recorded into `folder`, in the order in which it ran.
+    """What a StepProfiler on the CPU recorded last into `folder`, in the order in which it ran.
 
     Raises:
         ProfileError: there is no CPU profile in the folder, or its files do not belong together.
     """
-    found = sorted(folder.glob("*_ascend_ms/FRAMEWORK/cpu_op_execute_timestamp_*.txt"))
+    found = sorted(
+        folder.glob("*_ascend_ms/FRAMEWORK/cpu_op_execute_timestamp_*.txt"), key=lambda path: path.stat().st_mtime_ns
+    )
     if not found:
         raise ProfileError(f"{folder}: holds no CPU profile: give --enable_profiling more steps than it skips")
     times = []

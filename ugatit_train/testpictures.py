@@ -39,7 +39,10 @@ def count(data: Path, domain: str) -> int:
             f"{data}: neither a data set with a test split nor a folder with testA and testB: give another --data_path"
         )
     folder = folders["ab".index(domain)]
-    return len(translate.find_pictures(folder)) if folder.is_dir() else 0
+    try:
+        return len(translate.find_pictures(folder)) if folder.is_dir() else 0
+    except BadInputError:  # it is there, and empty
+        return 0
 
 
 def read(data: Path, domain: str, size: Size) -> Iterator[TestPicture]:

@@ -119,6 +119,10 @@ def test_names_are_their_own():
     paths = [Path(name) for name in ("a.b.png", "a_b.png", "sub/c.jpg", "sub/c.png", "sub_c_jpg.png")]
     names = ascend310.binary_names(paths, Path())
     assert names == ["a_b", "a_b-2", "sub_c_jpg", "sub_c_png", "sub_c_jpg-2"]
+    paths = [Path(name) for name in ("a.b.png", "a_b-3.png", "a_b.png", "a_b/x.png", "a_b_x.png")]
+    assert ascend310.binary_names(paths, Path()) == ["a_b", "a_b-3", "a_b-2", "a_b_x", "a_b_x-2"]
+    paths = [Path(name) for name in ("a-2.png", "a.png")]
+    assert ascend310.binary_names(paths, Path()) == ["a-2", "a"]
 
 
 @pytest.mark.parametrize(

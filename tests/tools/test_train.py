@@ -14,6 +14,7 @@ import pytest
     [
         (("--iteratoin", 3), ("--iteratoin: unknown option", "did you mean --iteration?")),
         (("--img_size", 66), ("--img_size 66 is not a multiple of 4", "64 or 68")),
+        (("--genA2B_ckpt", "[1"), ("--genA2B_ckpt [1", "tools/export.py")),
         (("--ch", "many"), ("--ch many", "whole number")),
         (("--config", "none.yaml"), ("none.yaml", "No such file")),
         (("--data_path", "none"), ("none: no such data set", "tools/convert_dataset.py")),
@@ -25,6 +26,12 @@ def test_bad_input(run_tool, refused, no_mindspore, tmp_path, arguments, words):
     before = sorted(tmp_path.rglob("*"))
     refused(run_tool("train", *arguments, cwd=tmp_path, env=no_mindspore), *words)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_copy_that_cannot_be_written(run_tool, refused, no_mindspore, tmp_path):
+    (tmp_path / "file").touch()
+    line = ("train", "--enable_modelarts", "--data_url", "s3://bucket/data", "--data_path", "file/x/y")
+    refused(run_tool(*line, cwd=tmp_path, env=no_mindspore), "file/x: Not a directory: check the path")
 
 
 def test_pictures_in_place_of_a_data_set(run_tool, refused, no_mindspore, pictures):

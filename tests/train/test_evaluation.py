@@ -137,6 +137,15 @@ def test_the_identity_loses_against_the_true_drawings_of_the_sample_data(tmp_pat
     assert copied[legacy]["mean"] < perfect[legacy]["mean"]
 
 
+def test_a_target_that_is_there_and_empty_is_one_without_pictures(tmp_path):
+    for name in ("testA", "testB"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "testA" / "x.png").write_bytes(b"")
+    assert [testpictures.count(tmp_path, domain) for domain in "ab"] == [1, 0]
+    with pytest.raises(BadInputError, match="no picture in testB, which b2a is judged on"):
+        evaluation.check(tmp_path, ("b2a",))
+
+
 def test_too_few_pictures_are_said_and_json_knows_no_nan():
     two, one = np.eye(2, 75), np.eye(1, 75)
     assert "two of each are the least" in evaluation.figures("kid", one, two, one)["not_measured"]

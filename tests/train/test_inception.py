@@ -55,6 +55,8 @@ def test_another_networks_weights_are_named(twin):
     state = {name: value.numpy() for name, value in twin.float().state_dict().items()}
     for change, words in (
         ({"fc.weight": np.zeros((1000, 2048))}, "torchvision's InceptionV3 is another"),
+        ({"Mixed_5b.branch1x1.bn.bias": np.zeros((1,))}, "Mixed_5b.branch1x1.bn.bias has shape"),
+        ({"Mixed_5b.branch1x1.bn.weight": np.zeros((65,))}, "Mixed_5b.branch1x1.bn.weight has shape"),
         ({"Mixed_6a.branch3x3.conv.weight": np.zeros((384, 288, 1, 1))}, "Mixed_6a.branch3x3.conv.weight has shape"),
     ):
         with pytest.raises(inception_weights.WeightsError, match=words):

@@ -64,3 +64,4 @@ def test_the_words():
     assert "memory, estimated: " in text and "time, estimated: " in text and "for 100 steps" in text
     assert "not estimated for Ascend" in planner.describe(Options(device_target="Ascend"), 100, None)
     assert [planner.duration(s) for s in (59, 3700, 90061)] == ["1 min", "1 h 2 min", "1 d 1 h"]
+    assert [planner.duration(s) for s in (3599, 7199, 86399)] == ["1 h 0 min", "2 h 0 min", "1 d 0 h"]

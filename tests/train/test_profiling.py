@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import cv2
 import numpy as np
@@ -103,6 +104,18 @@ def test_lists_that_differ_are_refused(tmp_path):
     (folder / "cpu_framework_0.txt").write_text("Add;Add-op0;1;input_1:[2, 3];\n")
     with pytest.raises(ProfileError, match="differ"):
         profiling.read(tmp_path)
+
+
+def test_the_last_profile_of_a_folder_is_read(tmp_path):
+    """A run that goes on profiles into the same folder, as a process of another number: names say no order."""
+    for number, (name, kind) in enumerate((("vm_9_ascend_ms", "Mul"), ("vm_10_ascend_ms", "Add"))):
+        folder = tmp_path / name / "FRAMEWORK"
+        folder.mkdir(parents=True)
+        times = folder / "cpu_op_execute_timestamp_0.txt"
+        times.write_text(f"Default/{kind}-op0;HostCpuOps;1000,0.5,0 \n")
+        os.utime(times, (number, number))
+        (folder / "cpu_framework_0.txt").write_text(f"{kind};{kind}-op0;1;input_1:[2, 3];\n")
+    assert [execution.kind for execution in profiling.read(tmp_path)] == ["Add"]
 
 
 def test_the_profiler_ends_with_its_block(tmp_path, caplog):
