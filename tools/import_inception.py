@@ -25,6 +25,8 @@ def main(argv: list[str]) -> int:
 
     if options.out.suffix != ".ckpt":
         parser.refuse(f"{options.out}: the name must end in .ckpt")
+    if not options.out.parent.is_dir():
+        parser.refuse(f"{options.out.parent}: no such folder: make it, or give another name")
     if options.out.exists():
         parser.refuse(f"{options.out} exists: remove it, or give another name")
     try:

@@ -16,11 +16,15 @@ TOOLS = Path(__file__).parents[2] / "tools"
 
 @pytest.fixture
 def run_tool():
-    """run_tool("train", "--ch", 3) -> the finished process, with its text output."""
+    """run_tool("train", "--ch", 3) -> the finished process, with its text output.
 
-    def run(name: str, *arguments, **options) -> subprocess.CompletedProcess:
+    What this process has set for its own MindSpore is not handed down: a user's shell has none of it.
+    """
+
+    def run(name: str, *arguments, env=None, **options) -> subprocess.CompletedProcess:
         command = [sys.executable, TOOLS / f"{name}.py", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, **options)
+        env = {key: value for key, value in (env or os.environ).items() if key != "GLOG_v"}
+        return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=env, **options)
 
     return run
 

@@ -43,6 +43,7 @@ def _state(torch):
         (("none.pth", "out.ckpt"), ("none.pth:",)),
         (("text.pth", "out.ckpt"), ("text.pth:",)),
         (("text.pth", "out.onnx"), ("must end in .ckpt",)),
+        (("text.pth", "none/out.ckpt"), ("none: no such folder", "another name")),
         (("text.pth", "out.ckpt", "--force"), ("--force: unknown option",)),
     ],
 )
