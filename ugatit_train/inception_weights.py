@@ -1,5 +1,6 @@
 """The weights of `inception.Inception`: out of the public PyTorch ones, into a MindSpore checkpoint and back."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def fold(state: Any) -> tuple[dict[str, np.ndarray], list[str]]:
     """
     if not isinstance(state, dict) or not all(isinstance(value, np.ndarray) for value in state.values()):
         raise WeightsError(f"not a state_dict, names and tensors alone: {REMEDY}")
-    classes = len(state["fc.weight"]) if "fc.weight" in state else NUM_CLASSES
+    classes = math.prod(state["fc.weight"].shape[:1]) if "fc.weight" in state else NUM_CLASSES
     if classes != NUM_CLASSES:
         raise WeightsError(
             f"fc.weight has {classes} classes, not {NUM_CLASSES}: torchvision's InceptionV3 is another: {REMEDY}"

@@ -125,6 +125,9 @@ def options_of(states: States, img_size: int) -> config.Options:
     if not state or "DownBlock.1.weight" not in state or "FC.0.weight" not in state:
         found = ", ".join(map(str, list(states)[:4])) or "nothing"
         raise InteropError(f"holds {found}, not genA2B or genB2A of the PyTorch implementation: give its params_*.pt")
+    for name, axes in {"DownBlock.1.weight": 4, "FC.0.weight": 2}.items():
+        if state[name].ndim != axes:
+            raise InteropError(f"{name} has shape {state[name].shape}, not {axes} axes: other networks")
     ch, img_ch = state["DownBlock.1.weight"].shape[:2]
     features = state["FC.0.weight"].shape[1]
     light = features == 4 * ch

@@ -41,7 +41,7 @@ class Form:
     @classmethod
     def of(cls, text: str) -> "Form":
         """The form of such a text. Raises ValueError or TypeError where it is none."""
-        values = json.loads(text)
+        values = dict(json.loads(text))
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 

@@ -136,6 +136,8 @@ def changed(path, out, change):
             lambda s: s["genB2A"].update({"gamma.weight": torch.zeros(32, 31)}),
             "gamma.weight has shape (32, 31), not (32",
         ),
+        (lambda s: s["genA2B"].update({"DownBlock.1.weight": torch.zeros(3)}), "has shape (3,), not 4 axes"),
+        (lambda s: s["genA2B"].update({"FC.0.weight": torch.zeros(8)}), "FC.0.weight has shape (8,), not 2 axes"),
         (lambda s: s["genB2A"]["gamma.weight"].fill_(float("nan")), "genB2A.gamma.weight holds a value that is not"),
         (lambda s: [s.pop(name) for name in ("genA2B", "genB2A")], "holds disGA, disGB, disLA, disLB, not genA2B"),
         (lambda s: s["disLA"].pop("model.1.weight_orig"), "discriminators of n_dis [4, 4, 3, 4]"),

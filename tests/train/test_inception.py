@@ -54,6 +54,7 @@ def test_the_features_are_the_twins(twin, ckpt):
 def test_another_networks_weights_are_named(twin):
     state = {name: value.numpy() for name, value in twin.float().state_dict().items()}
     for change, words in (
+        ({"fc.weight": np.zeros(())}, "fc.weight has 1 classes"),
         ({"fc.weight": np.zeros((1000, 2048))}, "torchvision's InceptionV3 is another"),
         ({"Mixed_5b.branch1x1.bn.bias": np.zeros((1,))}, "Mixed_5b.branch1x1.bn.bias has shape"),
         ({"Mixed_5b.branch1x1.bn.weight": np.zeros((65,))}, "Mixed_5b.branch1x1.bn.weight has shape"),

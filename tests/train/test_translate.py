@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ugatit_data import BadInputError
-from ugatit_train import reporting, translate
+from ugatit_train import models, reporting, translate
 from ugatit_train.fitting import Fit
 
 SIZE = 16
@@ -233,3 +233,9 @@ def test_an_output_folder_that_takes_no_video(tmp_path):
     (tmp_path / "out" / "clip.partial.mp4").mkdir(parents=True)
     with pytest.raises(OSError, match="clip.mp4: OpenCV cannot write this video"):
         run(tmp_path / "clip.mp4", tmp_path / "out")
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '"a2b"', "3", '{"x": 1}'])
+def test_a_note_that_is_no_form(text):
+    with pytest.raises((TypeError, ValueError)):
+        models.Form.of(text)
