@@ -7,7 +7,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy
 import pytest
+
+from .parity import error
+from .stepping import TRACED, run_in_a_process
 
 NATIVE_CONVOLUTION = """
 from ugatit_train import runtime
@@ -50,6 +54,21 @@ def test_a_step_runs_no_reference_convolution(traced_run):
     seen = f"oneDNN ran {primitives.total()} primitives: {dict(primitives)}"
     assert primitives.total() > 1000, seen
     assert not reference_convolutions(primitives), seen
+
+
+def test_recompute_computes_more_and_changes_no_loss(traced_run, tmp_path):
+    """The first losses to the last bit; then within the rounding of gradients that are added in another order."""
+    losses, parameters, printed = traced_run
+    again_losses, again, again_printed = run_in_a_process(TRACED, tmp_path / "again.npz", recompute=True)
+    assert numpy.array_equal(losses[0], again_losses[0])
+    moments = [name for name in parameters[1] if name.startswith("adam_m.")]
+    errors = {name: error(again[1][name], parameters[1][name]) for name in moments}
+    assert len(errors) > 90 and max(errors.values()) < 1e-3 and numpy.median(list(errors.values())) < 1e-6, errors
+    assert numpy.stack(again_losses) == pytest.approx(numpy.stack(losses), rel=1e-4)
+    products, more = (
+        sum(n for (kind, _), n in executed(text).items() if kind == "matmul") for text in (printed, again_printed)
+    )
+    assert more > products > 0
 
 
 def test_the_check_sees_the_reference_convolution_of_a_native_one(tmp_path):
