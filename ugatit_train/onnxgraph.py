@@ -45,7 +45,10 @@ class _Graph:
         return name
 
     def mean(self, x: str, *axes: int) -> str:
-        return self.add("ReduceMean", x, axes=axes, keepdims=1)
+        """One axis after the other: runtimes add up in float32, and a sum of millions of pixels loses digits."""
+        for axis in sorted(axes, reverse=True):
+            x = self.add("ReduceMean", x, axes=[axis], keepdims=1)
+        return x
 
     def moments(self, x: str, *axes: int) -> tuple[str, str]:
         """x - mean, and its biased variance, over the axes."""
