@@ -47,6 +47,7 @@ def _copy(url: str, folder: Path, check: Callable[[Path, str], None], option: st
         fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.exists():
             if receipt.exists() and receipt.read_text() == url:
+                _log.warning("%s: the copy of %s that is here is used; remove it to copy again", folder, url)
                 return
             raise BadInputError(f"{folder}: exists and is no copy of {url}: remove it, or give another --{option}")
         shutil.rmtree(partial, ignore_errors=True)

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from ugatit_data.errors import BadInputError
 from ugatit_data.storage import StorageError
 from ugatit_train import config, modelarts, runtime
 
@@ -38,6 +39,18 @@ def test_the_endpoint_of_the_storage(monkeypatch):
     assert runtime.storage_endpoint() == "http://obs"
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://aws")
     assert runtime.storage_endpoint() == "http://aws"
+
+
+def test_a_copy_that_is_there_is_used_and_named(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / modelarts.LOAD_PATH
+    run.mkdir(parents=True)
+    given = {"enable_modelarts": True, "checkpoint_url": "s3://bucket/run"}
+    with pytest.raises(BadInputError, match="exists and is no copy of s3://bucket/run: remove it"):
+        modelarts.copy_in(given)
+    run.with_name(run.name + ".url").write_text("s3://bucket/run")
+    assert modelarts.copy_in(given) == given | {"load_path": modelarts.LOAD_PATH}
+    assert "checkpoint: the copy of s3://bucket/run that is here is used; remove it to copy again" in caplog.text
 
 
 class Storage:
