@@ -19,13 +19,10 @@ class _Product(nn.Cell):
 
     The matrix is copied N times for a batched matmul, or the others are put side by side for a single one, whichever
     moves less memory: the first for the generators' large maps, the second for the discriminators' large weights.
-    Where the sizes are known at compile time only as "any", it is the batched one: each question asked at run time
-    doubles what the compiler goes through, a generator of 8 blocks took 76 s.
     """
 
     def __init__(self):
         super().__init__()
-        self.knows_size = runtime.knows_size()
         self.nn = P.MatMul()
         self.tn = P.MatMul(transpose_a=True)
         self.nt = P.MatMul(transpose_b=True)
@@ -37,8 +34,6 @@ class _Product(nn.Cell):
         """w (O, K), x (N, K, L) -> (N, O, L)."""
         n, k, size = x.shape
         o = w.shape[0]
-        if not self.knows_size:
-            return self.batch_nn(ops.broadcast_to(w, (n, o, k)), x)
         if n == 1:
             return self.nn(w, x.reshape(k, size)).reshape(1, o, size)
         if o * k <= (o + k) * size:

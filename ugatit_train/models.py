@@ -86,8 +86,15 @@ def from_cell(generator, any_size: bool = False) -> Translator:
     run, largest = _called(generator.set_train(False)), {}
     if any_size:
         channels = generator.down0.weight.shape[1]
-        generator.set_inputs(ms.Tensor(shape=[None, channels, None, None], dtype=ms.float32))
-        return run
+        # One sample a call: with an open batch, every product asks at run time how many there are, and each question
+        # doubles what the compiler goes through (76 s for the paper's light generator, 3 s without).
+        generator.set_inputs(ms.Tensor(shape=[1, channels, None, None], dtype=ms.float32))
+
+        def one_by_one(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            made, heatmaps = zip(*(run(sample[None]) for sample in x), strict=True)
+            return np.concatenate(made), np.concatenate(heatmaps)
+
+        return one_by_one
 
     def filled(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         count = len(x)

@@ -154,14 +154,9 @@ def any_size() -> contextlib.AbstractContextManager[None]:
     return _built_for("any size")
 
 
-def knows_size() -> bool:
-    """Whether the images' number and size are known when a network that is now built is compiled."""
-    return _form != "any size"
-
-
 def convolves_by_tiles() -> bool:
     """Whether 3 x 3 convolutions may be written by Winograd's method, whose matrices are made for one size."""
-    return convolves_by_matmul() and knows_size()
+    return convolves_by_matmul() and _form != "any size"
 
 
 def convolves_in_half() -> bool:
