@@ -54,7 +54,7 @@ lint: $(VENV)/installed-dev  ## ruff only
 	@$(VENV)/bin/ruff format --check .
 
 test: lint  ## lint and the whole test suite
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist loadfile
 
 bench: $(VENV)/installed-dev  ## quick benchmarks of this machine; the report is bench/report.html
 	@$(PY) benchmarks/run.py --suite quick --out bench/run.json

@@ -1,8 +1,15 @@
-"""Fixtures of several packages' tests."""
+"""Settles MindSpore's environment and device before any test module imports it; fixtures of several packages' tests.
+
+The device can be set only as long as no kernel has run: the data engine's tests run some, whatever comes after them.
+"""
 
 import logging
 
 import pytest
+
+from ugatit_train import runtime
+
+runtime.setup("CPU")
 
 
 @pytest.fixture
@@ -28,9 +35,6 @@ def s3_server(monkeypatch):
 @pytest.fixture(scope="session")
 def write_run():
     """write_run(folder, ch=4, ...) makes a run's folder whose generators have the weights that training begins with."""
-    from ugatit_train import runtime
-
-    runtime.setup("CPU")
     from ugatit_train import checkpoint, config, networks
 
     def write(folder, **options):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,16 +15,19 @@ import pytest
 TOOLS = Path(__file__).parents[2] / "tools"
 
 
+@pytest.fixture(scope="session")
+def of_a_user():
+    """of_a_user(environment) -> the same without what this process has set for its own MindSpore: a shell has none."""
+    return lambda environment: {name: value for name, value in environment.items() if name != "GLOG_v"}
+
+
 @pytest.fixture
-def run_tool():
-    """run_tool("train", "--ch", 3) -> the finished process, with its text output.
+def run_tool(of_a_user):
+    """run_tool("train", "--ch", 3) -> the finished process, with its text output."""
 
-    What this process has set for its own MindSpore is not handed down: a user's shell has none of it.
-    """
-
-    def run(name: str, *arguments, env=None, **options) -> subprocess.CompletedProcess:
+    def run(name: str, *arguments, env=os.environ, **options) -> subprocess.CompletedProcess:
         command = [sys.executable, TOOLS / f"{name}.py", *map(str, arguments)]
-        env = {key: value for key, value in (env or os.environ).items() if key != "GLOG_v"}
+        env = of_a_user(env)
         return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=env, **options)
 
     return run
@@ -56,7 +60,8 @@ def job(s3_server, dataset, tmp_path, monkeypatch):
 
 @pytest.fixture
 def load_tool(monkeypatch):
-    """load_tool("demo") -> the module tools/demo.py."""
+    """load_tool("demo") -> the module tools/demo.py; the signals that it takes are given back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def load(name: str):
         monkeypatch.syspath_prepend(str(TOOLS))
@@ -65,7 +70,9 @@ def load_tool(monkeypatch):
         spec.loader.exec_module(module)
         return module
 
-    return load
+    yield load
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

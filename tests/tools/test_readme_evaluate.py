@@ -25,7 +25,7 @@ def commands(chapter: str) -> list[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def ran(write_run, picture_folder, tmp_path_factory):
+def ran(write_run, picture_folder, of_a_user, tmp_path_factory):
     """(The folder in which they ran, the finished process by the last word of each command)."""
     torch = pytest.importorskip("torch", reason="torch is not installed: no PyTorch weights to import")
     from ..train.inception_twin import random_twin
@@ -45,7 +45,7 @@ def ran(write_run, picture_folder, tmp_path_factory):
             capture_output=True,
             text=True,
             check=False,
-            env=os.environ | {"PYTHON": sys.executable},
+            env=of_a_user(os.environ) | {"PYTHON": sys.executable},
         )
         finished[" ".join([Path(words[0]).name, *words[1:]])] = done
     return folder, finished

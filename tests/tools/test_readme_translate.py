@@ -25,9 +25,8 @@ def commands(chapter):
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, dataset):
     """A folder with what the commands name: a checkpoint of PyTorch, a run, photographs, a video, a data set."""
-    from ugatit_train import interop, runtime, torchfile, video
+    from ugatit_train import interop, torchfile, video
 
-    runtime.setup("CPU")
     sys.path.insert(0, str(TESTS))
     try:
         from train import torch_twin

@@ -12,10 +12,14 @@ SMALL = ("--light", "--ch", 2, "--n_res", 1, "--n_dis", 4, "--img_size", 32, "--
 
 
 @pytest.fixture
-def launch(tmp_path):
+def launch(tmp_path, of_a_user):
     """launch("2", "0", ...) -> the finished tools/run_distributed_train.sh."""
     script = Path(__file__).parents[2] / "tools" / "run_distributed_train.sh"
-    environment = os.environ | {"PYTHON": sys.executable, "LOG_DIR": str(tmp_path / "logs"), "MASTER_PORT": "8129"}
+    environment = of_a_user(os.environ) | {
+        "PYTHON": sys.executable,
+        "LOG_DIR": str(tmp_path / "logs"),
+        "MASTER_PORT": "8129",
+    }
 
     def run(*arguments) -> subprocess.CompletedProcess:
         command = ["bash", script, *map(str, arguments)]

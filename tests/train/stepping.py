@@ -122,7 +122,7 @@ def snapshot(parameters):
 
 
 def run_in_a_process(name, out, recompute=False):
-    """`run` in a new process that has oneDNN list its primitives: (losses, parameters, what it printed)."""
+    """`run` in a new process that has oneDNN list its primitives; what `read_run` gives, kept in `out` and beside."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("ONEDNN", "DNNL"))}
     code = f"from train.stepping import save; save({name!r}, {str(out)!r}, {recompute})"
     done = subprocess.run(
@@ -135,10 +135,16 @@ def run_in_a_process(name, out, recompute=False):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
+    out.with_suffix(".txt").write_text(done.stdout)
+    return read_run(out)
+
+
+def read_run(out):
+    """(losses, parameters, what it printed)."""
     with numpy.load(out) as saved:
         names = sorted({key.split("/", 1)[1] for key in saved if "/" in key})
         snapshots = [{key: saved[f"{t}/{key}"] for key in names} for t in range(NUM_STEPS + 1)]
-        return list(saved["losses"]), snapshots, done.stdout
+        return list(saved["losses"]), snapshots, out.with_suffix(".txt").read_text()
 
 
 def save(name, out, recompute):
