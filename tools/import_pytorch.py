@@ -4,14 +4,12 @@
 import sys
 from pathlib import Path
 
-from commandline import Parser, os_reason, whole
+from commandline import Parser, os_reason, run_tool, whole
 
 from ugatit_data import DataError
 from ugatit_data.manifest import read_dataset
 from ugatit_train import checkpoint, interop, torchfile
 from ugatit_train.config import OptionError
-
-REPORT_FILE = "import.txt"
 
 
 def main(argv: list[str]) -> int:
@@ -46,12 +44,10 @@ def main(argv: list[str]) -> int:
     try:
         imported = interop.from_pytorch(interop.readable(states), options.img_size)
         interop.save_run(imported, options.out, dataset.dataset_id if dataset else None)
-        lines = [*imported.taken, *(f"not used: {line}" for line in imported.unused)]
-        (options.out / REPORT_FILE).write_text("".join(f"{line}\n" for line in lines))
     except (interop.InteropError, OptionError, checkpoint.NotFiniteError) as error:
         parser.refuse(f"{options.source}: {error}")
     except OSError as error:
-        print(f"{parser.prog}: {os_reason(error)}: remove {options.out} and run it again", file=sys.stderr)
+        print(f"{parser.prog}: {os_reason(error)}: run it again when that is mended", file=sys.stderr)
         return 1
 
     o = imported.options
@@ -64,9 +60,11 @@ def main(argv: list[str]) -> int:
         if not line.endswith("follows from u"):
             print(f"not used: {line}")
     kind = "light" if o.light else "full"
-    print(f"{options.out}: {kind}, {o.img_size} px, ch {o.ch}, n_res {o.n_res}; {REPORT_FILE} lists every array")
+    print(
+        f"{options.out}: {kind}, {o.img_size} px, ch {o.ch}, n_res {o.n_res}; {interop.REPORT_FILE} lists every array"
+    )
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_tool(main)

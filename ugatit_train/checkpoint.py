@@ -58,23 +58,11 @@ def save(folder: Path, parameters: Mapping[str, Any], meta: Mapping[str, Any], k
     final = folder / f"step-{meta['step']:08d}"
     partial = final.with_name(final.name + ".partial")
     partial.mkdir()
-    files = {}
-    for file_name in sorted({_file_of(name) for name in parameters}):
-        shapes = {
-            name: (tuple(p.shape), str(p.dtype).lower())
-            for name, p in parameters.items()
-            if _file_of(name) == file_name
-        }
-        path = partial / file_name
-        digest = tensorfile.write(path, shapes, lambda name: _finite(name, parameters[name].asnumpy()))
-        files[file_name] = {"bytes": path.stat().st_size, "sha256": digest}
-    body = {"format_version": FORMAT_VERSION, **meta, "files": files}
-    body["digest"] = sha256_hex(canonical(body))
-    with (partial / META_FILE).open("w") as file:
-        json.dump(body, file, indent=1, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-    _fsync_folder(partial)
+    try:
+        _write(partial, parameters, meta)
+    except (OSError, NotFiniteError):
+        shutil.rmtree(partial, ignore_errors=True)  # on a full disk, what it has taken is needed
+        raise
     if final.exists():  # a run that went on from an older checkpoint comes by this step again
         _remove(final)
     partial.rename(final)
@@ -82,6 +70,26 @@ def save(folder: Path, parameters: Mapping[str, Any], meta: Mapping[str, Any], k
     for old in _committed(folder)[:-keep]:
         _remove(old)
     return final
+
+
+def _write(folder: Path, parameters: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+    files = {}
+    for file_name in sorted({_file_of(name) for name in parameters}):
+        shapes = {
+            name: (tuple(p.shape), str(p.dtype).lower())
+            for name, p in parameters.items()
+            if _file_of(name) == file_name
+        }
+        path = folder / file_name
+        digest = tensorfile.write(path, shapes, lambda name: _finite(name, parameters[name].asnumpy()))
+        files[file_name] = {"bytes": path.stat().st_size, "sha256": digest}
+    body = {"format_version": FORMAT_VERSION, **meta, "files": files}
+    body["digest"] = sha256_hex(canonical(body))
+    with (folder / META_FILE).open("w") as file:
+        json.dump(body, file, indent=1, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+    _fsync_folder(folder)
 
 
 def _finite(name: str, array: np.ndarray) -> np.ndarray:
@@ -212,7 +220,7 @@ def _load_file(path: Path, parameters: Mapping[str, Any]) -> None:
                     raise CheckpointError(
                         f"{path}: of other networks: {name} has shape {array.shape}, not {tuple(parameter.shape)}"
                     )
-                parameter.set_data(Tensor(array))
+                parameter.set_data(Tensor.from_numpy(array))  # no copy: `array` becomes the parameter's memory
     except SafetensorError as error:
         raise CheckpointError(f"{path}: damaged ({error}): give another checkpoint") from None
 

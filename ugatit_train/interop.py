@@ -9,6 +9,7 @@ Arrays are NumPy throughout; nothing here needs MindSpore or PyTorch.
 
 import dataclasses
 import math
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ugatit_train import checkpoint, config
 
 GENERATORS = tuple(checkpoint.GENERATORS.values())
 DISCRIMINATORS = ("disGA", "disGB", "disLA", "disLB")
+REPORT_FILE = "import.txt"  # in a run: every array of the file, and where it went
 States = Mapping[str, Mapping[str, np.ndarray]]
 
 
@@ -201,7 +203,9 @@ class _Held:
 
 
 def save_run(imported: Imported, out: Path, dataset_id: str | None = None) -> None:
-    """Writes a run's folder with step 0 as its checkpoint. With a data set's id it can be trained on.
+    """Writes a run's folder, with step 0 as its checkpoint and `REPORT_FILE`; it appears complete or not at all.
+
+    With a data set's id it can be trained on.
 
     Then Adam's moments, which the file does not have, are zeros, as at the start of a training.
 
@@ -221,9 +225,18 @@ def save_run(imported: Imported, out: Path, dataset_id: str | None = None) -> No
     batch = imported.options.batch_size
     data = {"dataset_id": dataset_id or "no data set", "global_batch": batch, "step": 0, "seed": imported.options.seed}
     meta = {"step": 0, "data": data, "options": config.lasting(imported.options)}
-    out.mkdir(parents=True, exist_ok=True)
-    checkpoint.save(out / "checkpoints", {name: _Held(array) for name, array in held.items()}, meta, keep=1)
-    config.save(imported.options, out / config.OPTIONS_FILE)
+    report = [*imported.taken, *(f"not used: {line}" for line in imported.unused)]
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        checkpoint.save(partial / "checkpoints", {name: _Held(array) for name, array in held.items()}, meta, keep=1)
+        config.save(imported.options, partial / config.OPTIONS_FILE)
+        (partial / REPORT_FILE).write_text("".join(f"{line}\n" for line in report))
+        partial.rename(out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def to_pytorch(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], list[str]]:

@@ -51,9 +51,13 @@ def write(path: Path, states: Mapping[str, Mapping[str, np.ndarray]]) -> None:
         for name, state in states.items()
     }
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        torch.save(tensors, file)
-    os.replace(partial, path)
+    try:
+        with partial.open("wb") as file:
+            torch.save(tensors, file)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def _arrays(value: Any) -> Any:

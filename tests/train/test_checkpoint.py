@@ -1,6 +1,7 @@
 """Checkpoints: the round trip, every flipped bit found and named, a kill at any moment, what is kept."""
 
 import json
+import resource
 import shutil
 
 import numpy as np
@@ -138,6 +139,19 @@ def test_a_kill_at_any_file_operation_leaves_the_old_or_the_new_state(tmp_path, 
     assert_holds(tmp_path, meta["step"])
     save(tmp_path, 3, keep=1)  # the next save sweeps up
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
+
+
+def test_a_save_that_fails_leaves_the_old_state_and_takes_no_room(tmp_path):
+    save(tmp_path, 1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            save(tmp_path, 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+    assert_holds(tmp_path, 1)
 
 
 def test_other_networks_are_refused(tmp_path):
