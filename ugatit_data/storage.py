@@ -6,6 +6,7 @@ through pyarrow's S3 file system elsewhere. What was sent is read back and compa
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -108,7 +109,7 @@ class _Arrow:
                 if path.stat().st_size != info.size:
                     raise StorageError(f"{self.url}: {info.path}: {path.stat().st_size} of {info.size} bytes arrived")
         except OSError as error:
-            raise _reported(self.url, error) from None
+            raise _reported(self.url, error, folder) from None
 
     def put(self, path: Path, name: str) -> None:
         sent = hashlib.sha256()
@@ -122,7 +123,7 @@ class _Arrow:
                 while chunk := back.read(CHUNK):
                     received.update(chunk)
         except OSError as error:
-            raise _reported(f"{self.url}/{name}", error) from None
+            raise _reported(f"{self.url}/{name}", error, path.parent) from None
         _compare(f"{self.url}/{name}", sent.hexdigest(), received.hexdigest())
 
     def remove(self, name: str) -> None:
@@ -148,7 +149,7 @@ class _Moxing:
             folder.mkdir(parents=True, exist_ok=True)
             self._mover.copy_parallel(self.url, str(folder))
         except OSError as error:
-            raise _reported(self.url, error) from None
+            raise _reported(self.url, error, folder) from None
 
     def put(self, path: Path, name: str) -> None:
         there = f"{self.url}/{name}"
@@ -158,7 +159,7 @@ class _Moxing:
                 self._mover.copy(there, f"{scratch}/back")
                 back = sha256_file(Path(scratch) / "back")
         except OSError as error:
-            raise _reported(there, error) from None
+            raise _reported(there, error, Path(tempfile.gettempdir())) from None
         _compare(there, sha256_file(path), back)
 
     def remove(self, name: str) -> None:
@@ -181,7 +182,12 @@ def _compare(url: str, sent: str, received: str) -> None:
         raise StorageError(f"{url}: sha256 {received[:12]}... came back, {sent[:12]}... was sent: send it again")
 
 
-def _reported(url: str, error: OSError) -> StorageError:
+def _reported(url: str, error: OSError, here: Path | None = None) -> StorageError:
+    """`here` is the folder of this machine that was written to or read, if one was: the fault may be its own."""
+    name = None if error.filename is None else os.fsdecode(error.filename)
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # found while writing: it names no file
+    if here is not None and (is_full if name is None else "://" not in name):
+        return StorageError(f"{name or here}: {error.strerror}: a fault of this machine, not of {url}: mend it")
     return StorageError(f"{url}: {' '.join(str(error).split())}: check the URL, the endpoint and the credentials")
 
 

@@ -1,5 +1,6 @@
 """Object storage, on a local S3 server, and through a stand-in of ModelArts' moxing with its documented calls."""
 
+import resource
 import shutil
 import sys
 import types
@@ -124,6 +125,22 @@ def test_what_is_not_there(storage, tmp_path):
 def test_no_server(tmp_path, folder):
     with pytest.raises(StorageError, match=r"s3://bucket/run/a.txt: .*check the URL, the endpoint and the credentials"):
         open_storage("s3://bucket/run", "http://127.0.0.1:9").put(folder / "a.txt", "a.txt")
+
+
+def test_a_disk_of_this_machine_that_is_full_is_not_the_storages_fault(s3_server, folder, tmp_path):
+    storage = open_storage("s3://bucket/run", s3_server)
+    Mirror(folder, storage, "a.txt").push()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(StorageError) as caught:
+            storage.copy_in(tmp_path / "back")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    at = f"{tmp_path / 'back'}: File too large: a fault of this machine, not of s3://bucket/run: "
+    assert str(caught.value).startswith(at)
+    with pytest.raises(StorageError, match="gone: No such file or directory: a fault of this machine"):
+        storage.put(folder / "gone", "gone")
 
 
 @pytest.mark.parametrize(
