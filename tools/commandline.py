@@ -3,8 +3,11 @@
 import argparse
 import difflib
 import os
+import signal
 import sys
 import textwrap
+from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 
@@ -44,6 +47,30 @@ class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaults
     def _get_help_string(self, action: argparse.Action) -> str | None:
         # "(default: None)" says nothing: the text tells what happens without the option; a switch is off without it.
         return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
+def run_tool(main: Callable[[list[str]], int]) -> NoReturn:
+    """`main` as this process. Ctrl-C where a tool has nothing to say of its own, as while it loads, is one line too."""
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        print(f"tools/{Path(sys.argv[0]).name}: interrupted: run it again", file=sys.stderr)
+        sys.exit(1)
+
+
+def end_when_interrupted(line: str, clean_up: Callable[[], object] = lambda: None) -> None:
+    """From now on Ctrl-C ends this process at once, with one line and exit 1. Call it before MindSpore loads.
+
+    No exception does it: one in the midst of MindSpore's import aborts, and its compiler answers one with pages.
+    """
+
+    def end(*_) -> NoReturn:
+        clean_up()
+        print(line, file=sys.stderr, flush=True)
+        os._exit(1)
+
+    for number in (signal.SIGINT, signal.SIGTERM):  # once loaded, MindSpore turns Ctrl-C into SIGTERM
+        signal.signal(number, end)
 
 
 def os_reason(error: OSError) -> str:

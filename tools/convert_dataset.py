@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from commandline import Parser, os_reason, whole
+from commandline import Parser, os_reason, run_tool, whole
 from tqdm import tqdm
 
 from ugatit_data.convert import Report, convert, make_plan
@@ -111,4 +111,4 @@ def _size(count: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

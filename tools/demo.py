@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from commandline import Parser, whole
+from commandline import Parser, run_tool, whole
 
 from ugatit_data import BadInputError
 from ugatit_data.sources import FolderSource
@@ -232,4 +232,4 @@ def difference(one: Path, other: Path, size: int) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_tool(main)

@@ -1,11 +1,10 @@
 #!/usr/bin/env python
 """Judge a trained pair of generators on testA and testB: pictures, times, and KID against the domain aimed at."""
 
-import signal
 import sys
 from pathlib import Path
 
-from commandline import Parser, os_reason, whole
+from commandline import Parser, end_when_interrupted, os_reason, run_tool, whole
 
 from ugatit_data import DataError
 from ugatit_train import evaluation, features, runtime
@@ -45,6 +44,11 @@ def main(argv: list[str]) -> int:
         parser.refuse(f"{options.out} exists and is not an empty folder: give another --out")
     if not options.checkpoint.is_dir():
         parser.refuse(f"{options.checkpoint}: no such folder: give a run's --output_path as --checkpoint")
+    whole_so_far = f"the pictures in {options.out} are whole: give another --out"
+    end_when_interrupted(
+        f"{parser.prog}: interrupted: {whole_so_far}",
+        lambda: [path.unlink() for path in options.out.rglob("*.partial")],
+    )
     try:
         data = options.data_path or evaluation.own_data(options.checkpoint)
         evaluation.check(data, directions)
@@ -53,7 +57,6 @@ def main(argv: list[str]) -> int:
     except (DataError, ValueError, OSError) as error:
         parser.refuse(str(error))
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # once loaded, MindSpore turns Ctrl-C into SIGTERM
     try:
         result = evaluation.evaluate(options.checkpoint, data, options.out, extractor, directions)
     except ValueError as error:  # no good checkpoint: nothing was written
@@ -61,9 +64,17 @@ def main(argv: list[str]) -> int:
     except DataError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return error.exit_code
-    except (OSError, KeyboardInterrupt) as error:
-        reason = os_reason(error) if isinstance(error, OSError) else "interrupted"
-        print(f"{parser.prog}: {reason}: the pictures in {options.out} are whole: give another --out", file=sys.stderr)
+    except OSError as error:
+        print(f"{parser.prog}: {os_reason(error)}: {whole_so_far}", file=sys.stderr)
+        return 1
+    except (RuntimeError, MemoryError) as error:
+        lack = runtime.lack_of_memory(error)
+        if lack is None:
+            raise
+        print(
+            f"{parser.prog}: {lack}: free some; {whole_so_far}",
+            file=sys.stderr,
+        )
         return 1
     for name, reason in result["problems"].items():
         print(f"{parser.prog}: {data}: {name}: {reason}: left out", file=sys.stderr)
@@ -73,4 +84,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_tool(main)

@@ -5,7 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from commandline import Parser, os_reason, pixels, whole
+from commandline import Parser, end_when_interrupted, os_reason, pixels, run_tool, whole
 
 from ugatit_data import DataError
 from ugatit_data.errors import RejectedImageError
@@ -57,6 +57,11 @@ def main(argv: list[str]) -> int:
     taken = sorted(options.out.glob(f"{GENERATORS[options.direction]}*{export.SUFFIXES[file_format]}*"))
     if taken or options.out.is_file():
         parser.refuse(f"{(*taken, options.out)[0]} exists: give another --out, or remove it")
+    partial = options.out / f"{GENERATORS[options.direction]}.partial"
+    end_when_interrupted(
+        f"{parser.prog}: interrupted: nothing was kept, run it again",
+        lambda: shutil.rmtree(partial, ignore_errors=True),
+    )
     try:
         found = translate.find_pictures(options.pictures)[:COUNT] if options.pictures else []
         runtime.let_plain_convolutions_be_fast()
@@ -70,7 +75,6 @@ def main(argv: list[str]) -> int:
     except (DataError, ValueError, OSError) as error:
         parser.refuse(str(error))
 
-    partial = options.out / f"{GENERATORS[options.direction]}.partial"
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -89,7 +93,8 @@ def main(argv: list[str]) -> int:
         print(f"{parser.prog}: {file_format}: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"{parser.prog}: {os_reason(error)}: what is in {partial} is not whole", file=sys.stderr)
+        shutil.rmtree(partial, ignore_errors=True)
+        print(f"{parser.prog}: {os_reason(error)}: nothing was kept, run it again", file=sys.stderr)
         return 1
     trial = f"{len(images)} pictures" if images else f"{COUNT} random pictures"
     print(f"{path}: {weight / 1e6:.1f} MB; on {trial} it {_said(difference)}")
@@ -104,4 +109,4 @@ def _said(difference: export.Difference) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_tool(main)

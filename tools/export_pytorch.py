@@ -4,7 +4,7 @@
 import sys
 from pathlib import Path
 
-from commandline import Parser, os_reason
+from commandline import Parser, os_reason, run_tool
 
 from ugatit_train import checkpoint, interop, torchfile
 
@@ -43,4 +43,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_tool(main)

@@ -4,7 +4,7 @@
 import sys
 from pathlib import Path
 
-from commandline import Parser
+from commandline import Parser, end_when_interrupted, run_tool
 
 from ugatit_train import torchfile
 
@@ -34,6 +34,7 @@ def main(argv: list[str]) -> int:
     except torchfile.TorchFileError as error:
         parser.refuse(str(error))
 
+    end_when_interrupted(f"{parser.prog}: interrupted: nothing was kept, run it again")
     from ugatit_train import inception_weights, runtime  # MindSpore loads here
 
     runtime.setup()
@@ -52,4 +53,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_tool(main)

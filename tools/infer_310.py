@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from commandline import Parser, os_reason, pixels, whole
+from commandline import Parser, end_when_interrupted, os_reason, pixels, run_tool, whole
 from tqdm import tqdm
 
 from ugatit_data import DataError
@@ -57,15 +57,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--device_target", choices=("Ascend", "CPU"), help="run: by default what is installed here")
     parser.add_argument("--device_id", type=whole(0), default=0, help="run: number of the card")
     options = parser.parse_args(argv)
+    end_when_interrupted(f"{PROG}: interrupted: remove what it wrote, and run it again")
     try:
         return STEPS[options.step](parser, options)
     except (DataError, models.ModelError, runtime.DeviceError) as error:
         parser.refuse(str(error))
     except OSError as error:
         print(f"{PROG}: {os_reason(error)}: run it again when that is mended", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"{PROG}: interrupted: remove what it wrote, and run it again", file=sys.stderr)
         return 1
 
 
@@ -149,4 +147,4 @@ def report(outcomes: Iterable[Outcome], out: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_tool(main)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from commandline import Parser, whole
+from commandline import Parser, run_tool, whole
 from tqdm import tqdm
 
 # The colour photographs of scikit-image 0.22-0.25 that are in the wheel, of known licence; see the README.
@@ -154,4 +154,4 @@ def ink(image: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_tool(main)

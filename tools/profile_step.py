@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from commandline import Parser, os_reason, whole
+from commandline import Parser, end_when_interrupted, os_reason, run_tool, whole
 from tqdm import tqdm
 
 from ugatit_train import config
@@ -50,22 +50,37 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         made.refuse(f"{os_reason(error)}: give another --out")
 
-    from ugatit_train import loop, profiling, runtime
+    from ugatit_train import planner, runtime
 
-    runtime.setup("CPU")
+    end_when_interrupted(f"{made.prog}: interrupted: what is in {given.out} is not whole: give another --out")
+    runtime.setup("CPU")  # MindSpore loads here
+    try:
+        print(profile(options, given.steps, given.out), end="")
+    except (RuntimeError, MemoryError) as error:
+        lack = runtime.lack_of_memory(error)
+        if lack is None:
+            raise
+        print(f"{made.prog}: {lack}: {planner.remedy(options)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def profile(options: config.Options, steps: int, out: Path) -> str:
+    """Runs and records the steps; the table, which is also in `out`, as text."""
+    from ugatit_train import loop, profiling
+
     step = _stepper(loop.build_step(options, options.schedule(1000)), options)
-    bar = tqdm(total=2 * given.steps + 3, unit="step", disable=not sys.stderr.isatty())
+    bar = tqdm(total=2 * steps + 3, unit="step", disable=not sys.stderr.isatty())
     first_s = _timed(step, bar)
-    plain_s = statistics.median(_timed(step, bar) for _ in range(given.steps))
+    plain_s = statistics.median(_timed(step, bar) for _ in range(steps))
     size = f"{'light' if options.light else 'full'}, ch {options.ch}, {options.img_size} px, batch {options.batch_size}"
-    with profiling.StepProfiler(given.out, f"a step: {size}", active=given.steps) as profiler:
+    with profiling.StepProfiler(out, f"a step: {size}", active=steps) as profiler:
         while not profiler.step(_timed(step, bar)):
             pass
     bar.close()
     text = f"{profiler.text}compilation and first step {first_s:.1f} s; step without the profiler {plain_s:.3f} s\n"
-    (given.out / "operations.md").write_text(text)
-    print(text, end="")
-    return 0
+    (out / "operations.md").write_text(text)
+    return text
 
 
 def _stepper(cell, options: config.Options):
@@ -85,4 +100,4 @@ def _timed(step, bar: tqdm) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import NoReturn
 
 import evaluate
-from commandline import os_reason
+from commandline import end_when_interrupted, os_reason, run_tool
 
 from ugatit_data import BadInputError, DataError
 from ugatit_data.manifest import DATASET_FILE, read_dataset
 from ugatit_data.storage import StorageError
-from ugatit_train import arguments, ceilings, config, modelarts, planner, runtime
+from ugatit_train import arguments, ceilings, config, evaluation, modelarts, planner, runtime
 
 
 def main(argv: list[str]) -> int:
     try:
         options = arguments.resolve(modelarts.copy_in(arguments.given(argv)))
         if options.phase == "test":
-            return evaluate.main(evaluate_arguments(options))
+            return judge(options)
         steps = check_data(options)
         check_output(options)
         check_extras(options)
@@ -41,6 +41,7 @@ def main(argv: list[str]) -> int:
     if hosts.count * hosts.devices > 1 and not options.distributed:
         start_workers(hosts, argv)
 
+    end_when_interrupted("tools/train.py: interrupted before the first step: run it again")
     # MindSpore loads here, after every check that does not need it
     from ugatit_train import checkpoint, loop
 
@@ -58,6 +59,11 @@ def main(argv: list[str]) -> int:
             return _failed(error, 1)
         where = options.output_path if error.filename is None else error.filename
         return _failed(f"{where}: {error.strerror}: when that is mended, --resume goes on from the last checkpoint", 1)
+    except (RuntimeError, MemoryError) as error:
+        lack = runtime.lack_of_memory(error)
+        if lack is None:
+            raise
+        return _failed(f"{lack}: {planner.remedy(options)}", 1)
     except KeyboardInterrupt:
         return _failed("interrupted at once: --resume goes on from the last checkpoint, if there is one", 1)
     return 0
@@ -68,10 +74,21 @@ def _failed(error: Exception | str, exit_code: int) -> int:
     return exit_code
 
 
-def evaluate_arguments(options: config.Options) -> list[str]:
+def judge(options: config.Options) -> int:
+    """`--phase test`: tools/evaluate.py, whose results are brought to a folder of --train_url; its exit code."""
+    out = Path(options.eval_outputdir or Path(options.output_path) / "test")
+    url = options.train_url and f"{options.train_url.rstrip('/')}/{out.name}"
+    with modelarts.publishing(out, url, evaluation.METRICS_FILE):
+        code = evaluate.main(evaluate_arguments(options, out))
+    if url:
+        print(f"brought to {url}")
+    return code
+
+
+def evaluate_arguments(options: config.Options, out: Path) -> list[str]:
     """`--phase test` as a command line of tools/evaluate.py."""
-    line = ["--checkpoint", options.output_path, "--data_path", str(options.data_folder)]
-    line += ["--out", options.eval_outputdir or str(Path(options.output_path) / "test")]
+    line = ["--checkpoint", options.load_path or options.output_path, "--data_path", str(options.data_folder)]
+    line += ["--out", str(out)]
     line += ["--device_target", options.device_target, "--device_id", str(options.device_id)]
     return [*line, "--features", options.inception_ckpt_path] if options.compute_metrics else line
 
@@ -138,4 +155,4 @@ def check_output(options: config.Options) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_tool(main)

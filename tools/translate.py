@@ -1,12 +1,11 @@
 #!/usr/bin/env python
 """Translate pictures and videos with a trained generator."""
 
-import signal
 import sys
 import time
 from pathlib import Path
 
-from commandline import Parser, os_reason, pixels, whole
+from commandline import Parser, end_when_interrupted, os_reason, pixels, run_tool, whole
 from tqdm import tqdm
 
 from ugatit_data import DataError
@@ -64,6 +63,10 @@ def main(argv: list[str]) -> int:
         parser.refuse(f"{options.out} exists and is not an empty folder: give another --out")
     if options.checkpoint and not options.checkpoint.is_dir():
         parser.refuse(f"{options.checkpoint}: no such folder: give a run's --output_path as --checkpoint")
+    end_when_interrupted(
+        f"{parser.prog}: interrupted: what is in {options.out} so far is whole",
+        lambda: [path.unlink() for path in options.out.rglob("*.partial*")],
+    )
     try:
         jobs = translate.plan(options.sources)
         opened = open_model(options)
@@ -74,7 +77,6 @@ def main(argv: list[str]) -> int:
         parser.refuse(str(error))
 
     problems, total = 0, translate.count_images(jobs)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # once loaded, MindSpore turns Ctrl-C into SIGTERM
     pace = Pace()
     try:
         with tqdm(total=total, unit="img", disable=not sys.stderr.isatty()) as bar:
@@ -93,9 +95,14 @@ def main(argv: list[str]) -> int:
                 if outcome.problem:
                     problems += 1
                     tqdm.write(f"{parser.prog}: {outcome.source}: {outcome.problem}: left out", file=sys.stderr)
-    except (OSError, KeyboardInterrupt) as error:
-        reason = os_reason(error) if isinstance(error, OSError) else "interrupted"
-        print(f"{parser.prog}: {reason}: what is in {options.out} so far is whole", file=sys.stderr)
+    except OSError as error:
+        print(f"{parser.prog}: {os_reason(error)}: what is in {options.out} so far is whole", file=sys.stderr)
+        return 1
+    except (RuntimeError, MemoryError) as error:
+        lack = runtime.lack_of_memory(error)
+        if lack is None:
+            raise
+        print(f"{parser.prog}: {lack}: give a smaller --size or --batch, or --tiles", file=sys.stderr)
         return 1
     left_out = f", {problems} left out" if problems else ""
     print(f"{len(jobs) - problems} of {len(jobs)} pictures translated into {options.out}{left_out}{pace.said()}")
@@ -158,4 +165,4 @@ class Pace:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_tool(main)

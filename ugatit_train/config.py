@@ -37,21 +37,19 @@ class Options:
     data_path: str = _option("", "path of a converted data set (the folder with dataset.json); beats --dataset")
     output_path: str = _option("results", "folder of the run: options, checkpoints, metrics, sample pictures")
     resume: bool = _option(False, "go on from the last checkpoint in --output_path, with the options saved there")
-    load_path: str = _option("", "with --resume: folder of the run to go on from, if it is not that of --output_path")
+    load_path: str = _option("", "with --resume or --phase test: folder of the run, if it is not --output_path")
     change_batch: bool = _option(False, "with --resume: on another number of devices, or with another --batch_size")
-    phase: Literal["train", "test"] = _option("train", "train, or test: judge the run in --output_path, as evaluate.py")
+    phase: Literal["train", "test"] = _option("train", "train, or test: judge a run, as tools/evaluate.py does")
     compute_metrics: bool = _option(False, "with --phase test: KID, by --inception_ckpt_path")
     inception_ckpt_path: str = _option("", "with --compute_metrics: InceptionV3, see tools/import_inception.py")
-    eval_outputdir: str = _option(
-        "", "with --phase test: folder for the results; the run's subfolder test if not given"
-    )
+    eval_outputdir: str = _option("", "with --phase test: folder for the results; test in --output_path if not given")
     dry_run: bool = _option(False, "check everything, print the resolved options and stop before training")
 
     # ModelArts, or other object storage: s3://BUCKET/FOLDER, obs://BUCKET/FOLDER
     enable_modelarts: bool = _option(False, "take the data from --data_url and bring the results to --train_url")
     data_url: str = _option("", "URL of a converted data set; it is copied into --data_path (cache/data)")
-    train_url: str = _option("", "URL that --output_path is copied to, at each checkpoint and at the end")
-    checkpoint_url: str = _option("", "with --resume: URL of the run to go on from, copied into --load_path")
+    train_url: str = _option("", "URL that the results are copied to, at each checkpoint and at the end")
+    checkpoint_url: str = _option("", "with --resume or --phase test: URL of the run, copied into --load_path")
 
     # how long, how often
     iteration: int | None = _option(None, "length of the run in steps; 1000000 if --epoch is not given either", least=1)
@@ -147,8 +145,10 @@ class Options:
             raise OptionError("--compute_metrics goes with --phase test: give both, or neither")
         if self.compute_metrics and not self.inception_ckpt_path:
             raise OptionError("--compute_metrics needs --inception_ckpt_path, the InceptionV3 that KID is defined on")
-        for name in ("load_path", "change_batch", "checkpoint_url"):
-            if getattr(self, name) and not self.resume:
+        if self.change_batch and not self.resume:
+            raise OptionError("--change_batch goes with --resume: give both, or neither")
+        for name in ("load_path", "checkpoint_url"):
+            if getattr(self, name) and not self.resume and self.phase != "test":
                 raise OptionError(f"--{name} {getattr(self, name)} goes with --resume: give both, or neither")
         for name in ("data_url", "train_url", "checkpoint_url"):
             if getattr(self, name) and not self.enable_modelarts:

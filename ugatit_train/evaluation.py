@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from ugatit_data import BadInputError
 from ugatit_train import arguments, metrics, models, reporting, testpictures, translate
-from ugatit_train.checkpoint import META_FILE, read_meta
+from ugatit_train.checkpoint import META_FILE, find, read_meta
 from ugatit_train.config import OPTIONS_FILE, Options
 from ugatit_train.features import Features
 
@@ -78,8 +78,10 @@ def evaluate(
         OSError: `out` cannot be written; what is there is whole.
     """
     check(data, directions)
+    checkpoint, meta = find(checkpoint)  # one for both directions, though a training may go on beside
     problems: dict[str, str] = {}
-    result: dict[str, Any] = {"checkpoint": str(checkpoint), "data": str(data), "problems": problems}
+    result: dict[str, Any] = {"checkpoint": str(checkpoint), "step": meta["step"]}
+    result |= {"data": str(data), "problems": problems}
     result |= {"metric": features.metric, "features": features.origin, "subsets": metrics.SUBSETS}
     known: dict[str, np.ndarray] = {}  # the feature vectors of each domain
     columns: dict[str, list[np.ndarray]] = {}
@@ -175,7 +177,7 @@ def _finite(values: dict[str, float]) -> dict[str, float | None]:
 
 def describe(result: dict[str, Any]) -> list[str]:
     """What `evaluate` gave, as lines for people."""
-    lines = []
+    lines = [f"{result['checkpoint']}: step {result['step']}"]
     for direction in (name for name in DIRECTIONS if name in result):
         found = result[direction]
         line = f"{direction}: {found['images']} pictures, built in {found['build_s']:.1f} s"

@@ -137,7 +137,7 @@ def train(options: config.Options) -> None:
 
     nothing = contextlib.nullcontext()
     with (
-        modelarts.publishing(options) if writes else nothing as publish,  # the last to end, when the files are closed
+        modelarts.publishing(out, options.train_url if writes else "", checkpoint.META_FILE) as publish,  # ends last
         loader,
         reporting.Metrics(out / METRICS_FILE, done) if writes else nothing as metrics,
         reporting.Events(out / "tensorboard", done) if writes and options.tensorboard else nothing as events,

@@ -11,7 +11,7 @@ from typing import Any
 from ugatit_data.errors import BadInputError
 from ugatit_data.storage import Mirror, StorageError, open_storage
 from ugatit_data.verify import verify
-from ugatit_train import checkpoint, config, runtime
+from ugatit_train import config, runtime
 
 DATA_PATH, LOAD_PATH = "cache/data", "cache/checkpoint"
 
@@ -72,22 +72,19 @@ def _check_run(folder: Path, url: str) -> None:
 
 
 @contextlib.contextmanager
-def publishing(options: config.Options) -> Iterator[Callable[[], None]]:
-    """A function that brings the run's folder to --train_url, for after each checkpoint; at the end it is brought too.
+def publishing(folder: Path, url: str, last: str) -> Iterator[Callable[[], None]]:
+    """A function that brings `folder` to `url`, for in between, after each checkpoint; at the end it is brought too.
 
-    In between, a failure is a warning, and the next time tries again. Without --train_url the function does nothing.
+    In between, a failure is a warning, and the next time tries again. Without a URL the function does nothing.
+    Files named `last` are sent after all others, which they vouch for.
 
     Raises:
         DataError: at the beginning, no such URL; at the end, the results could not be brought.
     """
-    if not options.train_url:
+    if not url:
         yield lambda: None
         return
-    mirror = Mirror(
-        Path(options.output_path),
-        open_storage(options.train_url, runtime.storage_endpoint()),
-        checkpoint.META_FILE,
-    )
+    mirror = Mirror(folder, open_storage(url, runtime.storage_endpoint()), last)
 
     def publish() -> None:
         try:
@@ -103,4 +100,4 @@ def publishing(options: config.Options) -> Iterator[Callable[[], None]]:
     try:
         mirror.push()
     except StorageError as error:
-        raise StorageError(f"{error}; the results are in {options.output_path}") from None
+        raise StorageError(f"{error}; the results are in {folder}") from None

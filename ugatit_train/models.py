@@ -149,7 +149,10 @@ def from_onnx(path: Path) -> Model:
     form = _form(path, session.get_modelmeta().custom_metadata_map)
 
     def run(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        picture, heatmap = session.run(["translated", "heatmap"], {"image": x})
+        try:
+            picture, heatmap = session.run(["translated", "heatmap"], {"image": x})
+        except Exception as error:  # as above
+            raise RuntimeError(f"{path}: {error}") from error
         return picture, heatmap
 
     return Model(run=run, form=form)

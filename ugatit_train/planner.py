@@ -110,8 +110,11 @@ def warning(options: Options) -> str:
     needed, there = plan(options).total, device_bytes(options.device_target)
     if there is None or needed <= there:
         return ""
-    light = "" if options.light else "--light, "
-    return (
-        f"about {needed / GIB:.0f} GiB are needed, {options.device_target} has {there / GIB:.0f}: "
-        f"give {light}a smaller --img_size, --batch_size or --ch"
-    )
+    return f"about {needed / GIB:.0f} GiB are needed, {options.device_target} has {there / GIB:.0f}: {remedy(options)}"
+
+
+def remedy(options: Options) -> str:
+    """What makes a run smaller."""
+    smaller = [] if options.light else ["--light"]
+    smaller += [] if options.recompute or options.device_target != "CPU" else ["--recompute"]
+    return f"give {', '.join([*smaller, 'a smaller --img_size'])}, --batch_size or --ch"

@@ -6,6 +6,7 @@ loads.
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -104,6 +105,14 @@ def modelarts_hosts() -> Hosts:
         devices=max(1, number("MA_NUM_GPUS", 1)),  # accelerators of any kind; 0 on a host without
         master=os.environ.get("VC_WORKER_HOSTS", "").split(",")[0] or "127.0.0.1",
     )
+
+
+def lack_of_memory(error: Exception) -> str | None:
+    """The words of MindSpore, NumPy or onnxruntime for memory that could not be had; None of any other error."""
+    for line in str(error).splitlines():
+        if re.search(r"memory isn't enough|out of memory|unable to allocate|failed to allocate", line, re.IGNORECASE):
+            return line.strip().rstrip(".")
+    return "out of memory" if isinstance(error, MemoryError) else None
 
 
 def storage_endpoint() -> str:

@@ -69,16 +69,24 @@ def _root(source: Path) -> Path:
 def output_names(pictures: Sequence[Path], source: Path) -> list[Path]:
     """Where each picture's output goes below the output folder: its place and stem, as PNG; MP4 of a video.
 
-    Where two pictures of a folder have one stem (x.jpg, x.png), both keep their suffix too: x.jpg.png, x.png.png.
+    Where two pictures would have one output (x.jpg, x.png), both keep their suffix too: x.jpg.png, x.png.png. A third
+    one that these names meet (x.jpg.png) does so as well.
     """
     root = _root(source)
     inside = [Path(path.name) if path == source else path.relative_to(root) for path in pictures]
-    count = Counter(path.with_suffix("") for path in inside)
-    made = [".mp4" if video.is_video(path) else ".png" for path in inside]
-    return [
-        path.with_name(path.name + suffix) if count[path.with_suffix("")] > 1 else path.with_suffix(suffix)
-        for path, suffix in zip(inside, made, strict=True)
-    ]
+    keeps: set[Path] = set()
+    while True:
+        names = {path: _output_name(path, path in keeps) for path in inside}
+        count = Counter(names.values())
+        taken = {path for path, name in names.items() if count[name] > 1} - keeps
+        if not taken:
+            return [names[path] for path in inside]
+        keeps |= taken
+
+
+def _output_name(path: Path, keeps_suffix: bool) -> Path:
+    suffix = ".mp4" if video.is_video(path) else ".png"
+    return path.with_name(path.name + suffix) if keeps_suffix else path.with_suffix(suffix)
 
 
 def plan(sources: Sequence[Path]) -> list[tuple[Path, Path]]:

@@ -1,8 +1,12 @@
 """ModelArts jobs as the platform starts them, with object storage on this machine; see also test_train_resume.py."""
 
+import json
+
 import pytest
 
-from ugatit_data.storage import open_storage
+from ugatit_data.convert import convert, make_plan
+from ugatit_data.sources import FolderSource
+from ugatit_data.storage import Mirror, open_storage
 from ugatit_train import checkpoint
 
 SMALL = ("--light", "--ch", 2, "--n_res", 1, "--n_dis", 4, "--img_size", 32)
@@ -22,6 +26,22 @@ def test_two_workers_bring_their_results(job, s3_server, tmp_path, monkeypatch):
     for path in (tmp_path / "results").rglob("*"):
         if path.is_file():
             assert (tmp_path / "back" / path.relative_to(tmp_path / "results")).read_bytes() == path.read_bytes(), path
+
+
+def test_a_test_brings_its_pictures_and_figures(job, s3_server, untrained_run, picture_folder, tmp_path):
+    convert(make_plan(FolderSource(picture_folder), tmp_path / "judged"), tmp_path / "judged", workers=1)
+    for folder, name in ((tmp_path / "judged", "judged"), (untrained_run, "job")):
+        Mirror(folder, open_storage(f"s3://bucket/{name}", s3_server), "dataset.json").push()
+    urls = ("--data_url", "s3://bucket/judged", "--checkpoint_url", "s3://bucket/job", "--train_url", "s3://bucket/job")
+    done = job("--phase", "test", *urls)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("brought to s3://bucket/job/test\n")
+    open_storage("s3://bucket/job/test", s3_server).copy_in(tmp_path / "back")
+    back = {path.relative_to(tmp_path / "back"): path.read_bytes() for path in (tmp_path / "back").rglob("*.*")}
+    here = tmp_path / "results" / "test"
+    assert back == {path.relative_to(here): path.read_bytes() for path in here.rglob("*.*")}
+    assert {path.parts[0] for path in back} == {"a2b", "b2a", "contact_sheet.png", "metrics.json"}
+    assert len(back) == 11 and json.loads((tmp_path / "back" / "metrics.json").read_text())["step"] == 3
 
 
 def test_data_are_copied_once_and_checked(job, s3_server, tmp_path):

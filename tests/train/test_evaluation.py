@@ -80,7 +80,8 @@ def test_the_figures_can_be_computed_again_from_the_files(from_folder, picture_f
 def test_one_direction(untrained_run, picture_folder, tmp_path):
     result = evaluation.evaluate(untrained_run, picture_folder, tmp_path / "out", SMOKE, ("b2a",))
     assert "a2b" not in result and files(tmp_path / "out")[0] == "b2a/0.png"
-    first, second = evaluation.describe(result)
+    which, first, second = evaluation.describe(result)
+    assert which == f"{untrained_run / 'checkpoints' / 'step-00000003'}: step 3" and result["step"] == 3
     assert first.startswith("b2a: 4 pictures, built in") and second.startswith("b2a: smoke_mmd to testA")
     assert cv2.imread(str(tmp_path / "out" / "contact_sheet.png")).shape == (24 + 4 * 132, 3 * 132 + 4, 3)
 
@@ -89,7 +90,7 @@ def test_without_a_target_there_are_pictures_and_no_distance(untrained_run, pict
     (tmp_path / "testA").symlink_to(picture_folder / "testA")
     result = evaluation.evaluate(untrained_run, tmp_path, tmp_path / "out", SMOKE, ("a2b",))
     assert result["a2b"]["images"] == 5 and "smoke_mmd" not in result["a2b"]
-    assert evaluation.describe(result)[1] == (
+    assert evaluation.describe(result)[2] == (
         "a2b: no distance: 5 source and 0 target pictures: two of each are the least"
     )
 

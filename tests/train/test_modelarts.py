@@ -1,12 +1,13 @@
 """What ModelArts' environment says, and results that cannot be brought out; whole jobs are run in tests/tools."""
 
+import functools
 import logging
 
 import pytest
 
 from ugatit_data.errors import BadInputError
 from ugatit_data.storage import StorageError
-from ugatit_train import config, modelarts, runtime
+from ugatit_train import modelarts, runtime
 
 VARIABLES = (
     "MA_NUM_HOSTS", "VC_WORKER_NUM", "VC_TASK_INDEX", "VC_WORKER_HOSTS", "MA_NUM_GPUS",
@@ -71,9 +72,9 @@ def test_a_failure_between_is_a_warning_and_at_the_end_an_error(tmp_path, monkey
     caplog.set_level(logging.INFO)
     storage = Storage()
     monkeypatch.setattr(modelarts, "open_storage", lambda *_: storage)
-    options = config.Options(enable_modelarts=True, train_url=storage.url, output_path=str(tmp_path))
     (tmp_path / "metrics.jsonl").write_text("{}\n")
-    with modelarts.publishing(options) as publish:
+    publishing = functools.partial(modelarts.publishing, tmp_path, storage.url, "last")
+    with publishing() as publish:
         publish()
         assert "s3://bucket/run/metrics.jsonl: no route. The next checkpoint tries again." in caplog.text
         storage.down = False
@@ -83,13 +84,16 @@ def test_a_failure_between_is_a_warning_and_at_the_end_an_error(tmp_path, monkey
     assert storage.names == ["metrics.jsonl", "train.log"]
 
     storage.down = True
-    with pytest.raises(StorageError, match=f"no route; the results are in {tmp_path}"), modelarts.publishing(options):
+    with (
+        pytest.raises(StorageError, match=f"no route; the results are in {tmp_path}"),
+        publishing(),
+    ):
         pass
-    with pytest.raises(ValueError, match="the run's own"), modelarts.publishing(options):
+    with pytest.raises(ValueError, match="the run's own"), publishing():
         raise ValueError("the run's own")  # is not hidden behind the storage's
 
 
 def test_nothing_is_brought_anywhere_without_a_url(tmp_path):
-    with modelarts.publishing(config.Options(output_path=str(tmp_path))) as publish:
+    with modelarts.publishing(tmp_path, "", "last") as publish:
         publish()
     assert modelarts.copy_in({"ch": 3}) == {"ch": 3}

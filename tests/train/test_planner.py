@@ -51,7 +51,7 @@ def test_more_of_anything_takes_more(change):
 def test_a_run_that_does_not_fit_is_warned_of(monkeypatch):
     monkeypatch.setattr(planner, "device_bytes", lambda _: 4 * planner.GIB)
     words = planner.warning(Options())
-    assert "GiB are needed, CPU has 4: give --light" in words and "\n" not in words
+    assert "GiB are needed, CPU has 4: give --light, --recompute, a smaller --img_size" in words and "\n" not in words
     assert planner.warning(Options(light=True, img_size=64, n_dis=5, ch=16)) == ""
     monkeypatch.undo()
     assert planner.device_bytes("CPU") > planner.GIB

@@ -1,6 +1,7 @@
 """Translation with a known function in the generator's place: what is read, what is written, what is reported."""
 
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -122,6 +123,9 @@ def test_globs_lists_and_collisions(tmp_path):
     names = translate.output_names(found, tmp_path / "one" / "**" / "*.png")
     assert [str(name) for name in names] == ["deep/y.png", "x.png"]
     assert len(translate.plan([tmp_path / "one", tmp_path / "one" / "x.png"])) == 2
+    three = [Path("x.jpg"), Path("x.jpg.png"), Path("x.png"), Path("x.mp4"), Path("deep/x.jpg")]
+    names = translate.output_names(three, Path())
+    assert [str(name) for name in names] == ["x.jpg.png", "x.jpg.png.png", "x.png.png", "x.mp4", "deep/x.png"]
     with pytest.raises(BadInputError, match="one/x.png and .*two/x.png would both become x.png"):
         translate.plan([tmp_path / "one", tmp_path / "two"])
     with pytest.raises(BadInputError, match="matches no file"):
