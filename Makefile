@@ -57,6 +57,7 @@ test: lint  ## lint and the whole test suite
 	@$(PY) -m pytest -n 2 --dist loadfile
 
 bench: $(VENV)/installed-dev  ## quick benchmarks of this machine; the report is bench/report.html
+	@echo 'Six benchmarks, six to ten minutes: the figures are better the less else the machine does'
 	@$(PY) benchmarks/run.py --suite quick --out bench/run.json
 	@$(PY) benchmarks/report.py bench/run.json $(if $(wildcard $(AGAINST)),--against $(AGAINST)) --out bench
 

@@ -7,6 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ugatit_data.convert import convert, make_plan
+from ugatit_data.sources import FolderSource
+
 
 def photograph(seed: int, side: int) -> np.ndarray:
     """A colour picture with a photograph's spectrum, uint8 (side, side, 3)."""
@@ -35,3 +38,14 @@ def make_source(root: Path, count: int, side: int = 256) -> int:
             (root / name / f"{index:06d}.jpg").write_bytes(data)
             total += len(data)
     return total
+
+
+def dataset(root: Path, count: int, side: int, encoding: str) -> Path:
+    """A data set of `count` pictures of `side` a domain, under `root`; stored with 30 pixels more, to crop from."""
+    source, out = root / f"source{side}_{count}", root / f"{encoding}{side}_{count}"
+    if not source.exists():
+        make_source(source, count, side)
+    if not out.exists():
+        stored = {} if encoding == "original" else {"stored_size": side + 30}
+        convert(make_plan(FolderSource(source), out, encoding=encoding, **stored), out)
+    return out

@@ -4,7 +4,8 @@
     python benchmarks/run.py --suite quick --out bench/run.json      # under ten minutes on 2 cores
     python benchmarks/run.py --suite all --out bench/all.json        # an hour; leave the machine alone meanwhile
 
-Peers that are not installed are recorded as skipped: `pip install '.[bench]'` installs them.
+The file is written after each benchmark: what is done is kept when it is interrupted. Peers that are not installed are
+recorded as skipped: `pip install '.[bench]'` installs them.
 """
 
 from __future__ import annotations
@@ -80,16 +81,21 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = {name: words for name, words in SUITES[options.suite].items() if name in (options.only or [name])}
     if not chosen:
         parser.error(f"--only {' '.join(options.only)}: the suite has {', '.join(SUITES[options.suite])}")
-    records, failed = [], []
-    with tempfile.TemporaryDirectory() as scratch:
-        for number, (name, words) in enumerate(chosen.items(), 1):
-            print(f"[{number}/{len(chosen)}] {name} ...", file=sys.stderr, flush=True)
-            began = time.perf_counter()
-            made = run(name, words, Path(scratch))
-            print(f"    {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
-            (records.append(made) if made else failed.append(name))
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"schema": 1, "suite": options.suite, "records": records}, indent=1) + "\n")
+    records, failed = [], []
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            for number, (name, words) in enumerate(chosen.items(), 1):
+                print(f"[{number}/{len(chosen)}] {name} {words}", file=sys.stderr, flush=True)
+                began = time.perf_counter()
+                made = run(name, words, Path(scratch))
+                print(f"    {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+                (records.append(made) if made else failed.append(name))
+                body = {"schema": 1, "suite": options.suite, "records": records}
+                options.out.write_text(json.dumps(body, indent=1) + "\n")
+    except KeyboardInterrupt:
+        print(f"benchmarks/run.py: interrupted: {len(records)} records are in {options.out}", file=sys.stderr)
+        return 1
     if failed:
         print(f"benchmarks/run.py: failed: {', '.join(failed)}; the others are in {options.out}", file=sys.stderr)
         return 1

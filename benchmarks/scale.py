@@ -30,11 +30,9 @@ import sparse
 from step_time import Worker
 
 from ugatit_data import open_loader
-from ugatit_data.convert import convert, make_plan
 from ugatit_data.manifest import read_manifest
 from ugatit_data.order import samples
 from ugatit_data.records import Records
-from ugatit_data.sources import FolderSource
 
 STEP = {"size": 64, "batch": 1, "light": True, "ch": 16, "n_res": 4, "n_dis": 4}
 Point = tuple[float, list[float]]
@@ -74,31 +72,21 @@ def look_ups(folder: Path, options: argparse.Namespace, dataset) -> list[float]:
     return found
 
 
-def converted(root: Path, images: int, side: int, encoding: str) -> Path:
-    """A data set whose stored size leaves 30 pixels to crop from images of `side`."""
-    source, out = root / f"source{side}_{images}", root / f"{encoding}{side}_{images}"
-    if not source.exists():
-        pictures.make_source(source, images, side)
-    if not out.exists():
-        convert(make_plan(FolderSource(source), out, encoding=encoding, stored_size=side + 30), out, workers=1)
-    return out
-
-
 def by_threads(root: Path, options: argparse.Namespace, encoding: str) -> list[Point]:
-    folder = converted(root, options.images, 256, encoding)
+    folder = pictures.dataset(root, options.images, 256, encoding)
     return [(n, throughput(folder, options, threads=n)) for n in options.thread_counts]
 
 
 def by_batch(root: Path, options: argparse.Namespace, encoding: str) -> list[Point]:
-    folder = converted(root, options.images, 256, encoding)
+    folder = pictures.dataset(root, options.images, 256, encoding)
     return [(n, throughput(folder, options, batch_size=n)) for n in options.batches]
 
 
 def by_size(root: Path, options: argparse.Namespace, encoding: str) -> list[Point]:
     """Fewer images of the larger sizes, so that the memory read from stays of one order."""
     return [
-        (side, throughput(converted(root, max(4, options.images * 64 // side), side, encoding), options, img_size=side))
-        for side in options.sizes
+        (side, throughput(pictures.dataset(root, count, side, encoding), options, img_size=side))
+        for side, count in ((side, max(4, options.images * 64 // side)) for side in options.sizes)
     ]
 
 

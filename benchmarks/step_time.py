@@ -1,17 +1,20 @@
 #!/usr/bin/env python
 """Seconds of one training step, ours and PyTorch's, beside this machine's ceilings, in one run on the same threads.
 
-Each implementation lives in a process of its own. Below --apart_from all are kept and take steps in turn, so that a
-busy moment hits them alike; from there on they do not fit into memory together, and each runs its steps alone. The
-ceilings are measured between. The first step, which compiles, is apart.
+Each implementation lives in a process of its own, with the loader that feeds it, as in training. Below --apart_from all
+are kept and take steps in turn, so that a busy moment hits them alike; from there on they do not fit into memory
+together, and each runs its steps alone. The ceilings are measured between. The first step, which compiles, and the wait
+for the loader are apart from a step's seconds.
 
     python benchmarks/step_time.py --sizes 64 128 256 --out records/step_time.json
     python benchmarks/step_time.py --sizes 128 --implementations ours torch "torch compiled"
-    python benchmarks/step_time.py --sizes 128 --before ../old_checkout    # the same step at another commit
-    python benchmarks/step_time.py --sizes 64 --savings --apart_from 64    # the long form: what each saving gives
+    python benchmarks/step_time.py --sizes 128 --before ../old_checkout            # the same step at another commit
+    python benchmarks/step_time.py --sizes 64 --implementations ours --savings     # the long form: what each gives
+    python benchmarks/step_time.py --sizes 64 --implementations ours --savings winograd "folded CAM"
 
-The floor of a step is the FLOPs of its convolutions (`ugatit_train.costs`) over the convolution ceiling. PyTorch is
-the extra `bench`; where it is not installed it is recorded as skipped.
+With --savings, ours stays and takes steps in turn with one plain form after another: two processes at a time. The floor
+of a step is the FLOPs of its convolutions (`ugatit_train.costs`) over the convolution ceiling. PyTorch is the extra
+`bench`; where it or, for "torch compiled", a C++ compiler is missing, that is recorded as skipped.
 """
 
 from __future__ import annotations
@@ -26,11 +29,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pictures
 import record
 
 from ugatit_train import ceilings, costs
 
 HERE = Path(__file__).parent
+IMAGES = 16  # a domain
 PACKAGES = ["mindspore", "numpy", "torch", "opencv-python-headless"]
 IMPLEMENTATIONS = {  # name -> (the worker's implementation, what it passes on)
     "ours": ("ours", {}),
@@ -87,49 +92,68 @@ class Worker:
         self.said.close()
 
 
-def measure(size: int, options: argparse.Namespace) -> list[dict]:
+def measure(size: int, options: argparse.Namespace, data: Path) -> list[dict]:
     """The results of one image size."""
     shape = {"size": size, "batch": options.batch, "light": options.light, "ch": options.ch, "n_res": options.n_res}
-    shape |= {"n_dis": costs.n_dis_for(size, options.n_dis), "threads": options.threads}
+    shape |= {"n_dis": costs.n_dis_for(size, options.n_dis), "threads": options.threads, "data": str(data)}
     wanted = {name: (*IMPLEMENTATIONS[name], None) for name in options.implementations}
-    for saving in SAVINGS if options.savings else ():
-        wanted[f"ours without {saving}"] = ("ours", {"plain": saving}, None)
     if options.before:
         wanted["ours before"] = ("ours", {}, options.before)
     probe = Worker("ceilings", {"scale": options.ceiling_scale}, shape)
     gaps: list[dict] = [probe.ask(1)]
-    runs: dict[str, dict] = {}
-    apart = size >= options.apart_from
-    live: dict[str, Worker] = {}
+    runs: dict[str, Run] = {}
+    apart = size >= options.apart_from and options.savings is None
     for name, (implementation, passed, tree) in wanted.items():
-        worker = Worker(implementation, passed, shape, tree)
-        first = {} if worker.skipped else worker.ask(1)
-        runs[name] = {"skipped": worker.skipped, "first": first, "seconds": [], "peak_mib": first.get("peak_mib")}
-        live[name] = worker
+        runs[name] = Run(implementation, passed, shape, tree)
         if apart:
-            _take(runs[name], worker, options.rounds)
-            live.pop(name).close()
+            runs[name].take(options.rounds)
+            runs[name].worker.close()
             gaps.append(probe.ask(1))
     for _ in range(0 if apart else options.rounds):
-        for name, worker in live.items():
-            _take(runs[name], worker, 1)
+        for run in runs.values():
+            run.take(1)
         gaps.append(probe.ask(1))
-    for worker in (*live.values(), probe):
+    beside: dict[str, list[float]] = {}  # ours, in turn with each plain form
+    for saving in options.savings or ():
+        name = f"ours without {saving}"
+        runs[name] = Run("ours", {"plain": saving}, shape)
+        before = len(runs["ours"].seconds)
+        for _ in range(options.rounds):
+            runs["ours"].take(1)
+            runs[name].take(1)
+        beside[name] = runs["ours"].seconds[before:]
+        runs[name].worker.close()
+        gaps.append(probe.ask(1))
+    for worker in (probe, *(run.worker for run in runs.values())):
         worker.close()
-    return _results(shape, runs, gaps, apart)
+    return _results(shape, runs, gaps, beside, apart)
 
 
-def _take(run: dict, worker: Worker, steps: int) -> None:
-    if run["skipped"]:
-        return
-    answer = worker.ask(steps)
-    run["skipped"] = worker.skipped
-    run["seconds"] += answer.get("seconds", [])
-    run["peak_mib"] = answer.get("peak_mib", run["peak_mib"])
-    run["losses"] = answer.get("losses")
+class Run:
+    """An implementation's process after its first step, and what it has taken since; `skipped` as in Worker."""
+
+    def __init__(self, implementation: str, passed: dict, shape: dict, tree: Path | None = None):
+        self.worker = Worker(implementation, passed, shape, tree)
+        self.first = {} if self.worker.skipped else self.worker.ask(1)
+        self.seconds: list[float] = []
+        self.waits: list[float] = []
+        self.last = self.first
+
+    @property
+    def skipped(self) -> str | None:
+        return self.worker.skipped
+
+    def take(self, steps: int) -> None:
+        if not self.skipped:
+            answer = self.worker.ask(steps)
+            self.seconds += answer.get("seconds", [])
+            self.waits += answer.get("waits", [])
+            self.last = answer
 
 
-def _results(shape: dict, runs: dict[str, dict], gaps: list[dict], apart: bool) -> list[dict]:
+def _results(
+    shape: dict, runs: dict[str, Run], gaps: list[dict], beside: dict[str, list[float]], apart: bool
+) -> list[dict]:
     where = f"{shape['size']} px"
     tags = {"size": shape["size"], "batch": shape["batch"], "ch": shape["ch"], "light": shape["light"]}
     tags |= {"n_dis": shape["n_dis"], "in_turn": "process by process" if apart else "step by step"}
@@ -144,23 +168,27 @@ def _results(shape: dict, runs: dict[str, dict], gaps: list[dict], apart: bool) 
         else:
             results.append(record.skipped(f"{where}: ceiling, {name}", "torch is not installed"))
     for name, run in runs.items():
-        if run["skipped"]:
-            results.append(record.skipped(f"{where}: {name}", run["skipped"]) | {"tags": tags | {"of": name}})
+        if run.skipped:
+            results.append(record.skipped(f"{where}: {name}", run.skipped) | {"tags": tags | {"of": name}})
             continue
-        add(name, "seconds", run["seconds"], of=name, losses=run["losses"])
-        add(f"{name}, first step", "seconds", run["first"]["seconds"], of=name)
-        add(f"{name}, peak memory", "mib", [run["peak_mib"]], of=name)
+        add(name, "seconds", run.seconds, of=name, losses=run.last["losses"])
+        add(f"{name}, first step", "seconds", run.first["seconds"], of=name)
+        add(f"{name}, data wait", "ms", [1000 * wait for wait in run.waits], of=name)
+        add(f"{name}, peak memory", "mib", [run.last["peak_mib"]], of=name)
     counted = floor_flops(shape)
     add("FLOPs of the step's convolutions", "gflop", [counted / 1e9])
-    reached = {name: statistics.median(run["seconds"]) for name, run in runs.items() if not run["skipped"]}
+    reached = {name: statistics.median(run.seconds) for name, run in runs.items() if not run.skipped}
     if "convolution" in gaps[0]:
         floor = counted / 1e9 / statistics.median(gap["convolution"] for gap in gaps)
         add("floor", "seconds", [floor])
         for name, seconds in reached.items():
             add(f"{name} / floor", "ratio", [seconds / floor], of=name)
     for name, seconds in reached.items():
-        if name != "torch" and "torch" in reached:
-            pairs = zip(runs[name]["seconds"], runs["torch"]["seconds"], strict=True)
+        if name in beside:
+            pairs = zip(runs[name].seconds, beside[name], strict=True)
+            add(f"{name} / ours", "ratio", [plain / ours for plain, ours in pairs], of=name)
+        elif name != "torch" and "torch" in reached:
+            pairs = zip(runs[name].seconds, runs["torch"].seconds, strict=False)  # ours goes on beside plain forms
             samples = [seconds / reached["torch"]] if apart else [own / peer for own, peer in pairs]
             add(f"{name} / torch", "ratio", samples, of=name)
     return results
@@ -189,17 +217,29 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--implementations", nargs="+", choices=IMPLEMENTATIONS, default=["ours", "torch"])
     parser.add_argument("--apart_from", type=int, default=256, metavar="PX", help="size from which each runs alone")
-    parser.add_argument("--savings", action="store_true", help="also ours with the plain form of each saving in turn")
+    savings = f"also ours with the plain form of each saving, or of some: {', '.join(SAVINGS)}"
+    parser.add_argument("--savings", nargs="*", metavar="NAME", help=savings)
     parser.add_argument("--before", type=Path, metavar="FOLDER", help="a checkout of ours at another commit, beside")
     parser.add_argument("--ceiling_scale", type=float, default=1.0, help="smaller probes of the ceilings, for tests")
     options = parser.parse_args(arguments)
-    results = [entry for size in options.sizes for entry in measure(size, options)]
+    if options.savings == []:
+        options.savings = list(SAVINGS)
+    for name in options.savings or ():
+        if name not in SAVINGS:
+            parser.error(f"--savings {name!r}: give some of {', '.join(SAVINGS)}")
+    if options.savings and "ours" not in options.implementations:
+        parser.error("--savings compares with ours: add it to --implementations")
+    results = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for size in options.sizes:
+            results += measure(size, options, pictures.dataset(Path(scratch), IMAGES, size, "original"))
     said = {name: value for name, value in vars(options).items() if name not in ("out", "before")}
     if options.before:
         said["before"] = record.commit(options.before)
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        record.write(options.out, "step_time", said, {"images": "uniform noise"}, results, PACKAGES)
+        data = {"images": f"{IMAGES} JPEGs a domain, of the step's size, with the spectrum of photographs"}
+        record.write(options.out, "step_time", said, data, results, PACKAGES)
     print(record.table(results))
     return 0
 

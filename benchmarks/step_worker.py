@@ -2,16 +2,22 @@
 
 Argument: a JSON object (see `step_time.Candidate`). It answers on standard output, a JSON object a line:
 {"ready": build seconds} or {"skipped": reason}; then for each line with a number of steps n that comes in
-{"seconds": [n of them], "losses": [d_loss, g_loss] of the last, "peak_mib": so far} or, for ceilings, {name: figure}.
+{"seconds": [n of them], "waits": [n: seconds for the data], "losses": [d_loss, g_loss] of the last, "peak_mib": so far}
+or, for ceilings, {name: figure}. Its images come from the loader, or are noise if it is given no data set.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import itertools
 import json
 import os
+import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
@@ -23,26 +29,35 @@ def main() -> int:
     os.sched_setaffinity(0, cores)  # before any library counts them
     began = time.perf_counter()
     try:
-        run = MAKERS[asked["implementation"]](asked)
+        with _batches(asked) as batches:
+            run = MAKERS[asked["implementation"]](asked, batches)
+            print(json.dumps({"ready": time.perf_counter() - began}), file=answers)
+            for line in sys.stdin:
+                print(json.dumps(run(int(line))), file=answers)
     except ImportError as error:
         print(json.dumps({"skipped": f"{error.name or error} is not installed"}), file=answers)
-        return 0
-    print(json.dumps({"ready": time.perf_counter() - began}), file=answers)
-    for line in sys.stdin:
-        print(json.dumps(run(int(line))), file=answers)
+    except Skipped as error:
+        print(json.dumps({"skipped": str(error)}), file=answers)
     return 0
 
 
-def _steps(step: Callable[[], list[float]]) -> Callable[[int], dict]:
-    """`step` ends when its losses are numbers on the host."""
+class Skipped(Exception):
+    """What this machine lacks for an implementation."""
+
+
+def _steps(step: Callable, batches: Iterator) -> Callable[[int], dict]:
+    """`step(a, b)`, float32 arrays (N, 3, H, W), ends when its losses are numbers on the host."""
 
     def run(count: int) -> dict:
-        seconds, losses = [], []
+        seconds, waits, losses = [], [], []
         for _ in range(count):
             began = time.perf_counter()
-            losses = step()
-            seconds.append(time.perf_counter() - began)
-        return {"seconds": seconds, "losses": losses, "peak_mib": peak_mib()}
+            a, b = next(batches)
+            fetched = time.perf_counter()
+            losses = step(a, b)
+            waits.append(fetched - began)
+            seconds.append(time.perf_counter() - fetched)
+        return {"seconds": seconds, "waits": waits, "losses": losses, "peak_mib": peak_mib()}
 
     return run
 
@@ -53,14 +68,22 @@ def peak_mib() -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def _images(asked: dict) -> list:
+def _batches(asked: dict) -> contextlib.AbstractContextManager[Iterator]:
+    """Pairs of batches, without end: from the data set as training reads it, or the same noise again and again."""
+    if "data" in asked:
+        from ugatit_data import open_loader
+
+        return open_loader(
+            asked["data"], batch_size=asked["batch"], img_size=asked["size"], layout="float32",
+            threads=asked["threads"], seed=1,
+        )  # fmt: skip
     import numpy as np
 
     shape = (2, asked["batch"], 3, asked["size"], asked["size"])
-    return list(np.random.default_rng(7).uniform(-1, 1, shape).astype(np.float32))
+    return contextlib.nullcontext(itertools.repeat(np.random.default_rng(7).uniform(-1, 1, shape).astype(np.float32)))
 
 
-def ours(asked: dict) -> Callable[[int], dict]:
+def ours(asked: dict, batches: Iterator) -> Callable[[int], dict]:
     from ugatit_train import config, loop, runtime
 
     runtime.setup("CPU")
@@ -77,11 +100,18 @@ def ours(asked: dict) -> Callable[[int], dict]:
         batch_size=asked["batch"], **asked["options"],
     )  # fmt: skip
     cell = loop.build_step(options, options.schedule(1000))
-    a, b = (ms.Tensor.from_numpy(image) for image in _images(asked))
-    return _steps(lambda: cell(a, b).asnumpy()[:2].tolist())
+    tensor = ms.Tensor.from_numpy
+    return _steps(lambda a, b: cell(tensor(a), tensor(b)).asnumpy()[:2].tolist(), batches)
 
 
-def peer(asked: dict) -> Callable[[int], dict]:
+def peer(asked: dict, batches: Iterator) -> Callable[[int], dict]:
+    if asked["options"].get("compiled"):
+        compiler = os.environ.get("CXX", "g++")
+        if not shutil.which(compiler):
+            raise Skipped(f"torch.compile needs a C++ compiler, {compiler} is not installed")
+        cache = tempfile.TemporaryDirectory()  # of this process alone, so that its first step compiles all
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache.name
+        atexit.register(cache.cleanup)
     import torch
     import torch_step
 
@@ -91,11 +121,11 @@ def peer(asked: dict) -> Callable[[int], dict]:
         ch=asked["ch"], n_res=asked["n_res"], n_dis=asked["n_dis"], img_size=asked["size"], img_ch=3,
         light=asked["light"], **asked["options"],
     )  # fmt: skip
-    a, b = (torch.from_numpy(image) for image in _images(asked))
-    return _steps(lambda: list(step(a, b)))
+    tensor = torch.from_numpy
+    return _steps(lambda a, b: list(step(tensor(a), tensor(b))), batches)
 
 
-def ceilings(asked: dict) -> Callable[[int], dict]:
+def ceilings(asked: dict, _batches: Iterator) -> Callable[[int], dict]:
     from ugatit_train import ceilings
 
     probes = ceilings.probes(asked["options"]["scale"])

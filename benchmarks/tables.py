@@ -57,21 +57,26 @@ def step_time(record: dict) -> str:
     tagged = [entry["tags"] for entry in record["results"] if "tags" in entry]
     sizes = list(dict.fromkeys(tags["size"] for tags in tagged))
     names = list(dict.fromkeys(tags["of"] for tags in tagged if "of" in tags))
+    columns = {  # header -> (how its results' names end, scale)
+        "seconds a step": ("", 1), "/ ours": (" / ours", 1), "/ torch": (" / torch", 1), "/ floor": (" / floor", 1),
+        "data wait, ms": (", data wait", 1), "first step, s": (", first step", 1),
+        "memory, GiB": (", peak memory", 1 / 1024),
+    }  # fmt: skip
+    columns = {  # without those of which this record has nothing
+        header: (ending, scale)
+        for header, (ending, scale) in columns.items()
+        if any(f"{size} px: {name}{ending}" in by_name for size in sizes for name in names)
+    }
     rows = []
     for size in sizes:
         for name in names:
-            mine = by_name.get(f"{size} px: {name}")
-            if mine is None:
+            if f"{size} px: {name}" not in by_name:
                 continue
-            found = [by_name.get(f"{size} px: {name}{what}") for what in (" / torch", " / floor", ", first step")]
-            memory = by_name.get(f"{size} px: {name}, peak memory")
-            shown = f"**{name}**" if name == "ours" else name
-            rows.append([f"{size} px", shown, ranged(mine), *map(ranged, found), ranged(memory, 1 / 1024)])
-        floor = by_name.get(f"{size} px: floor")
-        rows.append([f"{size} px", "floor of the convolutions", ranged(floor), "", "1", "", ""])
-    return rows_to_table(
-        ["image", "implementation", "seconds a step", "/ torch", "/ floor", "first step, s", "memory, GiB"], rows
-    )
+            found = [ranged(by_name.get(f"{size} px: {name}{ending}"), scale) for ending, scale in columns.values()]
+            rows.append([f"{size} px", f"**{name}**" if name == "ours" else name, *found])
+        floor = {"seconds a step": ranged(by_name.get(f"{size} px: floor")), "/ floor": "1"}
+        rows.append([f"{size} px", "floor of the convolutions", *(floor.get(header, "") for header in columns)])
+    return rows_to_table(["image", "implementation", *columns], rows)
 
 
 def data_loading(record: dict) -> str:

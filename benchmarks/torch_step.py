@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils import spectral_norm
+from torch.nn.utils.spectral_norm import SpectralNorm
 
 EPS = 1e-5
 
@@ -153,6 +154,9 @@ class Step:
         self.rhos = [p for g in generators for name, p in g.named_parameters() if name.endswith("rho")]
         self.detach = detach
         if compiled:
+            # Its power iteration writes into buffers whose values the backward pass of an earlier call still needs.
+            # Eager it keeps copies; compiled, the backward pass fails on them: this much of the networks stays eager.
+            SpectralNorm.compute_weight = torch.compiler.disable(SpectralNorm.compute_weight)
             for network in (*generators, *discriminators):
                 network.compile()
 

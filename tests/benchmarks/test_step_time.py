@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -26,6 +29,7 @@ def test_step_time(tmp_path):
     assert len(results["24 px: ours"]["samples"]) == 2
     assert results["24 px: ours, first step"]["median"] > results["24 px: ours"]["median"]
     assert results["24 px: ours, peak memory"]["median"] > 300
+    assert len(results["24 px: ours, data wait"]["samples"]) == 2
     assert len(results["24 px: ceiling, sgemm"]["samples"]) == 3
     assert results["24 px: ceiling, copy"]["median"] > 0.1
     if importlib.util.find_spec("torch"):
@@ -43,3 +47,47 @@ def test_the_savings_are_those_that_have_a_plain_form():
     (forms,) = [node.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "FORMS"]
     listed = re.search(r"SAVINGS = (\(.*?\))", (BENCHMARKS / "step_time.py").read_text(), re.DOTALL)
     assert ast.literal_eval(listed[1]) == tuple(key.value for key in forms.keys)
+
+
+class StandIn:
+    """A worker whose steps take what its implementation says, and the n-th step n times as long."""
+
+    started = []
+
+    def __init__(self, implementation, options, shape, tree=None):
+        self.pace, self.steps, self.skipped = (
+            {"winograd": 3.0, "folded CAM": 2.0}.get(options.get("plain"), 1.0),
+            0,
+            None,
+        )
+        self.is_probe = implementation == "ceilings"
+        self.started.append(options.get("plain", implementation))
+
+    def ask(self, steps):
+        if self.is_probe:
+            return {"sgemm": 100.0, "convolution": 100.0, "copy": 10.0}
+        taken = [self.pace * (self.steps + i + 1) for i in range(steps)]
+        self.steps += steps
+        return {"seconds": taken, "waits": [0.001] * steps, "losses": [1.0, 2.0], "peak_mib": 100.0}
+
+    def close(self):
+        pass
+
+
+def test_savings_are_compared_in_turn_with_ours(monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    step_time = importlib.import_module("step_time")
+    monkeypatch.setattr(step_time, "Worker", StandIn)
+    shape = ["--sizes", "32", "--n_dis", "4", "--rounds", "3", "--implementations", "ours"]
+    wanted = ["--savings", "winograd", "folded CAM"]
+    assert step_time.main([*shape, *wanted, "--out", str(tmp_path / "r.json")]) == 0
+    assert StandIn.started == ["ceilings", "ours", "winograd", "folded CAM"]
+    results = {entry["name"]: entry for entry in json.loads((tmp_path / "r.json").read_text())["results"]}
+    assert results["32 px: ours"]["samples"] == [2, 3, 4, 5, 6, 7, 8, 9, 10]  # alone, then beside each; the first apart
+    plain = results["32 px: ours without winograd"]["samples"]
+    assert plain == [6, 9, 12]
+    assert results["32 px: ours without winograd / ours"]["samples"] == [6 / 5, 9 / 6, 12 / 7]
+    assert results["32 px: ours without folded CAM / ours"]["samples"] == [4 / 8, 6 / 9, 8 / 10]
+    with pytest.raises(SystemExit):
+        step_time.main([*shape, "--savings", "nothing"])
+    assert "--savings 'nothing': give some of winograd" in capsys.readouterr().err
