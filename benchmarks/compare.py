@@ -27,10 +27,11 @@ class Change:
 
 def changes(before: list[dict], after: list[dict]) -> tuple[list[Change], list[str]]:
     """The results that two lists of records share, and for each record that could not be compared why not."""
-    earlier = {record["benchmark"]: record for record in before}
     found, apart = [], []
     for record in after:
-        name, old = record["benchmark"], earlier.get(record["benchmark"])
+        name = record["benchmark"]
+        same = [other for other in before if other["benchmark"] == name]
+        old = next((other for other in same if _options(other) == _options(record)), same[0] if same else None)
         if old is None:
             apart.append(f"{name}: the earlier run has none")
         elif any(old["host"][key] != record["host"][key] for key in ("cpu", "cores")):

@@ -12,7 +12,6 @@ A process is measured after its third step. The record that the planner is held 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
@@ -68,12 +67,10 @@ def main(arguments: list[str] | None = None) -> int:
         results += measure(shape, more)
     print(record.table(results))
     if options.out:
-        if options.add and options.out.exists():
-            names = {entry["name"] for entry in results}
-            before = json.loads(options.out.read_text())["results"]
-            results = [entry for entry in before if entry["name"] not in names] + results
-        options.out.parent.mkdir(parents=True, exist_ok=True)
         said = {"threads": options.threads}
+        if options.add:
+            said, results = record.add_to(options.out, said, results)
+        options.out.parent.mkdir(parents=True, exist_ok=True)
         record.write(options.out, "memory", said, {"images": "uniform noise"}, results, PACKAGES)
     return 0
 

@@ -49,6 +49,24 @@ def write(path: Path, benchmark: str, options: dict, data: dict, results: list[d
     path.write_text(json.dumps(record, indent=1) + "\n")
 
 
+def add_to(path: Path, options: dict, results: list[dict]) -> tuple[dict, list[dict]]:
+    """Options and results, together with those under other names of the record at `path`, if there is one.
+
+    Lists among the options are joined; a result of another commit says so itself.
+    """
+    if not path.exists():
+        return options, results
+    before, names = json.loads(path.read_text()), {entry["name"] for entry in results}
+    kept = [entry for entry in before["results"] if entry["name"] not in names]
+    if before["commit"] != commit():
+        kept = [{"commit": before["commit"]} | entry for entry in kept]
+    joined = dict(options)
+    for name, value in before["options"].items():
+        if isinstance(value, list) and isinstance(options.get(name), list):
+            joined[name] = value + [item for item in options[name] if item not in value]
+    return joined, kept + results
+
+
 def host() -> dict:
     """The machine, without its name."""
     model = platform.processor()

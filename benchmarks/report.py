@@ -34,6 +34,7 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; margin-top: 2.5rem; } p { ove
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .875rem; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid #dde3ea; text-align: left; white-space: nowrap; }
 th { border-bottom: 2px solid #9aa7b4; } td { font-variant-numeric: tabular-nums; }
+@media (max-width: 40rem) { th, td { white-space: normal; padding: .3rem .35rem; } }
 .regression { background: #fbe3e0; } .better { background: #e2f3e5; }
 """
 

@@ -163,6 +163,7 @@ def measure(name: str, root: Path, options: argparse.Namespace) -> list[dict]:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="file for the JSON record")
+    parser.add_argument("--add", action="store_true", help="keep what the file already holds of other series")
     parser.add_argument("--series", nargs="+", choices=SERIES, default=list(SERIES))
     parser.add_argument("--rounds", type=int, default=5, help="samples of each point")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each sample of the loader")
@@ -182,8 +183,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         results = [entry for name in options.series for entry in measure(name, Path(scratch), options)]
-    said = {name: value for name, value in vars(options).items() if name != "out"}
+    said = {name: value for name, value in vars(options).items() if name not in ("out", "add")}
     if options.out:
+        if options.add:
+            said, results = record.add_to(options.out, said, results)
         options.out.parent.mkdir(parents=True, exist_ok=True)
         record.write(options.out, "scale", said, {"step": STEP}, results, ["mindspore", "numpy"])
     print(record.table(results))

@@ -206,6 +206,7 @@ def floor_flops(shape: dict) -> int:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="file for the JSON record")
+    parser.add_argument("--add", action="store_true", help="keep what the file already holds under other names")
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128], help="height and width in pixels")
     parser.add_argument("--full", dest="light", action="store_false", help="the full model instead of the light one")
     parser.add_argument("--light", action="store_true", default=True, help="the light model (default)")
@@ -233,10 +234,12 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         for size in options.sizes:
             results += measure(size, options, pictures.dataset(Path(scratch), IMAGES, size, "original"))
-    said = {name: value for name, value in vars(options).items() if name not in ("out", "before")}
+    said = {name: value for name, value in vars(options).items() if name not in ("out", "add", "before")}
     if options.before:
         said["before"] = record.commit(options.before)
     if options.out:
+        if options.add:
+            said, results = record.add_to(options.out, said, results)
         options.out.parent.mkdir(parents=True, exist_ok=True)
         data = {"images": f"{IMAGES} JPEGs a domain, of the step's size, with the spectrum of photographs"}
         record.write(options.out, "step_time", said, data, results, PACKAGES)

@@ -12,11 +12,11 @@ def head(record: dict) -> str:
     host = record["host"]
     counts = sorted({len(entry["samples"]) for entry in record["results"] if "samples" in entry} - {1})
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    load = host["load_average"]
+    load, others = host["load_average"], sorted({e["commit"] for e in record["results"] if e.get("commit")})
     said = [
         f"{host['cores']} cores of {host['cpu']}, {host['memory_gib']:.0f} GiB, Python {host['python']}, {versions}",
         *([] if load is None else [f"load {load:.1f} at the end"]),
-        f"commit {record['commit'] or 'unknown'}",
+        f"commit {record['commit'] or 'unknown'}" + (f" (some figures: {', '.join(others)})" if others else ""),
         f"medians (lowest-highest) of n = {' or '.join(map(str, counts))}" if counts else "one sample each",
     ]
     return "; ".join(said) + "."

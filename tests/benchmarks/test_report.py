@@ -65,6 +65,22 @@ def test_what_cannot_be_compared_is_said(load):
         found, apart = changes([old], [old | {key: value}])
         assert found == [] and words in apart[0]
     assert changes([], [old]) == ([], ["x: the earlier run has none"])
+    assert len(changes([old | {"options": {}}, old], [old])[0]) == 1  # the one with its options is found
+
+
+def test_a_record_that_is_added_to_keeps_what_it_has_under_other_names(load, tmp_path):
+    record, path = load("record"), tmp_path / "r.json"
+    old, new = (record.result(name, "seconds", [value]) for name, value in (("a", 1.0), ("b", 2.0)))
+    assert record.add_to(path, {"sizes": [1]}, [old]) == ({"sizes": [1]}, [old])
+    record.write(path, "x", {"sizes": [1, 2], "n": 1}, {}, [old, record.result("b", "seconds", [9.0])], [])
+    options, results = record.add_to(path, {"sizes": [2, 3], "n": 4}, [new])
+    assert options == {"sizes": [1, 2, 3], "n": 4}
+    assert results == [old, new]
+    written = json.loads(path.read_text()) | {"commit": "earlier"}
+    path.write_text(json.dumps(written))
+    _, results = record.add_to(path, {}, [new])
+    assert results == [old | {"commit": "earlier"}, new]
+    assert "(some figures: earlier)" in load("tables").head(written | {"results": results})
 
 
 class Page(HTMLParser):
