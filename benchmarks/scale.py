@@ -30,6 +30,7 @@ import sparse
 from step_time import Worker
 
 from ugatit_data import open_loader
+from ugatit_data.augment import MARGIN
 from ugatit_data.manifest import read_manifest
 from ugatit_data.order import samples
 from ugatit_data.records import Records
@@ -66,7 +67,7 @@ def look_ups(folder: Path, options: argparse.Namespace, dataset) -> list[float]:
     for number in range(options.rounds):
         began = time.perf_counter_ns()
         for start in range(number * passes * count, (number + 1) * passes * count, batch):
-            for sample in samples(1, "a", count, start, start + batch)[0].tolist():
+            for sample in samples(1, "a", count, start, start + batch, MARGIN)[0].tolist():
                 records.record(sample)
         found.append((time.perf_counter_ns() - began) / (passes * count))
     return found

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     "ugatit_data": [
         "order", "errors", "headers", "manifest", "jpeg", "images", "geometry", "storage", "sources", "parquet",
-        "encodings", "shards", "records", "lock", "workers", "jobs", "buffers", "augment", "convert", "verify",
+        "encodings", "shards", "records", "lock", "workers", "jobs", "buffers", "augment", "crops", "convert", "verify",
         "loader", "pipelines",
     ],
     "ugatit_train": [

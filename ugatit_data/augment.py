@@ -6,8 +6,6 @@ side), so the crop is cut first and flipped on its way into the batch, and only 
 
 from __future__ import annotations
 
-import itertools
-
 import cv2
 import numpy as np
 
@@ -30,24 +28,6 @@ def cut(image: np.ndarray, out: np.ndarray, flip: bool, x: int, y: int, scratch:
         cv2.flip(whole[y : y + high, x : x + wide], 1, dst=out)
     else:
         out[:] = whole[y : y + high, x : x + wide]
-
-
-def cut_copies(images: list[np.ndarray], batch: np.ndarray, flips: list[bool], xs: list[int], ys: list[int]) -> None:
-    """`cut` each of `images`, uint8 (h + MARGIN, w + MARGIN, 3), which need no resizing, into `batch`, (N, h, w, 3).
-
-    In few calls: each one lets go of the interpreter and has to get it back, which among threads takes longer than to
-    copy an image. So all are copied at once, and neighbours that are to be flipped are flipped together, in place.
-    """
-    high, wide = batch.shape[1:3]
-    lefts = [MARGIN - x if flip else x for flip, x in zip(flips, xs, strict=True)]
-    parts = zip(images, lefts, ys, strict=True)
-    tall = batch.reshape(-1, wide, 3)
-    cv2.vconcat([image[y : y + high, x : x + wide] for image, x, y in parts], dst=tall)
-    for flip, run in itertools.groupby(range(len(flips)), flips.__getitem__):
-        if flip:
-            numbers = list(run)
-            rows = tall[numbers[0] * high : (numbers[-1] + 1) * high]
-            cv2.flip(rows, 1, dst=rows)
 
 
 def fit(image: np.ndarray, out: np.ndarray) -> None:

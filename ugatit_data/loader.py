@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 
 from . import order
-from .augment import MARGIN, Output, batch_shape, cut, cut_copies, fit
+from .augment import MARGIN, Output, batch_shape, cut, fit
 from .buffers import Buffers
+from .crops import Crops
 from .errors import BadInputError, CorruptDatasetError, RejectedImageError
 from .geometry import Size, sides
 from .manifest import SPLITS, read_dataset, read_manifest
@@ -173,7 +174,8 @@ class Loader:
         self._own = threading.local()  # each thread's scratch memory
         self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(threads, thread_name_prefix="ugatit-data")
         exact = all(side + MARGIN == stored_size for side in sides(img_size))
-        self._copies = raw and augment and exact and (layout, channels) == ("uint8", 3)  # crops need only be copied
+        copies = raw and augment and exact and (layout, channels) == ("uint8", 3)
+        self._crops = {name: Crops(mine, stored_size, img_size) for name, mine in records.items() if copies}
         if augment and stored_size is not None and max(sides(img_size)) + MARGIN > stored_size:
             _warn_enlarged(max(sides(img_size)), stored_size)
 
@@ -268,30 +270,31 @@ class Loader:
         start, _ = order.rank_positions(step, self._batch_size, self._rank, self._world)
         return start >= len(next(iter(self._records.values())))
 
-    def _picks(self, domain: str, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Sample ids and random words of this rank at a step."""
+    def _picks(self, domain: str, step: int) -> tuple[np.ndarray, ...]:
+        """Sample ids, flips and the crops' corners x and y of this rank at a step."""
         count = len(self._records[domain])
         start, stop = order.rank_positions(step, self._batch_size, self._rank, self._world)
         if self._finite:
             ids = np.arange(min(start, count), min(stop, count))
-            return ids, np.zeros(len(ids), np.uint64)
-        return order.samples(self.seed, domain, count, start, stop)
+            return ids, np.zeros(len(ids), bool), np.zeros_like(ids), np.zeros_like(ids)
+        return order.samples(self.seed, domain, count, start, stop, MARGIN)
 
     def _make(self, step: int) -> Batch:
-        made = tuple(self._fill(domain, *self._picks(domain, step)) for domain in self._records)
+        made = tuple(
+            self._fill(domain, *(values.tolist() for values in self._picks(domain, step))) for domain in self._records
+        )
         return made[0] if len(made) == 1 else made
 
-    def _fill(self, domain: str, ids: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    def _fill(self, domain: str, ids: list[int], flips: list[bool], xs: list[int], ys: list[int]) -> np.ndarray:
+        batch = self._buffers.empty(*batch_shape(self._layout, self._channels, len(ids), self._img_size))
+        if domain in self._crops:
+            self._crops[domain].copy(batch, ids, flips, xs, ys)
+            return batch
         records = self._records[domain]
         if not hasattr(self._own, "output"):
             self._own.output = Output(self._layout, self._channels, self._img_size)
         output = self._own.output
-        batch = self._buffers.empty(*batch_shape(self._layout, self._channels, len(ids), self._img_size))
-        flips, xs, ys = (values.tolist() for values in order.flips_and_corners(drawn, MARGIN))
-        if self._copies:
-            cut_copies([records.image(sample, output.room) for sample in ids.tolist()], batch, flips, xs, ys)
-            return batch
-        for place, sample, flip, x, y in zip(batch, ids.tolist(), flips, xs, ys, strict=True):
+        for place, sample, flip, x, y in zip(batch, ids, flips, xs, ys, strict=True):
             try:
                 image = records.image(sample, output.room)
             except RejectedImageError as error:

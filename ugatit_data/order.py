@@ -39,12 +39,9 @@ def permutation(seed: int, domain: str, pass_index: int, count: int) -> np.ndarr
     return order
 
 
-@functools.lru_cache(maxsize=8)
 def draws(seed: int, domain: str, pass_index: int, count: int) -> np.ndarray:
-    """One random word per sample id of a pass, for its augmentation, uint64 (count,), read-only."""
-    drawn = words(seed, domain, _AUGMENT, pass_index, count)
-    drawn.flags.writeable = False
-    return drawn
+    """One random word per sample id of a pass, for its augmentation, uint64 (count,)."""
+    return words(seed, domain, _AUGMENT, pass_index, count)
 
 
 def flips_and_corners(drawn: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -59,23 +56,36 @@ def flips_and_corners(drawn: np.ndarray, room: int) -> tuple[np.ndarray, np.ndar
     return (drawn >> np.uint64(63)).astype(bool), x.astype(np.int64), y.astype(np.int64)
 
 
+@functools.lru_cache(maxsize=8)
+def augmentations(
+    seed: int, domain: str, pass_index: int, count: int, room: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`flips_and_corners` of a whole pass by sample id, each (count,), read-only: for a batch they cost more to make
+    than to look up."""
+    made = flips_and_corners(draws(seed, domain, pass_index, count), room)
+    for values in made:
+        values.flags.writeable = False
+    return made
+
+
 def rank_positions(step: int, batch_size: int, rank: int, world: int) -> tuple[int, int]:
     """The positions [start, stop) of one rank at one step: its slice of the global batch."""
     start = (step * world + rank) * batch_size
     return start, start + batch_size
 
 
-def samples(seed: int, domain: str, count: int, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sample ids (int64) and random words (uint64) at the positions [start, stop) of a domain with `count` images."""
-    ids, drawn = [], []
+def samples(seed: int, domain: str, count: int, start: int, stop: int, room: int) -> tuple[np.ndarray, ...]:
+    """Of the positions [start, stop) of a domain with `count` images: sample ids (int64), and each one's flip and
+    corner as `flips_and_corners` gives them."""
+    parts = []
     while start < stop:
         pass_index, within = divmod(start, count)
         taken = min(stop - start, count - within)
-        chosen = permutation(seed, domain, pass_index, count)[within : within + taken]
-        ids.append(chosen)
-        drawn.append(draws(seed, domain, pass_index, count)[chosen])
+        ids = permutation(seed, domain, pass_index, count)[within : within + taken]
+        flips, xs, ys = augmentations(seed, domain, pass_index, count, room)
+        parts.append((ids, flips[ids], xs[ids], ys[ids]))
         start += taken
-    return (ids[0], drawn[0]) if len(ids) == 1 else (np.concatenate(ids), np.concatenate(drawn))
+    return parts[0] if len(parts) == 1 else tuple(np.concatenate(values) for values in zip(*parts, strict=True))
 
 
 def steps_per_epoch(num_a: int, num_b: int, global_batch: int) -> int:

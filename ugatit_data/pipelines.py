@@ -103,9 +103,9 @@ def _branch(
     import mindspore.dataset as ds
     from mindspore.dataset import vision
 
-    picks = [order.samples(seed, domain, count, *order.rank_positions(step, batch_size, rank, world)) for step in steps]
-    ids = np.concatenate([chosen for chosen, _ in picks])
-    flips, xs, ys = order.flips_and_corners(np.concatenate([drawn for _, drawn in picks]), MARGIN)
+    positions = [order.rank_positions(step, batch_size, rank, world) for step in steps]
+    picks = [order.samples(seed, domain, count, start, stop, MARGIN) for start, stop in positions]
+    ids, flips, xs, ys = (np.concatenate(values) for values in zip(*picks, strict=True))
     records = _in_order(files, ids)
     draws = ds.NumpySlicesDataset({"flip": flips, "x": xs, "y": ys}, shuffle=False, num_parallel_workers=1)
     side = img_size + MARGIN

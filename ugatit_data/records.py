@@ -50,7 +50,7 @@ class Records:
         listed = np.repeat(self._files, [shard.rows for shard in shards]).tolist()
         if table["shard"].to_pylist() != listed or (offsets < 0).any() or (offsets + lengths > limits).any():
             raise CorruptDatasetError(f"{folder / MANIFEST_FILE}: does not fit the shards. Convert the images again.")
-        self._maps = [map_shard(folder / file) for file in self._files]
+        self.maps = [map_shard(folder / file) for file in self._files]
         # Packed, a sample's place in one line of the cache: a list of tuples is faster below 10,000 images and twice as
         # slow at 100,000; a NumPy scalar costs more than the look-up.
         self._places = np.stack((self._shard_of, offsets, offsets + lengths), 1).astype(np.int64).tobytes()
@@ -71,22 +71,26 @@ class Records:
         key = os.fsdecode(self._keys[sample].as_py())
         return f"{self._folder / file}, record {row} ({self._name}/{key})"
 
-    def record(self, sample: int) -> np.ndarray:
-        """The stored bytes, uint8 (length,), a view of the mapped file.
+    def place(self, sample: int) -> tuple[int, int, int]:
+        """Where a record lies: number of its shard, begin and end in it; checked, if it is to be.
 
         Raises:
             CorruptDatasetError: the checksum differs from the manifest's.
         """
-        shard, begin, end = _PLACE.unpack_from(self._places, sample * _PLACE.size)
-        record = self._maps[shard][begin:end]
+        shard, begin, end = place = _PLACE.unpack_from(self._places, sample * _PLACE.size)
         if self._unseen and self._unseen[sample]:
-            if xxhash.xxh3_64_intdigest(record) != self._xxh3[sample]:
+            if xxhash.xxh3_64_intdigest(self.maps[shard][begin:end]) != self._xxh3[sample]:
                 raise CorruptDatasetError(
                     f"{self.describe(sample)}: its bytes differ from their checksum. {repair_hint(self._folder)}"
                 )
             if self._check == "once":
                 self._unseen[sample] = 0
-        return record
+        return place
+
+    def record(self, sample: int) -> np.ndarray:
+        """The stored bytes, uint8 (length,), a view of the mapped file; raises as `place`."""
+        shard, begin, end = self.place(sample)
+        return self.maps[shard][begin:end]
 
     def image(self, sample: int, room: Room) -> np.ndarray:
         """uint8 (H, W, 3) RGB, which may lie in `room`; for raw records a read-only view of the mapped file.

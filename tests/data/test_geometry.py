@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ugatit_data.augment import MARGIN, cut, cut_copies, fit
+from ugatit_data.augment import MARGIN, cut, fit
 from ugatit_data.geometry import resize, resize_corner
 
 
@@ -32,20 +32,6 @@ def test_fused_equals_step_by_step(size, flip, high, wide):
         assert difference.mean() <= 1 / 255
         if size == (high + MARGIN, wide + MARGIN):  # as raw records: copies
             assert difference.max() == 0
-
-
-@pytest.mark.parametrize("count", [1, 2, 9])
-def test_copies_of_a_whole_batch_equal_those_one_by_one(count):
-    images = [picture(40 + MARGIN, 50 + MARGIN, seed) for seed in range(count)]
-    for round_ in range(30):  # so that every pattern of neighbouring flips occurs
-        random = np.random.default_rng(round_)
-        flips = (random.random(count) < 0.5).tolist()
-        xs, ys = random.integers(0, MARGIN + 1, (2, count)).tolist()
-        batch, expected = np.zeros((2, count, 40, 50, 3), np.uint8)
-        cut_copies(images, batch, flips, xs, ys)
-        for image, place, flip, x, y in zip(images, expected, flips, xs, ys, strict=True):
-            cut(image, place, flip, x, y)
-        np.testing.assert_array_equal(batch, expected)
 
 
 @pytest.mark.parametrize("size", [(256, 256), (200, 131), (1, 1), (285, 285), (286, 100), (500, 40)])

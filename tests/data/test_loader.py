@@ -131,10 +131,9 @@ def test_augmentation_is_flip_resize_crop_of_the_named_sample(dataset, source, i
             batch = next(loader)
             for index, domain in enumerate("ab"):
                 count = (loader.num_a, loader.num_b)[index]
-                ids, drawn = order.samples(3, domain, count, step * 5, step * 5 + 5)
-                assert ids.tolist() == loader.sample_ids(step)[index].tolist()
-                corners = zip(*order.flips_and_corners(drawn, MARGIN), strict=True)
-                for image, sample, (flip, x, y) in zip(batch[index], ids, corners, strict=True):
+                picks = order.samples(3, domain, count, step * 5, step * 5 + 5, MARGIN)
+                assert picks[0].tolist() == loader.sample_ids(step)[index].tolist()
+                for image, sample, flip, x, y in zip(batch[index], *picks, strict=True):
                     key = loader.keys(domain)[sample].decode()
                     whole = cv2.imread(str(source / f"train{domain.upper()}" / key), cv2.IMREAD_COLOR_RGB)
                     whole = resize(whole[:, ::-1] if flip else whole, (high + MARGIN, wide + MARGIN))
@@ -178,10 +177,10 @@ def test_what_ends_a_thread_reaches_the_caller_and_the_step_can_be_tried_again(d
         expected = [next(loader) for _ in range(6)]
         fill, failing = loader._fill, []
 
-        def broken(domain, ids, drawn):
-            if ids.tolist() in failing:
+        def broken(domain, ids, *drawn):
+            if ids in failing:
                 raise SystemExit("the thread ends")
-            return fill(domain, ids, drawn)
+            return fill(domain, ids, *drawn)
 
         monkeypatch.setattr(loader, "_fill", broken)
         loader.restore(loader.state() | {"step": 0})

@@ -48,9 +48,15 @@ def test_samples_are_the_passes_one_after_the_other(count):
     expected = np.concatenate([order.permutation(5, "b", p, count) for p in range(11)])
     for start in range(20):
         for length in (1, 4, 11):
-            ids, drawn = order.samples(5, "b", count, start, start + length)
+            ids, *chosen = order.samples(5, "b", count, start, start + length, 30)
             assert ids.tolist() == expected[start : start + length].tolist()
-            assert len(drawn) == length
+            passes = [divmod(position, count)[0] for position in range(start, start + length)]
+            for number, values in enumerate(chosen):  # of each image what its pass draws for it
+                drawn = [
+                    order.flips_and_corners(order.draws(5, "b", p, count), 30)[number][sample]
+                    for p, sample in zip(passes, ids, strict=True)
+                ]
+                assert values.tolist() == drawn
 
 
 def test_unequal_domains_are_each_seen_once_a_pass():
@@ -58,7 +64,7 @@ def test_unequal_domains_are_each_seen_once_a_pass():
     steps = -(-num_a * 3 // batch)
     for domain, count in (("a", num_a), ("b", num_b)):
         seen = np.concatenate(
-            [order.samples(1, domain, count, *order.rank_positions(s, batch, 0, 1))[0] for s in range(steps)]
+            [order.samples(1, domain, count, *order.rank_positions(s, batch, 0, 1), 30)[0] for s in range(steps)]
         )
         passes = len(seen) // count
         assert passes == (3 if domain == "a" else 8)
