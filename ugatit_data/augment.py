@@ -13,6 +13,8 @@ from .geometry import Size, resize, resize_corner, sides
 from .jpeg import Room
 
 MARGIN = 30  # the paper's: 256 is cropped out of 286
+# What each of the 256 values is as float32; this way round the ends are exactly -1 and 1.
+_LEVELS = (np.arange(256, dtype=np.float32) - np.float32(127.5)) * np.float32(1 / 127.5)
 
 
 def cut(image: np.ndarray, out: np.ndarray, flip: bool, x: int, y: int, scratch: np.ndarray | None = None) -> None:
@@ -65,9 +67,9 @@ class Output:
         else:
             cv2.split(pixels, self._plane_list)
         if self._float:
-            np.copyto(place, self._planes)  # subtracting from uint8 directly would convert in small pieces, slower
-            np.subtract(place, np.float32(127.5), out=place)  # this way round the ends are exactly -1 and 1
-            np.multiply(place, np.float32(1 / 127.5), out=place)
+            wide = place.shape[-1]
+            # One pass over memory: arithmetic, three passes in NumPy and two in OpenCV, takes a third longer.
+            cv2.LUT(self._planes.reshape(-1, wide), _LEVELS, dst=place.reshape(-1, wide))
 
 
 def batch_shape(layout: str, channels: int, count: int, size: Size) -> tuple[tuple[int, ...], type]:

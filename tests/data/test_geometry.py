@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ugatit_data.augment import MARGIN, cut, fit
+from ugatit_data.augment import MARGIN, Output, cut, fit
 from ugatit_data.geometry import resize, resize_corner
 
 
@@ -65,3 +65,18 @@ def test_evaluation_keeps_the_whole_image():
     out = np.empty((32, 32, 3), np.uint8)
     fit(image, out)
     np.testing.assert_array_equal(out, resize(image, 32))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(1, 1), (33, 7), (40, 88)])
+def test_floats_are_the_rounded_quotients_and_reach_both_ends(channels, size):
+    output, pixels = Output("float32", channels, size), picture(*size)
+    pixels[0, 0], pixels[-1, -1] = 0, 255
+    place = np.full((channels, *size), np.nan, np.float32)
+    output.pixels(place)[:] = pixels
+    output.finish(output.pixels(place), place)
+    planes = pixels.transpose(2, 0, 1) if channels == 3 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[None]
+    np.testing.assert_allclose(place, (planes.astype(np.float64) - 127.5) / 127.5, rtol=0, atol=1e-7)
+    assert place[:, -1, -1].tolist() == [1] * channels
+    if size != (1, 1):
+        assert place[:, 0, 0].tolist() == [-1] * channels
