@@ -57,7 +57,9 @@ class Options:
     decay_flag: bool = _option(True, "let the learning rate fall linearly to 0 in the last part of the run")
     decay_epoch: int | None = _option(None, "passes before the fall begins; half of the run if not given", least=0)
     print_freq: int | str = _option(1000, "steps between two sample pictures; with the suffix e, passes: 1e, 5e")
-    save_freq: int | str = _option(100000, "steps between two checkpoints; with the suffix e, passes: 1e, 5e")
+    save_freq: int | str = _option(
+        100000, "steps between two checkpoints (half an hour at most); with the suffix e, passes: 1e, 5e"
+    )
     tensorboard: bool = _option(False, "also write TensorBoard's events into tensorboard/, by tensorboardX")
     keep: int = _option(3, "checkpoints kept, the newest ones", least=1)
 

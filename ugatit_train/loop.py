@@ -1,7 +1,9 @@
 """The training loop: load, build, resume, train, report, save. Read it from top to bottom."""
 
 import contextlib
+import fcntl
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -26,6 +28,7 @@ from ugatit_train.sampling import Sampler, sample_images
 from ugatit_train.step import LOSS_NAMES, Step, StepSettings
 
 METRICS_FILE = "metrics.jsonl"
+LONGEST_UNSAVED_S = 1800.0  # the model zoo's save_freq of 100,000 steps can be a day: a kill costs half an hour at most
 
 _log = logging.getLogger(__name__)
 
@@ -104,12 +107,6 @@ def train(options: config.Options) -> None:
     if done >= schedule.iteration:
         raise config.OptionError(f"{out}: its run has done all of its {done} steps: give a larger --iteration")
 
-    if writes:
-        out.mkdir(parents=True, exist_ok=True)
-        _check_room(out, checkpoint.bytes_of(parameters), options.keep)
-        if options.resume and before != out:
-            shutil.copyfile(before / METRICS_FILE, out / METRICS_FILE)
-        config.save(options, out / config.OPTIONS_FILE)
     loader = open_loader(
         options.data_folder,
         batch_size=options.batch_size,
@@ -123,6 +120,7 @@ def train(options: config.Options) -> None:
         world=place.world,
     )
     mean_over_ranks = runtime.mean_over_ranks(place)
+    saved_s = time.monotonic()
 
     def save(step: int) -> None:
         meta = {"step": step, "data": loader.state(), "options": config.lasting(options)}
@@ -134,9 +132,12 @@ def train(options: config.Options) -> None:
             ) from None
         _log.info("saved %s", saved)
         publish()
+        nonlocal saved_s
+        saved_s = time.monotonic()
 
     nothing = contextlib.nullcontext()
     with (
+        _own_folder(options, out, checkpoint.bytes_of(parameters)) if writes else nothing,
         modelarts.publishing(out, options.train_url if writes else "", checkpoint.META_FILE) as publish,  # ends last
         loader,
         reporting.Metrics(out / METRICS_FILE, done) if writes else nothing as metrics,
@@ -194,7 +195,8 @@ def train(options: config.Options) -> None:
                 _log.info(reporting.log_line(step, schedule.iteration, step_s, values["d_loss"], values["g_loss"]))
             if writes and step % schedule.print_every == 0:
                 sampler.draw(step)
-            if writes and (step % schedule.save_every == 0 or step == schedule.iteration or signalled):
+            due = step % schedule.save_every == 0 or time.monotonic() - saved_s > LONGEST_UNSAVED_S
+            if writes and (due or step == schedule.iteration or signalled):
                 save(step)
             if signalled and step < schedule.iteration:
                 raise InterruptedTraining(f"interrupted: saved step {step}: go on with --output_path {out} --resume")
@@ -215,6 +217,35 @@ def _start_step(options: config.Options, place: runtime.Place, found: Path, meta
             f"--batch_size {options.batch_size}: make them equal, or give --change_batch"
         )
     return data["step"] * data["global_batch"] // batch
+
+
+@contextlib.contextmanager
+def _own_folder(options: config.Options, out: Path, size: int) -> Iterator[None]:
+    """The run's folder with its options, held against a second training: the kernel's lock is gone with its owner.
+
+    Raises:
+        OptionError: another process trains into it.
+        OSError: no room for checkpoints of `size` bytes.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(out, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise config.OptionError(
+                f"{out}: another training is at work there: wait for its end, or give another --output_path"
+            ) from None
+        except OSError as error:  # as on some network file systems
+            _log.warning("%s: cannot be locked (%s): start no second training into it", out, error.strerror)
+        _check_room(out, size, options.keep)
+        before = Path(options.load_path or out)
+        if options.resume and before != out:
+            shutil.copyfile(before / METRICS_FILE, out / METRICS_FILE)
+        config.save(options, out / config.OPTIONS_FILE)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _check_room(out: Path, size: int, keep: int) -> None:

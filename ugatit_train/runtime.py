@@ -58,7 +58,7 @@ def setup(
         else:
             ms.set_device(device_target, device_id)
     except (RuntimeError, ValueError) as error:
-        first_line = str(error).strip().splitlines()[0]
+        first_line = str(error).strip().splitlines()[0].rstrip(".")
         raise DeviceError(
             f"device_target {device_target} cannot be used on this machine: {first_line}. Use --device_target CPU, "
             "or install the MindSpore build for your device."

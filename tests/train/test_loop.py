@@ -286,6 +286,32 @@ def test_a_finished_run_says_so(options, straight):
         loop.train(dataclasses.replace(options, output_path=str(run), resume=True))
 
 
+def test_half_an_hour_without_a_checkpoint_makes_one(options, straight, tmp_path, monkeypatch):
+    assert loop.LONGEST_UNSAVED_S == 1800
+    run_straight(options, straight)
+    monkeypatch.setattr(loop, "LONGEST_UNSAVED_S", 0)
+    loop.train(dataclasses.replace(options, output_path=str(tmp_path / "run")))
+    names = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert names == [f"step-{step:08d}" for step in range(STEPS - 4, STEPS + 1)]  # the last five are kept
+    assert weights_hash(tmp_path / "run") == weights_hash(straight)
+
+
+def test_a_second_training_into_the_folder_is_refused(options, tmp_path, monkeypatch):
+    asked = dataclasses.replace(options, output_path=str(tmp_path / "run"))
+    write, second = reporting.Metrics.write, []
+
+    def write_and_start_another(self, step, values):
+        write(self, step, values)
+        if step == 18:
+            with pytest.raises(config.OptionError, match="run: another training is at work there: wait for its end"):
+                loop.train(dataclasses.replace(asked, resume=True))
+            second.append(step)
+
+    monkeypatch.setattr(reporting.Metrics, "write", write_and_start_another)
+    loop.train(asked)
+    assert second == [18]
+
+
 def test_a_full_disk_is_found_before_the_first_step(options, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(loop.shutil, "disk_usage", lambda _: usage._replace(free=1000))
