@@ -11,7 +11,6 @@ of it. Writing alone is measured for the formats of the installed peers.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import arguments
 import cv2
 import numpy as np
 import peers
@@ -152,14 +152,13 @@ def writing(source: Path, root: Path, repeats: int) -> list[dict]:
     return results
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="file for the JSON record")
-    parser.add_argument("--images", type=int, default=10_000, help="per domain")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--encodings", nargs="+", default=["original", "jpeg", "raw"])
-    options = parser.parse_args(arguments)
+def main(argv: list[str] | None = None) -> int:
+    parser = arguments.parser(__doc__)
+    parser.add_argument("--images", type=arguments.count, default=10_000, help="a domain")
+    parser.add_argument("--workers", type=arguments.count, default=arguments.CORES, help="processes")
+    parser.add_argument("--repeats", type=arguments.count, default=5, help="samples of each figure")
+    parser.add_argument("--encodings", nargs="+", default=["original", "jpeg", "raw"], help="to convert to")
+    options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         size = pictures.make_source(root / "source", options.images)

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import arguments
 import cv2
 import numpy as np
 import peers
@@ -175,17 +176,16 @@ def _ask(pipes: dict, name: str, skipped: dict[str, str], patience_s: float = 60
     return answer if kind == "sample" else None
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="file for the JSON record")
-    parser.add_argument("--images", type=int, default=1000, help="per domain")
-    parser.add_argument("--img_size", type=int, default=256)
-    parser.add_argument("--batch_size", type=int, default=8)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--repeats", type=int, default=5)
+def main(argv: list[str] | None = None) -> int:
+    parser = arguments.parser(__doc__)
+    parser.add_argument("--images", type=arguments.count, default=1000, help="a domain")
+    parser.add_argument("--img_size", type=arguments.count, default=256, help="pixels")
+    parser.add_argument("--batch_size", type=arguments.count, default=8, help="images of each domain")
+    parser.add_argument("--threads", type=arguments.count, default=arguments.CORES, help="of each candidate")
+    parser.add_argument("--repeats", type=arguments.count, default=5, help="samples of each candidate")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each sample")
     parser.add_argument("--only", nargs="+", metavar="PART", help="candidates whose name holds one of the parts")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         size = pictures.make_source(root / "source", options.images, options.img_size)

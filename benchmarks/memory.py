@@ -11,11 +11,9 @@ A process is measured after its third step. The record that the planner is held 
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
-from pathlib import Path
 
+import arguments
 import record
 import yaml
 from step_time import PACKAGES, Worker
@@ -46,19 +44,14 @@ def measure(shape: dict, options: dict) -> list[dict]:
     ]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="file for the JSON record")
+def main(argv: list[str] | None = None) -> int:
+    parser = arguments.parser(__doc__)
     parser.add_argument("--add", action="store_true", help="keep what the file already holds of other configurations")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256], help="height and width in pixels")
+    arguments.add_model(parser, [64, 128, 256])
     parser.add_argument("--full", action="store_true", help="the full model instead of the light one")
-    parser.add_argument("--ch", type=int, default=64)
-    parser.add_argument("--n_res", type=int, default=4)
-    parser.add_argument("--n_dis", type=int, default=6, help="fewer where the global discriminator does not fit")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=arguments.count, default=arguments.CORES, help="of the step")
     parser.add_argument("--options", nargs="*", default=[], metavar="NAME=VALUE", help="further options of the step")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(argv)
     more = {name: yaml.safe_load(value) for name, _, value in (text.partition("=") for text in options.options)}
     results = []
     for size in options.sizes:

@@ -11,7 +11,6 @@ one of the later is as good as one of the earlier and the medians differ by 5%; 
 
 from __future__ import annotations
 
-import argparse
 import base64
 import html
 import json
@@ -19,6 +18,7 @@ import re
 import sys
 from pathlib import Path
 
+import arguments
 import charts
 import compare
 import tables
@@ -115,13 +115,13 @@ def with_tables(text: str, root: Path) -> str:
     return MARKER.sub(fill, text)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv: list[str] | None = None) -> int:
+    parser = arguments.parser(__doc__, record=False)
     parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="files of run.py or of single benchmarks")
     parser.add_argument("--against", type=Path, nargs="*", default=[], metavar="RUN", help="an earlier run to compare")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where report.html and the charts go")
     parser.add_argument("--readme", type=Path, metavar="FILE", help="make the tables between its markers anew")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(argv)
     if not options.readme and not (options.runs and options.out):
         parser.error("give RUN files and --out FOLDER, or --readme FILE")
     try:

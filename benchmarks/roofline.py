@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from pathlib import Path
 
+import arguments
 import record
 
 from ugatit_train import ceilings, costs, roofline
@@ -72,17 +72,12 @@ def measured_machine(scale: float, rounds: int) -> tuple[roofline.Machine, list[
     return machine, results
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="file for the JSON record")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256], help="height and width in pixels")
-    parser.add_argument("--ch", type=int, default=64)
-    parser.add_argument("--n_res", type=int, default=4)
-    parser.add_argument("--n_dis", type=int, default=6, help="fewer where the global discriminator does not fit")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=5, help="samples of each ceiling")
+def main(argv: list[str] | None = None) -> int:
+    parser = arguments.parser(__doc__)
+    arguments.add_model(parser, [64, 128, 256])
+    parser.add_argument("--rounds", type=arguments.count, default=5, help="samples of each ceiling")
     parser.add_argument("--ceiling_scale", type=float, default=1.0, help="smaller probes of the ceilings, for tests")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(argv)
     machine, results = measured_machine(options.ceiling_scale, options.rounds)
     for size in options.sizes:
         for light in (True, False):

@@ -10,7 +10,6 @@ recorded as skipped: `pip install '.[bench]'` installs them.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -19,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import arguments
 import record
 
 HERE = Path(__file__).parent
@@ -72,12 +72,12 @@ def _profile_record(figures: Path, out: Path, words: list[str]) -> None:
     record.write(out, "profile", {"arguments": words}, body, results, ["mindspore", "numpy"])
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--suite", choices=SUITES, default="quick")
+def main(argv: list[str] | None = None) -> int:
+    parser = arguments.parser(__doc__, record=False)
+    parser.add_argument("--suite", choices=SUITES, default="quick", help="`tiny` is for the tests")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="some of the suite's benchmarks")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the run's record")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(argv)
     chosen = {name: words for name, words in SUITES[options.suite].items() if name in (options.only or [name])}
     if not chosen:
         parser.error(f"--only {' '.join(options.only)}: the suite has {', '.join(SUITES[options.suite])}")

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import os
 import statistics
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import arguments
 import numpy as np
 import pictures
 import record
@@ -161,27 +161,61 @@ def measure(name: str, root: Path, options: argparse.Namespace) -> list[dict]:
     return results
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="file for the JSON record")
+def main(argv: list[str] | None = None) -> int:
+    parser = arguments.parser(__doc__)
     parser.add_argument("--add", action="store_true", help="keep what the file already holds of other series")
-    parser.add_argument("--series", nargs="+", choices=SERIES, default=list(SERIES))
-    parser.add_argument("--rounds", type=int, default=5, help="samples of each point")
+    parser.add_argument("--series", nargs="+", choices=SERIES, default=list(SERIES), metavar="NAME", help="of these")
+    parser.add_argument("--rounds", type=arguments.count, default=5, help="samples of each point")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each sample of the loader")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--images", type=int, default=100, help="a domain, for the loader's series at 256 px")
     parser.add_argument(
-        "--least_samples", type=int, default=20000, help="look-ups of a sample of `images` and `shards`"
+        "--threads", type=arguments.count, default=arguments.CORES, help="of the loader, and of the step"
     )
-    parser.add_argument("--thread_counts", type=int, nargs="+", default=[1, 2, 4])
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16, 64])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512, 1024], help="pixels")
-    parser.add_argument("--image_counts", type=int, nargs="+", default=[1000, 10_000, 100_000])
-    parser.add_argument("--shards", type=int, nargs="+", default=[1, 8, 64])
-    parser.add_argument("--step_sizes", type=int, nargs="+", default=[32, 64, 128], help="pixels")
-    parser.add_argument("--step_chs", type=int, nargs="+", default=[8, 16, 32])
-    parser.add_argument("--step_batchs", type=int, nargs="+", default=[1, 2, 4])
-    options = parser.parse_args(arguments)
+    parser.add_argument(
+        "--images", type=arguments.count, default=100, help="a domain, for the loader's series at 256 px"
+    )
+    parser.add_argument(
+        "--least_samples", type=arguments.count, default=20000, help="look-ups of a sample of `images` and `shards`"
+    )
+    parser.add_argument(
+        "--thread_counts", type=arguments.count, nargs="+", default=[1, 2, 4], metavar="N", help="points of threads_*"
+    )
+    parser.add_argument(
+        "--batches", type=arguments.count, nargs="+", default=[1, 4, 16, 64], metavar="N", help="points of batch_*"
+    )
+    parser.add_argument(
+        "--sizes",
+        type=arguments.count,
+        nargs="+",
+        default=[64, 128, 256, 512, 1024],
+        metavar="N",
+        help="points of size_*, pixels",
+    )
+    parser.add_argument(
+        "--image_counts",
+        type=arguments.count,
+        nargs="+",
+        default=[1000, 10_000, 100_000],
+        metavar="N",
+        help="points of images",
+    )
+    parser.add_argument(
+        "--shards", type=arguments.count, nargs="+", default=[1, 8, 64], metavar="N", help="points of shards"
+    )
+    parser.add_argument(
+        "--step_sizes",
+        type=arguments.count,
+        nargs="+",
+        default=[32, 64, 128],
+        metavar="N",
+        help="points of step_size, pixels",
+    )
+    parser.add_argument(
+        "--step_chs", type=arguments.count, nargs="+", default=[8, 16, 32], metavar="N", help="points of step_ch"
+    )
+    parser.add_argument(
+        "--step_batchs", type=arguments.count, nargs="+", default=[1, 2, 4], metavar="N", help="points of step_batch"
+    )
+    options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
         results = [entry for name in options.series for entry in measure(name, Path(scratch), options)]
     said = {name: value for name, value in vars(options).items() if name not in ("out", "add")}

@@ -29,6 +29,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import arguments
 import pictures
 import record
 
@@ -203,26 +204,28 @@ def floor_flops(shape: dict) -> int:
     return sum(cost.flops for cost in costs.step_costs(layers, shape["batch"]) if cost.is_product)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="file for the JSON record")
+def main(argv: list[str] | None = None) -> int:
+    parser = arguments.parser(__doc__)
     parser.add_argument("--add", action="store_true", help="keep what the file already holds under other names")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128], help="height and width in pixels")
+    arguments.add_model(parser, [64, 128])
     parser.add_argument("--full", dest="light", action="store_false", help="the full model instead of the light one")
     parser.add_argument("--light", action="store_true", default=True, help="the light model (default)")
-    parser.add_argument("--ch", type=int, default=64)
-    parser.add_argument("--n_res", type=int, default=4)
-    parser.add_argument("--n_dis", type=int, default=6, help="fewer where the global discriminator does not fit")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=5, help="steps of each implementation after the first")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--implementations", nargs="+", choices=IMPLEMENTATIONS, default=["ours", "torch"])
-    parser.add_argument("--apart_from", type=int, default=256, metavar="PX", help="size from which each runs alone")
+    parser.add_argument(
+        "--rounds", type=arguments.count, default=5, help="steps of each implementation after the first"
+    )
+    parser.add_argument("--threads", type=arguments.count, default=arguments.CORES, help="of each implementation")
+    known = f"some of {', '.join(map(repr, IMPLEMENTATIONS))}"
+    parser.add_argument(
+        "--implementations", nargs="+", choices=IMPLEMENTATIONS, default=["ours", "torch"], metavar="NAME", help=known
+    )
+    parser.add_argument(
+        "--apart_from", type=arguments.count, default=256, metavar="PX", help="size from which each runs alone"
+    )
     savings = f"also ours with the plain form of each saving, or of some: {', '.join(SAVINGS)}"
     parser.add_argument("--savings", nargs="*", metavar="NAME", help=savings)
     parser.add_argument("--before", type=Path, metavar="FOLDER", help="a checkout of ours at another commit, beside")
     parser.add_argument("--ceiling_scale", type=float, default=1.0, help="smaller probes of the ceilings, for tests")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(argv)
     if options.savings == []:
         options.savings = list(SAVINGS)
     for name in options.savings or ():

@@ -1,0 +1,36 @@
+"""Each benchmark's help has its options' meaning and default; numbers that cannot be are refused."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+NAMES = ("data_loading", "conversion", "step_time", "scale", "roofline", "memory", "run", "report")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_is_explained(name, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(name).main(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    options = re.findall(r"^  (--\w+).*?(?=^  -|\Z)", said, re.MULTILINE | re.DOTALL)
+    lines = re.findall(r"^  --\w+(?: [^\s].*?)?(?:\s{2,}|\n\s+)\S", said, re.MULTILINE)
+    assert len(options) == len(lines) > 2
+    assert f"python benchmarks/{name}.py" in said
+
+
+@pytest.mark.parametrize(("name", "option"), [("step_time", "--rounds"), ("scale", "--batches"), ("memory", "--ch")])
+def test_a_count_is_one_or_more(name, option, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    for value in ("0", "-1", "two"):
+        with pytest.raises(SystemExit) as ended:
+            importlib.import_module(name).main([option, value])
+        assert ended.value.code == 2
+        assert value in capsys.readouterr().err
