@@ -75,11 +75,14 @@ def imdecode(source: Path, own: Path, work: peers.Work, threads: int) -> Sample:
     return _counted(threads, files, lambda data: cv2.imdecode(data, cv2.IMREAD_COLOR_RGB))
 
 
-def memcpy(source: Path, own: Path, work: peers.Work) -> Sample:
-    """Copying finished uint8 images of the stored size, cropped."""
-    stored = np.zeros((200, work.resized, work.resized, 3), np.uint8)
-    out = np.empty((work.img_size, work.img_size, 3), np.uint8)
-    return _counted(1, list(stored), lambda image: np.copyto(out, image[: work.img_size, : work.img_size]))
+def memcpy(source: Path, own: Path, work: peers.Work, threads: int) -> Sample:
+    """Copying crops out of as many stored images as the data set has, into the memory of a few batches."""
+    count, side = len(list(source.rglob("*.jpg"))), work.img_size
+    stored = np.ones((count, work.resized, work.resized, 3), np.uint8)  # not zeros, which take no memory until written
+    batches = np.ones((8 * work.batch_size, side, side, 3), np.uint8)
+    order = np.random.default_rng(1).permutation(count)
+    pairs = [(batches[place % len(batches)], stored[index, :side, :side]) for place, index in enumerate(order)]
+    return _counted(threads, pairs, lambda pair: np.copyto(*pair))
 
 
 def _counted(threads: int, items: list, action: Callable) -> Sample:
@@ -94,7 +97,8 @@ def _counted(threads: int, items: list, action: Callable) -> Sample:
 
     def sample(seconds: float) -> float:
         begin = time.perf_counter()
-        counts = list(pool.map(functools.partial(work, begin + seconds), range(threads)))
+        starts = [thread * len(items) // threads for thread in range(threads)]
+        counts = list(pool.map(functools.partial(work, begin + seconds), starts))
         return sum(counts) / (time.perf_counter() - begin)
 
     return sample
@@ -104,7 +108,8 @@ def candidates(threads: int) -> dict[str, Callable]:
     found: dict[str, Callable] = {
         BASE: functools.partial(imdecode, threads=1),
         f"imdecode alone, {threads} threads": functools.partial(imdecode, threads=threads),
-        "memcpy alone, 1 thread": memcpy,
+        "memcpy alone, 1 thread": functools.partial(memcpy, threads=1),
+        f"memcpy alone, {threads} threads": functools.partial(memcpy, threads=threads),
     }
     for encoding in ENCODINGS:
         for check in ("off", "once", "every"):  # one after the other, for their difference is small
