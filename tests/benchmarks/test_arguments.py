@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -34,3 +36,36 @@ def test_a_count_is_one_or_more(name, option, monkeypatch, capsys):
             importlib.import_module(name).main([option, value])
         assert ended.value.code == 2
         assert value in capsys.readouterr().err
+
+
+class Parsed(Exception):
+    pass
+
+
+def documented():
+    """(benchmark, its arguments) of each command in the README, in CONTRIBUTING.md and in the benchmarks' manuals."""
+    found = []
+    for name in ("README.md", "CONTRIBUTING.md"):
+        text = (BENCHMARKS.parent / name).read_text()
+        found += re.findall(r"`python benchmarks/(\w+)\.py([^`]*)`", text)
+    for path in BENCHMARKS.glob("*.py"):
+        found += re.findall(r"^    python benchmarks/(\w+)\.py(.*)$", path.read_text(), re.MULTILINE)
+    return list(dict.fromkeys((name, tuple(shlex.split(rest, comments=True))) for name, rest in found))
+
+
+@pytest.mark.parametrize(("name", "given"), documented(), ids=str)
+def test_documented_commands_are_understood(name, given, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(self, args=None, namespace=None):
+        parse(self, args, namespace)
+        raise Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+    with pytest.raises(Parsed):
+        importlib.import_module(name).main(list(given))
+
+
+def test_the_documents_name_every_benchmark():
+    assert {name for name, _ in documented()} == set(NAMES)
