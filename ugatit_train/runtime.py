@@ -13,8 +13,11 @@ from dataclasses import dataclass
 
 DEVICE_TARGETS = ("CPU", "Ascend", "GPU")
 
-# MindSpore logs each compilation at WARNING; 3 leaves errors only. It reads the variable once, while it loads.
-_ENVIRONMENT = {"GLOG_v": "3"}
+# MindSpore reads these once. It logs each compilation at WARNING; GLOG_v=3 leaves errors only. And it copies every
+# parameter that a graph reads at several places, in case an update comes in between: 2.2 GB a step of the full model.
+# MS_DEV_SIDE_EFFECT_LOAD_ELIM=3 leaves the copies out; what is read before an update and what after, `step` says by
+# `ops.depend`.
+_ENVIRONMENT = {"GLOG_v": "3", "MS_DEV_SIDE_EFFECT_LOAD_ELIM": "3"}
 
 if "mindspore" in sys.modules and any(name not in os.environ for name in _ENVIRONMENT):
     raise RuntimeError(

@@ -140,12 +140,14 @@ class Adam(nn.Cell):
             self.updates = Parameter(Tensor(0, mstype.int32), name=f"adam_t.{skips}", requires_grad=False)
         self.m = ParameterTuple([_moment(p, "adam_m") for p in parameters])
         self.v = ParameterTuple([_moment(p, "adam_v") for p in parameters])
-        self.weight_decay = weight_decay
+        self.weight_decay = Tensor(weight_decay, mstype.float32)
         self.update = P.Adam()
+        self.map = ops.HyperMap()
 
     def construct(self, gradients, step, lr, finite):
         """Applies one update; step counts from 1, float32. If it `skips` and not finite, it changes nothing."""
         beta1, beta2 = self.BETA1, self.BETA2
+        lr = ops.depend(lr, gradients)  # whatever reads the parameters for a gradient comes before any update
         if self.skips:
             step = ops.maximum(ops.assign_add(self.updates, finite.astype(mstype.int32)), 1).astype(mstype.float32)
             counts = finite.astype(mstype.float32)
@@ -156,11 +158,15 @@ class Adam(nn.Cell):
         root = ops.sqrt(-ops.expm1(step * math.log(self.BETA2)))
         rate = lr * root / -ops.expm1(step * math.log(self.BETA1))
         eps = self.EPS * root
-        done = ()
-        for parameter, m, v, gradient in zip(self.parameters, self.m, self.v, gradients):  # noqa: B905 - graph mode
-            decayed = gradient + self.weight_decay * parameter
-            done = done + (self.update(parameter, m, v, 0.0, 0.0, rate, beta1, beta2, eps, decayed)[0],)
-        return done
+        # Not a loop: the compiler makes and analyses two graphs for each turn of one.
+        apply = ops.partial(_adam, self.update, self.weight_decay, rate, beta1, beta2, eps)
+        return self.map(apply, self.parameters, self.m, self.v, gradients)
+
+
+def _adam(update, weight_decay, rate, beta1, beta2, eps, parameter, m, v, gradient):
+    # Of itself the product would be made as soon as there is memory for it, and kept until it is needed.
+    decayed = gradient + ops.depend(weight_decay, gradient) * parameter
+    return update(parameter, m, v, 0.0, 0.0, rate, beta1, beta2, eps, decayed)[0]
 
 
 def _moment(parameter: Parameter, prefix: str) -> Parameter:
@@ -179,6 +185,14 @@ def _clip_by_global_norm(gradients):
     for gradient in gradients:
         clipped = clipped + (gradient * factor,)
     return clipped
+
+
+def _add(x, y):
+    return x + y
+
+
+def _clip_rho(done, rho):
+    return ops.assign(rho, ops.clip_by_value(ops.depend(rho, done), 0.0, 1.0))
 
 
 class Step(nn.Cell):
@@ -216,6 +230,7 @@ class Step(nn.Cell):
         self.lr, self.clips_norm = settings.lr, settings.use_global_norm
         self.decay_start, self.decay_steps = settings.decay_start, max(settings.iteration - settings.decay_start, 1)
 
+        self.map = ops.HyperMap()
         self.translate = _Translate(*generators)
         d_loss = _DiscriminatorLoss(discriminators, settings.adv_weight, batched=not self.per_pass)
         g_loss = _GeneratorLoss(*generators, discriminators, settings)
@@ -261,15 +276,14 @@ class Step(nn.Cell):
             d_loss, d_done, d_finite = self.update_discriminators(
                 a, b, fake_a, fake_b, vectors, vectors_fake, step, lr, loss_scale
             )
-            y_b = ops.depend(y_b, d_done)  # the generators' losses must see the updated discriminators
+            # The generators' losses must see the updated discriminators.
+            y_b, vectors_fake = ops.depend(y_b, d_done), ops.depend(vectors_fake, d_done)
             vectors = self.iterate(vectors_fake, self.per_pass)
         (_, g_loss, adv, cycle, identity, cam), (cotangents, tail) = self.g_gradient(
             y_b, cam_b, y_a, cam_a, a, b, vectors, loss_scale
         )
         _, head = backward(*cotangents)
-        gradients = ()
-        for x, y in zip(head, tail):  # noqa: B905 - graph mode
-            gradients = gradients + (x + y,)
+        gradients = self.map(_add, head, tail)
         g_done, g_finite = self.update_generators(gradients, step, lr, loss_scale)
         if not self.d_first:
             vectors = self.iterate(vectors, self.per_pass)
@@ -301,7 +315,5 @@ class Step(nn.Cell):
         if self.clips_norm:
             gradients = _clip_by_global_norm(gradients)
         done = self.g_adam(gradients, step, lr, finite)
-        clipped = ()
-        for rho in self.rhos:
-            clipped = clipped + (ops.assign(rho, ops.clip_by_value(ops.depend(rho, done), 0.0, 1.0)),)
+        clipped = self.map(ops.partial(_clip_rho, done), self.rhos)
         return clipped, finite
