@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 
 import numpy as np
 import pytest
 
-from ugatit_data import CorruptDatasetError
+from ugatit_data import CorruptDatasetError, open_loader
 from ugatit_data.augment import MARGIN, cut
 from ugatit_data.crops import Crops
 from ugatit_data.manifest import read_dataset, read_manifest
@@ -60,3 +61,27 @@ def test_the_mapped_file_cannot_be_written_through_a_window(datasets):
     for windows in Crops(records, stored_size, SIZE)._windows:
         with pytest.raises(ValueError, match="read-only"):
             windows[0][0, 0, 0] = 1
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("check", ["once", "every"])
+def test_a_damaged_record_reaches_no_batch_wherever_its_crop_lies(datasets, tmp_path, check, threads):
+    """The last byte of a record is in one crop of 961; the batches before it are delivered."""
+    copy = shutil.copytree(datasets["raw"], tmp_path / "copy")
+    records, _ = opened(copy)
+    damaged = 7
+    shard, _, end = records.place(damaged)
+    with (copy / f"trainA-{shard:05d}-of-00003.mindrecord").open("r+b") as file:
+        file.seek(end - 1)
+        byte = file.read(1)[0]
+        file.seek(end - 1)
+        file.write(bytes([byte ^ 128]))
+    with open_loader(copy, img_size=SIZE, domain="a", threads=threads, check=check) as loader:
+        step = [loader.sample_ids(step)[0].item() for step in range(len(records))].index(damaged)
+        for _ in range(step):
+            next(loader)
+        with pytest.raises(CorruptDatasetError, match=rf"trainA-{shard:05d}.*its bytes differ from their checksum"):
+            next(loader)
+    with open_loader(copy, img_size=SIZE, domain="a", threads=threads, check="off") as loader:
+        for _ in range(step + 1):
+            next(loader)
