@@ -16,10 +16,10 @@ LAYERS = {
     ],
     "ugatit_train": [
         "costs", "ceilings", "opcosts", "roofline", "config", "arguments", "planner", "runtime", "convolution",
-        "winograd", "layers", "networks", "losses", "scaling", "step", "tensorfile", "checkpoint", "reporting",
-        "sampling", "modelarts", "profiling", "loop", "metrics", "onnxgraph", "models", "export", "fitting", "video",
-        "translate", "torchfile", "inception", "inception_weights", "features", "testpictures", "evaluation",
-        "ascend310", "interop",
+        "winograd", "layers", "normalisation", "networks", "losses", "scaling", "step", "tensorfile", "checkpoint",
+        "reporting", "sampling", "modelarts", "profiling", "loop", "metrics", "onnxgraph", "models", "export",
+        "fitting", "video", "translate", "torchfile", "inception", "inception_weights", "features", "testpictures",
+        "evaluation", "ascend310", "interop",
     ],
 }  # fmt: skip
 MAY_IMPORT = {"ugatit_data": set(), "ugatit_train": {"ugatit_data"}, "tools": set(LAYERS), "benchmarks": set(LAYERS)}

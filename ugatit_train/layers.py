@@ -1,7 +1,7 @@
-"""The layers of U-GAT-IT: convolution, padding, instance norm, AdaLIN, CAM, spectral norm, up-sampling.
+"""The layers of U-GAT-IT but its norms: convolution, padding, CAM, spectral norm, up-sampling.
 
 Shapes: N samples, C channels, H x W pixels, K = C * k * k, L output pixels; all tensors float32 NCHW.
-Device differences live here, in `convolution.py` and in `runtime.py` only.
+Device differences live here, in `convolution.py`, `normalisation.py` and `runtime.py` only.
 """
 
 import math
@@ -14,7 +14,7 @@ from mindspore.ops import operations as P
 from ugatit_train import runtime, winograd
 from ugatit_train.convolution import UpConv, valid_conv
 
-EPS = 1e-5  # of every normalisation; the value of the paper's code
+_mean = P.ReduceMean()
 
 
 def uniform(shape: tuple[int, ...], fan_in: int, name: str) -> Parameter:
@@ -113,83 +113,6 @@ class UpsampledConv(Conv):
         return self.conv(self.pad(upsample(x)), self.weight)
 
 
-class _NormaliseMaps(nn.Cell):
-    """(x - mean) / sqrt(var + eps) * scale + shift for every map (n, c), biased variance; scale, shift (N * C,).
-
-    Through the BatchNorm primitive over (1, N * C, H, W): four times faster than separate reductions on the CPU and
-    right for any N. `momentum=0.0` is needed: otherwise the primitive writes into its mean and variance inputs.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.is_plain = not runtime.convolves_by_matmul()
-        self.batch_norm = P.BatchNorm(is_training=True, epsilon=EPS, momentum=0.0)
-
-    def construct(self, x, scale, shift):
-        n, c, h, w = x.shape
-        if self.is_plain:
-            centred = x - x.mean((2, 3), True)
-            rstd = ops.rsqrt((centred * centred).mean((2, 3), True) + EPS)
-            return centred * (rstd * scale.reshape(n, c, 1, 1)) + shift.reshape(n, c, 1, 1)
-        zeros = ops.zeros((n * c,), mstype.float32)
-        return self.batch_norm(x.reshape(1, n * c, h, w), scale, shift, zeros, zeros)[0].reshape(n, c, h, w)
-
-
-class InstanceNorm(nn.Cell):
-    """Instance norm without parameters, biased variance."""
-
-    def __init__(self):
-        super().__init__()
-        self.normalise = _NormaliseMaps()
-
-    def construct(self, x):
-        maps = x.shape[0] * x.shape[1]
-        return self.normalise(x, ops.ones((maps,), mstype.float32), ops.zeros((maps,), mstype.float32))
-
-
-class AdaLIN(nn.Cell):
-    """gamma * (rho * IN(x) + (1 - rho) * LN(x)) + beta, unbiased variances (paper, equation 1); rho (C,) is its own.
-
-    The layer's moments are made from the maps' moments, and both normalisations and the affine map fold into one
-    scale and one shift for every map; each is exact algebra.
-    """
-
-    def __init__(self, c: int, rho: float = 0.9):
-        super().__init__()
-        self.rho = Parameter(Tensor(np.full((c,), rho, np.float32)), name="rho")
-        self.normalise = _NormaliseMaps()
-
-    def construct(self, x, gamma, beta):
-        """x (N, C, H, W); gamma, beta (N, C) or (1, C)."""
-        n, c, h, w = x.shape
-        hw = h * w
-        maps = x.reshape(n * c, hw)
-        mean = maps.mean(-1).reshape(n, c)
-        square = (maps * maps).mean(-1).reshape(n, c)
-        # Of a flat map the difference may come out below zero, and below -EPS from a value of 5 on.
-        variance = ops.relu(square - mean * mean)
-        layer_mean = mean.mean(1, True)
-        layer_variance = ops.relu(square.mean(1, True) - layer_mean * layer_mean)
-        in_rstd = ops.rsqrt(variance * (hw / (hw - 1)) + EPS)
-        ln_rstd = ops.rsqrt(layer_variance * (c * hw / (c * hw - 1)) + EPS)
-        rho = self.rho.reshape(1, c)
-        scale = gamma * (rho * in_rstd + (1 - rho) * ln_rstd)  # the result is (x - mean) * scale + shift
-        shift = gamma * (1 - rho) * (mean - layer_mean) * ln_rstd + beta
-        return self.normalise(x, (scale * ops.sqrt(variance + EPS)).reshape(-1), shift.reshape(-1))
-
-
-class LIN(AdaLIN):
-    """AdaLIN with gamma and beta (C,) of its own, as the up-sampling blocks use it; rho starts at 0."""
-
-    def __init__(self, c: int):
-        super().__init__(c, 0.0)
-        self.gamma = Parameter(Tensor(np.ones((c,), np.float32)), name="gamma")
-        self.beta = Parameter(Tensor(np.zeros((c,), np.float32)), name="beta")
-
-    def construct(self, x):
-        return AdaLIN.construct(self, x, self.gamma.reshape(1, -1), self.beta.reshape(1, -1))
-
-
 def leaky_relu(x):
     """LeakyReLU with slope 0.2, written with ReLU: LeakyReLU itself took six times as long on the CPU."""
     return ops.relu(x) * 0.8 + x * 0.2
@@ -200,10 +123,6 @@ def upsample(x):
     n, c, h, w = x.shape
     x = ops.broadcast_to(x.reshape(n, c, h, 1, w, 1), (n, c, h, 2, w, 2))
     return x.reshape(n, c, 2 * h, 2 * w)
-
-
-def _unit(x):
-    return x / (ops.sqrt((x * x).sum()) + 1e-12)
 
 
 class _Spectral(nn.Cell):
@@ -219,16 +138,20 @@ class _Spectral(nn.Cell):
         self.matvec = P.MatMul()
         self.matvec_t = P.MatMul(transpose_a=True)
 
+    def unit(self, x):
+        """The column x (K, 1) at length 1."""
+        return x / (ops.sqrt(self.matvec_t(x, x)) + 1e-12)
+
     def iterate(self, u):
-        """One power iteration from u (O,): the new (u, v), v being (K,)."""
+        """One power iteration from u (O,) or (O, 1): the new (u, v), columns (O, 1) and (K, 1)."""
         w = ops.stop_gradient(self.weight.reshape(self.weight.shape[0], -1))
-        v = _unit(self.matvec_t(w, u.reshape(-1, 1)))
-        return _unit(self.matvec(w, v)).reshape(-1), v.reshape(-1)
+        v = self.unit(self.matvec_t(w, u.reshape(-1, 1)))
+        return self.unit(self.matvec(w, v)), v
 
     def sigma(self, u, v):
-        """u^T W v of the present weight, a scalar."""
+        """u^T W v of the present weight, (1, 1)."""
         w = self.weight.reshape(self.weight.shape[0], -1)
-        return (self.matvec(w, v.reshape(-1, 1)).reshape(-1) * u).sum()
+        return self.matvec_t(u, self.matvec(w, v))
 
 
 class SpectralConv(_Spectral):
@@ -265,7 +188,7 @@ def pool(x):
     """Global average and maximum, (N, C, H, W) -> two (N, C)."""
     n, c, h, w = x.shape
     maps = x.reshape(n * c, h * w)
-    return maps.mean(-1).reshape(n, c), ops.amax(maps, -1).reshape(n, c)
+    return _mean(maps, -1).reshape(n, c), ops.amax(maps, -1).reshape(n, c)
 
 
 class Attention(nn.Cell):

@@ -1,19 +1,22 @@
 """The losses of U-GAT-IT (paper, section 2.2, equations 2 to 5) on logits; each returns a float32 scalar."""
 
 from mindspore import ops
+from mindspore.ops import operations as P
+
+_mean = P.ReduceMean()
 
 
 def lsgan(logit, target: float):
     """Least squares to the target, 1 for real and 0 for fake (equation 2)."""
     difference = logit - target
-    return (difference * difference).mean()
+    return _mean(difference * difference)
 
 
 def l1(x, y):
     """Mean absolute difference: cycle and identity (equations 3 and 4)."""
-    return ops.abs(x - y).mean()
+    return _mean(ops.abs(x - y))
 
 
 def bce(logit, target: float):
     """Binary cross entropy on logits, in the form that cannot overflow (equation 5)."""
-    return (ops.relu(logit) - logit * target + ops.log1p(ops.exp(-ops.abs(logit)))).mean()
+    return _mean(ops.relu(logit) - logit * target + ops.log1p(ops.exp(-ops.abs(logit))))

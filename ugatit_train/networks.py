@@ -7,11 +7,8 @@ from mindspore import Tensor, nn, ops
 
 from ugatit_train import runtime, winograd
 from ugatit_train.layers import (
-    LIN,
-    AdaLIN,
     Attention,
     Conv,
-    InstanceNorm,
     Linear,
     Pad,
     SpectralConv,
@@ -20,6 +17,7 @@ from ugatit_train.layers import (
     leaky_relu,
     pool,
 )
+from ugatit_train.normalisation import LIN, AdaLIN, InstanceNorm
 
 
 class PaddedConv(Conv):
@@ -190,7 +188,7 @@ class Discriminator(nn.Cell):
         stored = ()
         if self.spectral_norm:
             for layer, pair in zip(self.spectral, vectors):  # noqa: B905
-                stored = stored + (ops.assign(layer.u, pair[0]),)
+                stored = stored + (ops.assign(layer.u, pair[0].reshape(-1)),)
         return stored
 
     def construct(self, x, vectors):

@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET, IR_VERSION = 13, 8
-EPS = 1e-5  # of every normalisation, as in `layers`
+EPS = 1e-5  # of every normalisation, as in `normalisation`
 
 
 class _Graph:

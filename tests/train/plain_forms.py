@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mindspore import ops
 
-from ugatit_train import layers, networks, winograd
+from ugatit_train import layers, networks, normalisation, winograd
 
 
 def _never_fits(height, width):
@@ -34,13 +34,13 @@ def large_maps():
 
 def separate_moments():
     """Instance norm by means over the pixels, in place of the BatchNorm primitive."""
-    build = layers._NormaliseMaps.__init__
+    build = normalisation._NormaliseMaps.__init__
 
     def __init__(self):
         build(self)
         self.is_plain = True
 
-    layers._NormaliseMaps.__init__ = __init__
+    normalisation._NormaliseMaps.__init__ = __init__
 
 
 def _adalin(self, x, gamma, beta):
@@ -51,14 +51,14 @@ def _adalin(self, x, gamma, beta):
     layer_centred = x - x.mean((1, 2, 3), True)
     ln_variance = (layer_centred * layer_centred).sum((1, 2, 3), True) / (c * hw - 1)
     rho = self.rho.reshape(1, c, 1, 1)
-    mixed = rho * centred * ops.rsqrt(in_variance + layers.EPS)
-    mixed = mixed + (1 - rho) * layer_centred * ops.rsqrt(ln_variance + layers.EPS)
+    mixed = rho * centred * ops.rsqrt(in_variance + normalisation.EPS)
+    mixed = mixed + (1 - rho) * layer_centred * ops.rsqrt(ln_variance + normalisation.EPS)
     return mixed * gamma.reshape(-1, c, 1, 1) + beta.reshape(-1, c, 1, 1)
 
 
 def unfolded_adalin():
     """AdaLIN and LIN as the paper's equation 1 has them: both normalisations of the whole map, then mixed."""
-    layers.AdaLIN.construct = _adalin
+    normalisation.AdaLIN.construct = _adalin
 
 
 def _leaky_relu(x):
