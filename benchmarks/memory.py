@@ -1,16 +1,17 @@
 #!/usr/bin/env python
-"""Peak memory of real steps, in MiB, beside what `ugatit_train.planner` says, each in a process of its own.
+"""Peak memory and seconds of real steps beside what `ugatit_train.planner` says, each in a process of its own.
 
     python benchmarks/memory.py --out records/memory.json
     python benchmarks/memory.py --sizes 64 128 --full
     python benchmarks/memory.py --sizes 256 --options recompute=true
 
-A process is measured after its third step. The record that the planner is held to lies in benchmarks/results; with
---add, what is measured replaces what a record has of the same configuration.
+A process is measured after its fourth step; its time is the median of the last three. The record that the planner is
+held to lies in benchmarks/results; with --add, what is measured replaces what a record has of the same configuration.
 """
 
 from __future__ import annotations
 
+import statistics
 import sys
 
 import arguments
@@ -18,12 +19,12 @@ import record
 import yaml
 from step_time import PACKAGES, Worker
 
-from ugatit_train import costs, planner
+from ugatit_train import ceilings, costs, planner
 from ugatit_train.config import Options
 
 
 def measure(shape: dict, options: dict) -> list[dict]:
-    """Peak and plan of one configuration."""
+    """Peak, time and plan of one configuration."""
     given = {"img_size": shape["size"], "batch_size": shape["batch"]}
     given |= {name: shape[name] for name in ("light", "ch", "n_res", "n_dis")} | options
     name = ", ".join(
@@ -32,15 +33,21 @@ def measure(shape: dict, options: dict) -> list[dict]:
         + [f"{key} {value}" for key, value in options.items()]
     )
     worker = Worker("ours", options, shape)
-    answer = {} if worker.skipped else worker.ask(3)
+    answer = {} if worker.skipped else worker.ask(4)
     if worker.skipped:
         return [record.skipped(name, worker.skipped)]
     worker.close()
-    planned = planner.plan(Options(**given)).total / planner.MIB
-    tags = {"options": given}
+    plan = planner.plan(Options(**given))
+    seconds = answer["seconds"][1:]
+    gflop_per_s = ceilings.sgemm(0.5)  # as --dry_run measures it
+    planned_s = planner.step_seconds(plan, gflop_per_s)
+    tags = {"options": given, "sgemm_gflop_per_s": gflop_per_s}
     return [
         record.result(f"{name}: peak", "mib", [answer["peak_mib"]]) | {"tags": tags},
-        record.result(f"{name}: plan / peak", "ratio", [planned / answer["peak_mib"]]) | {"tags": tags},
+        record.result(f"{name}: plan / peak", "ratio", [plan.total / planner.MIB / answer["peak_mib"]])
+        | {"tags": tags},
+        record.result(f"{name}: step", "seconds", seconds) | {"tags": tags},
+        record.result(f"{name}: plan / step", "ratio", [planned_s / statistics.median(seconds)]) | {"tags": tags},
     ]
 
 

@@ -127,9 +127,7 @@ def train(options: config.Options) -> None:
         try:
             saved = checkpoint.save(folder, parameters, meta, options.keep)
         except checkpoint.NotFiniteError as error:
-            raise TrainingError(
-                f"step {step}: {error}: the last checkpoint is good: resume with a smaller --lr"
-            ) from None
+            raise TrainingError(f"step {step}: {error}: {_way_on(folder)}") from None
         _log.info("saved %s", saved)
         publish()
         nonlocal saved_s
@@ -167,7 +165,7 @@ def train(options: config.Options) -> None:
             ended = time.perf_counter()
 
             if not np.isfinite(losses).all():
-                raise TrainingError(_not_finite(step, losses, loader))
+                raise TrainingError(f"{_not_finite(step, losses, loader)}: {_way_on(folder)}, or look at these images")
             values = dict(zip(LOSS_NAMES, map(float, losses), strict=True))
             times = {"data_wait_s": fetched - began, "compile_s": compiled - fetched, "step_s": ended - compiled}
             if "loss_scale" in parameters:
@@ -264,10 +262,13 @@ def _not_finite(step: int, losses: np.ndarray, loader: Loader) -> str:
         f"{domain.upper()} {[loader.keys(domain)[i].decode(errors='backslashreplace') for i in ids.tolist()]}"
         for domain, ids in zip("ab", loader.sample_ids(loader.state()["step"] - 1), strict=True)
     ]
-    return (
-        f"step {step}: not finite: {bad}; samples {' and '.join(samples)}: the last checkpoint is good: "
-        "resume from it with a smaller --lr, or look at these images"
-    )
+    return f"step {step}: not finite: {bad}; samples {' and '.join(samples)}"
+
+
+def _way_on(folder: Path) -> str:
+    if any(folder.glob("step-*[0-9]")):
+        return "the last checkpoint is good: resume from it with a smaller --lr"
+    return "no checkpoint was saved yet: begin again in another --output_path with a smaller --lr"
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ BLOCK_BYTES = 197 * MIB  # the same for each residual block in a half of the gen
 GRADIENTS_G = 3.0  # gradients of the generators' weights: of the first pass, of the cycle, their sum
 GRADIENTS_D = 6.7  # of the discriminators', with the copies that spectral norm and the layouts of products take
 KEPT = 1.3  # of what the layers give out in the passes of a step, how much is alive at once, in units of all of it
+KEPT_RECOMPUTED = 0.75  # the same with --recompute
 EFFICIENCY = 1.1  # FLOPs a second against this machine's matrix product: over 1, for Winograd's form needs fewer
 WEIGHT_S_PER_BYTE = 1.7e-9  # Adam and spectral norm
 STEP_S = 0.3  # the rest: thousands of small operations
@@ -61,7 +62,9 @@ def plan(options: Options) -> Plan:
         weights=sum(weights.values()),
         optimizer=2 * sum(weights.values()),
         gradients=round(sum(gradients)),
-        activations=round(KEPT * sum(p.samples * outputs[p.network] for p in passes)),
+        activations=round(
+            (KEPT_RECOMPUTED if o.recompute else KEPT) * sum(p.samples * outputs[p.network] for p in passes)
+        ),
         step_flops=sum(cost.flops for cost in costs.step_costs(layers, o.batch_size, o.spectral_norm)),
     )
 
@@ -78,6 +81,11 @@ def device_bytes(device_target: str) -> int | None:
     return min(physical, int(text)) if text.isdigit() else physical
 
 
+def step_seconds(plan: Plan, gflop_per_s: float) -> float:
+    """Of a step of the plan on the CPU, whose matrix product reaches `gflop_per_s`."""
+    return plan.step_flops / (EFFICIENCY * gflop_per_s * 1e9) + WEIGHT_S_PER_BYTE * plan.weights + STEP_S
+
+
 def describe(options: Options, steps: int | None, gflop_per_s: float | None) -> str:
     """The plan in two lines; `gflop_per_s` is this machine's ceiling, None where it is not the device that trains."""
     p = plan(options)
@@ -85,7 +93,7 @@ def describe(options: Options, steps: int | None, gflop_per_s: float | None) -> 
     shown = ", ".join(f"{name} {size:.1f}" for name, size in parts.items())
     lines = [f"memory, estimated: {p.total / GIB:.1f} GiB ({shown})"]
     if gflop_per_s:
-        step_s = p.step_flops / (EFFICIENCY * gflop_per_s * 1e9) + WEIGHT_S_PER_BYTE * p.weights + STEP_S
+        step_s = step_seconds(p, gflop_per_s)
         whole = "" if steps is None else f", {duration(step_s * steps)} for {steps} steps"
         lines.append(
             f"time, estimated: {step_s:.2f} s a step{whole} "

@@ -5,6 +5,7 @@ loads.
 """
 
 import contextlib
+import logging
 import os
 import re
 import sys
@@ -26,6 +27,9 @@ if "mindspore" in sys.modules and any(name not in os.environ for name in _ENVIRO
     )
 for _name, _value in _ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
+
+
+_log = logging.getLogger(__name__)
 
 
 class DeviceError(ValueError):
@@ -50,6 +54,10 @@ def setup(
     Raises:
         DeviceError: MindSpore cannot use `device_target` here, or `distributed` without msrun.
     """
+    if os.environ.get("MS_COMPILER_CACHE_ENABLE", "0") != "0":
+        # Its key is not made of the constants in a graph: another --lr, say, would train with that of the run before.
+        _log.warning("MS_COMPILER_CACHE_ENABLE is ignored: MindSpore's cache gives back graphs of other options")
+        os.environ["MS_COMPILER_CACHE_ENABLE"] = "0"
     import mindspore as ms
 
     global _half
