@@ -98,7 +98,9 @@ def scale(record: dict) -> str:
         points = [entry for entry in entries if "x" in entry["tags"]]
         growth = next((entry for entry in entries if entry["unit"] == "exponent"), None)
         figures = ", ".join(f"{entry['tags']['x']}: {number(entry['median'])}" for entry in points)
-        exponent = "" if growth is None else f"{growth['median']:+.2f} (R2 {growth['tags']['explained']:.2f})"
+        exponent = (
+            "" if growth is None else f"{round(growth['median'], 2) + 0.0:+.2f} (R2 {growth['tags']['explained']:.2f})"
+        )
         rows.append([name, points[0]["unit"], figures, exponent])
     return rows_to_table(["series", "unit", "x: median", "growth: exponent"], rows)
 
