@@ -39,7 +39,7 @@ SUITES: dict[str, dict[str, str]] = {
         "conversion": "--encodings original jpeg raw",
         "scale": "",
         "step_time": "--sizes 64 128 256",
-        "profile": "--light --img_size 128",
+        "profile": "--light --img_size 256 --steps 2",
     },
     "tiny": {  # for the tests
         "roofline": "--ceiling_scale 0.05 --rounds 1 --sizes 256",
