@@ -61,6 +61,10 @@ class Records:
     def __len__(self) -> int:
         return len(self._shard_of)
 
+    @property
+    def checks_every_read(self) -> bool:
+        return self._check == "every"
+
     def keys(self) -> list[bytes]:
         return self._keys.to_pylist()
 

@@ -22,8 +22,9 @@ def opened(folder, check="off"):
     return Records(folder, dataset, read_manifest(folder, dataset), "train", "a", check), dataset.stored_size
 
 
-def test_crops_equal_the_cut_record_by_record(datasets):
-    records, stored_size = opened(datasets["raw"])  # three shards: the last record of each ends near its end
+@pytest.mark.parametrize("check", ["off", "every"])  # copied at once, and one by one
+def test_crops_equal_the_cut_record_by_record(datasets, check):
+    records, stored_size = opened(datasets["raw"], check)  # three shards: the last record of each ends near its end
     crops, corners = Crops(records, stored_size, SIZE), (0, 1, 17, MARGIN)
     for flip, x, y in itertools.product((False, True), corners, corners):
         batch, expected = np.zeros((2, len(records), SIZE, SIZE, 3), np.uint8)
@@ -34,10 +35,11 @@ def test_crops_equal_the_cut_record_by_record(datasets):
         np.testing.assert_array_equal(batch, expected)
 
 
-def test_each_sample_of_a_batch_is_flipped_and_cropped_by_its_own_draw(datasets):
-    records, stored_size = opened(datasets["raw"])
+@pytest.mark.parametrize("check", ["off", "every"])
+def test_each_sample_of_a_batch_is_flipped_and_cropped_by_its_own_draw(datasets, check):
+    records, stored_size = opened(datasets["raw"], check)
     crops, random = Crops(records, stored_size, SIZE), np.random.default_rng(1)
-    for count in (1, 2, 9):
+    for count in (1, 2, 9) * 20:  # so that every pattern of neighbouring flips occurs
         ids, xs, ys = random.integers(0, [[len(records)], [MARGIN + 1], [MARGIN + 1]], (3, count)).tolist()
         flips = (random.random(count) < 0.5).tolist()
         batch, expected = np.zeros((2, count, SIZE, SIZE, 3), np.uint8)
