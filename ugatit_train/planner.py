@@ -14,14 +14,15 @@ from ugatit_train.config import Options
 
 MIB, GIB = 1 << 20, 1 << 30
 
-# Fitted to benchmarks/results/memory.json; the last three to the same steps' seconds on 2 cores of 235 GFLOP/s.
+# Fitted to seven of the peaks in benchmarks/results/memory.json (the test names the others); the last three to the
+# light model's seconds in benchmarks/results/step_time.json, on 2 cores of 400 GFLOP/s.
 PROGRAM_BYTES = 1680 * MIB  # MindSpore, and what its compiler does not give back
 BLOCK_BYTES = 197 * MIB  # the same for each residual block in a half of the generator
 GRADIENTS_G = 3.0  # gradients of the generators' weights: of the first pass, of the cycle, their sum
 GRADIENTS_D = 6.7  # of the discriminators', with the copies that spectral norm and the layouts of products take
 KEPT = 1.3  # of what the layers give out in the passes of a step, how much is alive at once, in units of all of it
 KEPT_RECOMPUTED = 0.75  # the same with --recompute
-EFFICIENCY = 1.1  # FLOPs a second against this machine's matrix product: over 1, for Winograd's form needs fewer
+EFFICIENCY = 0.65  # FLOPs a second, Winograd's savings not subtracted, against this machine's matrix product
 WEIGHT_S_PER_BYTE = 1.7e-9  # Adam and spectral norm
 STEP_S = 0.3  # the rest: thousands of small operations
 
@@ -96,7 +97,7 @@ def describe(options: Options, steps: int | None, gflop_per_s: float | None) -> 
         step_s = step_seconds(p, gflop_per_s)
         whole = "" if steps is None else f", {duration(step_s * steps)} for {steps} steps"
         lines.append(
-            f"time, estimated: {step_s:.2f} s a step{whole} "
+            f"time, estimated: {step_s:.2f} s a step{whole}; on another processor perhaps half or twice that "
             f"({p.step_flops / 1e9:.0f} GFLOP a step, matrix products at {gflop_per_s:.0f} GFLOP/s)"
         )
     else:
