@@ -97,8 +97,8 @@ def describe(options: Options, steps: int | None, gflop_per_s: float | None) -> 
         step_s = step_seconds(p, gflop_per_s)
         whole = "" if steps is None else f", {duration(step_s * steps)} for {steps} steps"
         lines.append(
-            f"time, estimated: {step_s:.2f} s a step{whole}; on another processor perhaps half or twice that "
-            f"({p.step_flops / 1e9:.0f} GFLOP a step, matrix products at {gflop_per_s:.0f} GFLOP/s)"
+            f"time, estimated: {step_s:.2f} s a step{whole} ({p.step_flops / 1e9:.0f} GFLOP a step, "
+            f"matrix products at {gflop_per_s:.0f} GFLOP/s; on another processor half of it or twice as much)"
         )
     else:
         lines.append(f"time: not estimated for {options.device_target} ({p.step_flops / 1e9:.0f} GFLOP a step)")
