@@ -16,8 +16,8 @@ DEVICE_TARGETS = ("CPU", "Ascend", "GPU")
 
 # MindSpore reads these once. It logs each compilation at WARNING; GLOG_v=3 leaves errors only. And it copies every
 # parameter that a graph reads at several places, in case an update comes in between: 2.2 GB a step of the full model.
-# MS_DEV_SIDE_EFFECT_LOAD_ELIM=3 leaves the copies out; what is read before an update and what after, `step` says by
-# `ops.depend`.
+# MS_DEV_SIDE_EFFECT_LOAD_ELIM=3 leaves these copies out (a weight that is reshaped is copied by that instead, for a
+# short time); what is read before an update and what after, `step` says by `ops.depend`.
 _ENVIRONMENT = {"GLOG_v": "3", "MS_DEV_SIDE_EFFECT_LOAD_ELIM": "3"}
 
 if "mindspore" in sys.modules and any(name not in os.environ for name in _ENVIRONMENT):
