@@ -1,62 +1,56 @@
 """Crops of raw records of just the right size: nothing is decoded or resized, so they are copied out of their shards.
 
-In few calls: each one lets go of the interpreter and has to get it back, which among threads takes longer than to copy
-an image. So a batch is copied at once, and neighbours that are to be flipped are flipped together, in place. Only where
-every record is checked is each one copied right after that, while it lies in the processor's cache.
+By one compiled call a batch (`kernel.py`), which checks each record that is to be checked right before it copies the
+crop, while the record lies in the processor's cache.
 """
 
 from __future__ import annotations
 
-import itertools
+import logging
 
-import cv2
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
-from .augment import MARGIN
-from .geometry import Size, sides
+from .errors import CorruptDatasetError
 from .records import Records
+
+_log = logging.getLogger(__name__)
 
 
 class Crops:
-    """The crops of one domain, by sample id."""
+    """The crops of one domain, by sample id.
 
-    def __init__(self, records: Records, stored_size: int, size: Size):
-        high, wide = sides(size)
-        self._place = records.place
-        self._one_by_one = records.checks_every_read
-        self._row = 3 * stored_size  # bytes
-        behind = (high - 1) * self._row + 3 * wide - 1  # from a crop's first byte to its last
-        # Of each shard the crops at every byte that one can begin at: an index is then all that a crop takes.
-        self._windows = [
-            as_strided(shard, (max(0, len(shard) - behind), high, wide, 3), (1, self._row, 3, 1), writeable=False)
-            for shard in records.maps
-        ]
+    Raises:
+        BadInputError: as `kernel.compiled`.
+        CorruptDatasetError: a record is not as long as a square of the stored size.
+    """
 
-    def copy(self, batch: np.ndarray, ids: list[int], flips: list[bool], xs: list[int], ys: list[int]) -> None:
+    def __init__(self, records: Records, stored_size: int):
+        from . import kernel  # numba: half a second that nothing else needs
+
+        wrong = np.flatnonzero(records.lengths != 3 * stored_size**2)
+        if wrong.size:
+            raise CorruptDatasetError(
+                f"{records.describe(wrong[0])}: {records.lengths[wrong[0]]} bytes are no pixels of {stored_size} x "
+                f"{stored_size}. Convert the images again."
+            )
+        self._fill = kernel.compiled()
+        self._records = records  # and with them the mapped files, whose addresses the kernel is given
+        digest, due = kernel.digest_address(), records.due
+        self._check_before = due.any() and not digest
+        if self._check_before:
+            _log.warning("this build of xxhash exports no XXH3_64bits: records are checked one by one, which is slower")
+            due = np.zeros_like(due)
+        self._known = records.addresses, records.sums, due, records.checks_every_read, digest, stored_size
+
+    def copy(self, batch: np.ndarray, ids: np.ndarray, flips: np.ndarray, xs: np.ndarray, ys: np.ndarray) -> None:
         """Fill `batch`, uint8 (N, h, w, 3), as `augment.cut` would with each record.
 
         Raises:
             CorruptDatasetError: as `Records.place`.
         """
-        crops = (self._crop(*each) for each in zip(ids, flips, xs, ys, strict=True))
-        if self._one_by_one:
-            for out, crop, flip in zip(batch, crops, flips, strict=True):
-                if flip:
-                    cv2.flip(crop, 1, dst=out)
-                else:
-                    out[:] = crop
-            return
-        high, wide = batch.shape[1:3]
-        tall = batch.reshape(-1, wide, 3)
-        cv2.vconcat(list(crops), dst=tall)
-        for flip, run in itertools.groupby(range(len(flips)), flips.__getitem__):
-            if flip:
-                numbers = list(run)
-                rows = tall[numbers[0] * high : (numbers[-1] + 1) * high]
-                cv2.flip(rows, 1, dst=rows)
-
-    def _crop(self, sample: int, flip: bool, x: int, y: int) -> np.ndarray:
-        """The crop as it lies in the shard, not flipped yet; its record checked, if it is to be."""
-        shard, begin, _ = self._place(sample)
-        return self._windows[shard][begin + y * self._row + 3 * (MARGIN - x if flip else x)]
+        if self._check_before:
+            for sample in ids.tolist():
+                self._records.place(sample)
+        failed = self._fill(batch, ids, flips, xs, ys, *self._known)
+        if failed >= 0:
+            raise self._records.damage(ids[failed])

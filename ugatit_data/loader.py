@@ -175,7 +175,7 @@ class Loader:
         self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(threads, thread_name_prefix="ugatit-data")
         exact = all(side + MARGIN == stored_size for side in sides(img_size))
         copies = raw and augment and exact and (layout, channels) == ("uint8", 3)
-        self._crops = {name: Crops(mine, stored_size, img_size) for name, mine in records.items() if copies}
+        self._crops = {name: Crops(mine, stored_size) for name, mine in records.items() if copies}
         if augment and stored_size is not None and max(sides(img_size)) + MARGIN > stored_size:
             _warn_enlarged(max(sides(img_size)), stored_size)
 
@@ -280,21 +280,19 @@ class Loader:
         return order.samples(self.seed, domain, count, start, stop, MARGIN)
 
     def _make(self, step: int) -> Batch:
-        made = tuple(
-            self._fill(domain, *(values.tolist() for values in self._picks(domain, step))) for domain in self._records
-        )
+        made = tuple(self._fill(domain, *self._picks(domain, step)) for domain in self._records)
         return made[0] if len(made) == 1 else made
 
-    def _fill(self, domain: str, ids: list[int], flips: list[bool], xs: list[int], ys: list[int]) -> np.ndarray:
+    def _fill(self, domain: str, ids: np.ndarray, *draws: np.ndarray) -> np.ndarray:
         batch = self._buffers.empty(*batch_shape(self._layout, self._channels, len(ids), self._img_size))
         if domain in self._crops:
-            self._crops[domain].copy(batch, ids, flips, xs, ys)
+            self._crops[domain].copy(batch, ids, *draws)
             return batch
         records = self._records[domain]
         if not hasattr(self._own, "output"):
             self._own.output = Output(self._layout, self._channels, self._img_size)
         output = self._own.output
-        for place, sample, flip, x, y in zip(batch, ids, flips, xs, ys, strict=True):
+        for place, sample, flip, x, y in zip(batch, *(values.tolist() for values in (ids, *draws)), strict=True):
             try:
                 image = records.image(sample, output.room)
             except RejectedImageError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import os
 import struct
 from pathlib import Path
@@ -44,19 +45,26 @@ class Records:
         self._keys = table["key"].combine_chunks()
         self._files = [shard.file for shard in shards]
         self._shard_of = np.repeat(np.arange(len(shards)), [shard.rows for shard in shards])
-        offsets = table["offset"].to_numpy()
-        lengths = table["length"].to_numpy()
-        limits = np.repeat([shard.bytes for shard in shards], [shard.rows for shard in shards])
-        listed = np.repeat(self._files, [shard.rows for shard in shards]).tolist()
-        if table["shard"].to_pylist() != listed or (offsets < 0).any() or (offsets + lengths > limits).any():
-            raise CorruptDatasetError(f"{folder / MANIFEST_FILE}: does not fit the shards. Convert the images again.")
         self.maps = [map_shard(folder / file) for file in self._files]
+        offsets = table["offset"].to_numpy()
+        self.lengths = table["length"].to_numpy()
+        limits = np.repeat([len(shard) for shard in self.maps], [shard.rows for shard in shards])
+        listed = np.repeat(self._files, [shard.rows for shard in shards]).tolist()
+        outside = (offsets < 0) | (self.lengths < 0) | (offsets > limits - self.lengths)  # this way none overflows
+        if table["shard"].to_pylist() != listed or outside.any():
+            raise CorruptDatasetError(f"{folder / MANIFEST_FILE}: does not fit the shards. Convert the images again.")
         # Packed, a sample's place in one line of the cache: a list of tuples is faster below 10,000 images and twice as
         # slow at 100,000; a NumPy scalar costs more than the look-up.
-        self._places = np.stack((self._shard_of, offsets, offsets + lengths), 1).astype(np.int64).tobytes()
-        self._xxh3 = table["xxh3"].to_pylist()
+        self._places = np.stack((self._shard_of, offsets, offsets + self.lengths), 1).astype(np.int64).tobytes()
+        self._xxh3 = array.array("Q", table["xxh3"].to_numpy().tobytes())
         self._check = check
-        self._unseen = bytearray(b"\1") * (0 if check == "off" else len(self))
+        self._due = bytearray([check != "off"]) * len(self)
+        # The same for a whole batch at a time: where each record lies in memory, its checksum, and whether that is to
+        # be checked at the next read.
+        bases = np.array([shard.ctypes.data for shard in self.maps], np.int64)
+        self.addresses = bases[self._shard_of] + offsets
+        self.sums = np.frombuffer(self._xxh3, np.uint64)
+        self.due = np.frombuffer(self._due, np.uint8)
 
     def __len__(self) -> int:
         return len(self._shard_of)
@@ -82,14 +90,17 @@ class Records:
             CorruptDatasetError: the checksum differs from the manifest's.
         """
         shard, begin, end = place = _PLACE.unpack_from(self._places, sample * _PLACE.size)
-        if self._unseen and self._unseen[sample]:
+        if self._due[sample]:
             if xxhash.xxh3_64_intdigest(self.maps[shard][begin:end]) != self._xxh3[sample]:
-                raise CorruptDatasetError(
-                    f"{self.describe(sample)}: its bytes differ from their checksum. {repair_hint(self._folder)}"
-                )
-            if self._check == "once":
-                self._unseen[sample] = 0
+                raise self.damage(sample)
+            self._due[sample] = self.checks_every_read
         return place
+
+    def damage(self, sample: int) -> CorruptDatasetError:
+        """What to raise where the checksum differs."""
+        return CorruptDatasetError(
+            f"{self.describe(sample)}: its bytes differ from their checksum. {repair_hint(self._folder)}"
+        )
 
     def record(self, sample: int) -> np.ndarray:
         """The stored bytes, uint8 (length,), a view of the mapped file; raises as `place`."""

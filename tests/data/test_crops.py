@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from ugatit_data import CorruptDatasetError, open_loader
+from ugatit_data import kernel
 from ugatit_data.augment import MARGIN, cut
 from ugatit_data.crops import Crops
 from ugatit_data.manifest import read_dataset, read_manifest
-from ugatit_data.records import Records
+from ugatit_data.records import CHECKS, Records
 
 SIZE = 48  # the data sets of the tests store MARGIN more
 
@@ -22,47 +23,86 @@ def opened(folder, check="off"):
     return Records(folder, dataset, read_manifest(folder, dataset), "train", "a", check), dataset.stored_size
 
 
-@pytest.mark.parametrize("check", ["off", "every"])  # copied at once, and one by one
+def copied(crops, *picks):
+    """The batch of the picks: ids, flips, xs, ys."""
+    batch = np.zeros((len(picks[0]), SIZE, SIZE, 3), np.uint8)
+    crops.copy(batch, *(np.asarray(values) for values in picks))
+    return batch
+
+
+def cut_one_by_one(records, *picks):
+    batch = np.zeros((len(picks[0]), SIZE, SIZE, 3), np.uint8)
+    for out, sample, *draws in zip(batch, *picks, strict=True):
+        cut(records.image(int(sample), None), out, *draws)
+    return batch
+
+
+@pytest.mark.parametrize("check", CHECKS)
 def test_crops_equal_the_cut_record_by_record(datasets, check):
     records, stored_size = opened(datasets["raw"], check)  # three shards: the last record of each ends near its end
-    crops, corners = Crops(records, stored_size, SIZE), (0, 1, 17, MARGIN)
+    crops, corners, many = Crops(records, stored_size), (0, 1, 17, MARGIN), len(records)
     for flip, x, y in itertools.product((False, True), corners, corners):
-        batch, expected = np.zeros((2, len(records), SIZE, SIZE, 3), np.uint8)
-        many = len(records)
-        crops.copy(batch, list(range(many)), [flip] * many, [x] * many, [y] * many)
-        for sample in range(many):
-            cut(records.image(sample, None), expected[sample], flip, x, y)
-        np.testing.assert_array_equal(batch, expected)
+        picks = range(many), [flip] * many, [x] * many, [y] * many
+        np.testing.assert_array_equal(copied(crops, *picks), cut_one_by_one(records, *picks))
 
 
-@pytest.mark.parametrize("check", ["off", "every"])
-def test_each_sample_of_a_batch_is_flipped_and_cropped_by_its_own_draw(datasets, check):
-    records, stored_size = opened(datasets["raw"], check)
-    crops, random = Crops(records, stored_size, SIZE), np.random.default_rng(1)
-    for count in (1, 2, 9) * 20:  # so that every pattern of neighbouring flips occurs
-        ids, xs, ys = random.integers(0, [[len(records)], [MARGIN + 1], [MARGIN + 1]], (3, count)).tolist()
-        flips = (random.random(count) < 0.5).tolist()
-        batch, expected = np.zeros((2, count, SIZE, SIZE, 3), np.uint8)
-        crops.copy(batch, ids, flips, xs, ys)
-        for sample, out, flip, x, y in zip(ids, expected, flips, xs, ys, strict=True):
-            cut(records.image(sample, None), out, flip, x, y)
-        np.testing.assert_array_equal(batch, expected)
-
-
-def test_a_damaged_record_is_named_before_it_is_copied(datasets):
-    records, stored_size = opened(datasets["raw"], "every")
-    crops, batch = Crops(records, stored_size, SIZE), np.zeros((2, SIZE, SIZE, 3), np.uint8)
-    records._xxh3[5] ^= 1
-    with pytest.raises(CorruptDatasetError, match=r"record . \(trainA/.*its bytes differ from their checksum"):
-        crops.copy(batch, [4, 5], [False, True], [0, 0], [0, 0])
-    assert not batch[1].any()
-
-
-def test_the_mapped_file_cannot_be_written_through_a_window(datasets):
+def test_each_sample_of_a_batch_is_flipped_and_cropped_by_its_own_draw(datasets):
     records, stored_size = opened(datasets["raw"])
-    for windows in Crops(records, stored_size, SIZE)._windows:
-        with pytest.raises(ValueError, match="read-only"):
-            windows[0][0, 0, 0] = 1
+    crops, random = Crops(records, stored_size), np.random.default_rng(1)
+    for count in (1, 2, 9) * 20:
+        ids, xs, ys = random.integers(0, [[len(records)], [MARGIN + 1], [MARGIN + 1]], (3, count))
+        picks = ids, random.random(count) < 0.5, xs, ys
+        np.testing.assert_array_equal(copied(crops, *picks), cut_one_by_one(records, *picks))
+
+
+@pytest.mark.parametrize("exported", [True, False])
+@pytest.mark.parametrize("check", ["once", "every"])
+def test_a_damaged_record_is_named_before_it_is_copied(datasets, monkeypatch, caplog, check, exported):
+    if not exported:
+        monkeypatch.setattr(kernel, "digest_address", lambda: 0)
+    records, stored_size = opened(datasets["raw"], check)
+    crops, batch = Crops(records, stored_size), np.zeros((3, SIZE, SIZE, 3), np.uint8)
+    assert caplog.messages == ["this build of xxhash exports no XXH3_64bits: records are checked one by one, which is "
+                               "slower"] * (not exported)  # fmt: skip
+    picks = np.array([4, 5, 6]), np.array([False, True, False]), *np.zeros((2, 3), np.int64)
+    crops.copy(batch, *picks)
+    np.testing.assert_array_equal(batch, cut_one_by_one(records, *picks))
+    assert records.due[[4, 5, 6, 7]].tolist() == ([0, 0, 0, 1] if check == "once" else [1, 1, 1, 1])
+    records._xxh3[5] ^= 1
+    records.due[:] = 1
+    batch[:] = 0
+    with pytest.raises(CorruptDatasetError, match=r"record . \(trainA/.*its bytes differ from their checksum") as first:
+        crops.copy(batch, *picks)
+    assert not batch[1:].any()
+    with pytest.raises(CorruptDatasetError) as other:
+        records.place(5)
+    assert str(first.value) == str(other.value)
+
+
+def test_off_checks_nothing(datasets):
+    records, stored_size = opened(datasets["raw"], "off")
+    records._xxh3[5] ^= 1
+    assert copied(Crops(records, stored_size), [5], [True], [0], [0]).any()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("length", 3 * 77**2, "17787 bytes are no pixels of 78 x 78"),
+        ("length", -1, "does not fit the shards"),
+        ("offset", -1, "does not fit the shards"),
+        ("offset", 2**63 - 1, "does not fit the shards"),  # with the length it would overflow
+        ("offset", 1 << 40, "does not fit the shards"),
+    ],
+)
+def test_a_manifest_that_points_elsewhere_is_refused_when_it_is_opened(datasets, column, value, words):
+    dataset = read_dataset(datasets["raw"])
+    table = read_manifest(datasets["raw"], dataset)
+    values = table[column].to_pylist()
+    values[2] = value
+    table = table.set_column(table.schema.get_field_index(column), table.schema.field(column), [values])
+    with pytest.raises(CorruptDatasetError, match=words):
+        Crops(Records(datasets["raw"], dataset, table, "train", "a", "off"), dataset.stored_size)
 
 
 @pytest.mark.parametrize("threads", [1, 4])

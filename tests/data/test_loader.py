@@ -178,7 +178,7 @@ def test_what_ends_a_thread_reaches_the_caller_and_the_step_can_be_tried_again(d
         fill, failing = loader._fill, []
 
         def broken(domain, ids, *drawn):
-            if ids in failing:
+            if ids.tolist() in failing:
                 raise SystemExit("the thread ends")
             return fill(domain, ids, *drawn)
 

@@ -1,0 +1,112 @@
+"""The compiled copy: the pixels of NumPy's indexing at every width, wherever its cache can be kept."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xxhash
+
+from ugatit_data import kernel
+
+PROGRAM = """
+import numpy as np
+from ugatit_data import kernel
+
+image, batch = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3), np.zeros((1, 2, 2, 3), np.uint8)
+zeros = np.zeros(1, np.int64)
+known = np.array([image.ctypes.data]), np.zeros(1, np.uint64), np.zeros(1, np.uint8), False, 0, 2
+assert kernel.compiled()(batch, zeros, np.array([True]), zeros, zeros, *known) == -1
+assert (batch == image[:, :, ::-1]).all()
+print(sum(kernel.compiled().stats.cache_hits.values()), len(kernel.compiled().signatures))
+"""
+
+
+def run(folder: Path, **environment: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder)} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("wide", [1, 2, 15, 16, 17, 31, 32, 33, 48, 50])
+@pytest.mark.parametrize("high", [1, 20])
+def test_any_crop_is_that_of_indexing(high, wide):
+    random = np.random.default_rng(wide)
+    side, count = max(high, wide) + 7, 40
+    images = random.integers(0, 256, (5, side, side, 3), np.uint8)
+    sums = np.array([xxhash.xxh3_64_intdigest(image) for image in images], np.uint64)
+    due = np.array([0, 1, 1, 1, 1], np.uint8)
+    sums[0] += np.uint64(1)  # never compared
+    ids, flips = random.integers(0, 5, count), random.random(count) < 0.5
+    ys, xs = random.integers(0, side - high + 1, count), random.integers(0, side - wide + 1, count)
+    ys[:4], xs[:4], flips[:4] = (0, 0, side - high, side - high), (0, side - wide) * 2, (False, True, True, False)
+    whole = np.full((count + 2, high, wide, 3), 7, np.uint8)  # an image before and one behind that stay as they are
+    known = np.array([image.ctypes.data for image in images]), sums, due, False, kernel.digest_address(), side
+    assert kernel.compiled()(whole[1:-1], ids, flips, xs, ys, *known) == -1
+    assert not due.any()
+    assert (whole[[0, -1]] == 7).all()
+    for out, sample, flip, x, y in zip(whole[1:-1], ids, flips, xs, ys, strict=True):
+        image = images[sample][:, ::-1] if flip else images[sample]
+        np.testing.assert_array_equal(out, image[y : y + high, x : x + wide])
+    due[ids[-1]], sums[ids[-1]] = 1, sums[ids[-1]] + np.uint64(1)
+    assert kernel.compiled()(whole[1:-1], ids, flips, xs, ys, *known) == ids.tolist().index(ids[-1])
+
+
+@pytest.mark.parametrize("length", [0, 1, 240, 241, 100_000])
+def test_the_exported_checksum_is_that_of_the_package(length):
+    import ctypes
+
+    data = np.random.default_rng(1).integers(0, 256, length, np.uint8)
+    function = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_size_t)(kernel.digest_address())
+    assert function(data.ctypes.data, length) == xxhash.xxh3_64_intdigest(data)
+
+
+def said(process: subprocess.Popen) -> str:
+    out, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return out
+
+
+def test_two_processes_may_compile_at_once_and_later_ones_load(tmp_path):
+    package = Path(kernel.__file__).parents[1]
+    for process in [run(package, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)]:
+        assert said(process).endswith(" 1\n")
+    assert said(run(package, NUMBA_CACHE_DIR=str(tmp_path))) == "1 1\n"
+
+
+def test_without_any_folder_to_write_to_it_compiles_in_memory(tmp_path):
+    """Folders that are files stand for those that nobody may write to: root may write anywhere."""
+    shutil.copytree(
+        Path(kernel.__file__).parent, tmp_path / "ugatit_data", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    (tmp_path / "ugatit_data" / "__pycache__").touch()
+    (tmp_path / "file").touch()
+    places = {name: str(tmp_path / "file") for name in ("HOME", "XDG_CACHE_HOME")}
+    assert said(run(tmp_path, PYTHONDONTWRITEBYTECODE="1", **places)) == "0 1\n"
+
+
+def test_numba_that_may_not_compile_is_refused():
+    process = run(Path(kernel.__file__).parents[1], NUMBA_DISABLE_JIT="1")
+    assert "BadInputError: NUMBA_DISABLE_JIT is set" in process.communicate()[1]
+    assert process.returncode == 1
+
+
+def test_opening_anything_but_raw_crops_leaves_numba_alone(datasets):
+    program = """
+import sys, ugatit_data
+for folder in sys.argv[1:]:
+    ugatit_data.open_loader(folder, img_size=48).close()
+    print("numba" in sys.modules)
+"""
+    command = [sys.executable, "-c", program, datasets["jpeg"], datasets["raw"]]
+    assert subprocess.check_output(command, text=True).split() == ["False", "True"]
