@@ -176,45 +176,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--least_samples", type=arguments.count, default=20000, help="look-ups of a sample of `images` and `shards`"
     )
-    parser.add_argument(
-        "--thread_counts", type=arguments.count, nargs="+", default=[1, 2, 4], metavar="N", help="points of threads_*"
-    )
-    parser.add_argument(
-        "--batches", type=arguments.count, nargs="+", default=[1, 4, 16, 64], metavar="N", help="points of batch_*"
-    )
-    parser.add_argument(
-        "--sizes",
-        type=arguments.count,
-        nargs="+",
-        default=[64, 128, 256, 512, 1024],
-        metavar="N",
-        help="points of size_*, pixels",
-    )
-    parser.add_argument(
-        "--image_counts",
-        type=arguments.count,
-        nargs="+",
-        default=[1000, 10_000, 100_000],
-        metavar="N",
-        help="points of images",
-    )
-    parser.add_argument(
-        "--shards", type=arguments.count, nargs="+", default=[1, 8, 64], metavar="N", help="points of shards"
-    )
-    parser.add_argument(
-        "--step_sizes",
-        type=arguments.count,
-        nargs="+",
-        default=[32, 64, 128],
-        metavar="N",
-        help="points of step_size, pixels",
-    )
-    parser.add_argument(
-        "--step_chs", type=arguments.count, nargs="+", default=[8, 16, 32], metavar="N", help="points of step_ch"
-    )
-    parser.add_argument(
-        "--step_batchs", type=arguments.count, nargs="+", default=[1, 2, 4], metavar="N", help="points of step_batch"
-    )
+    for name, points, of in (
+        ("thread_counts", [1, 2, 4], "threads_*"), ("batches", [1, 4, 16, 64], "batch_*"),
+        ("sizes", [64, 128, 256, 512, 1024], "size_*, pixels"), ("image_counts", [1000, 10_000, 100_000], "images"),
+        ("shards", [1, 8, 64], "shards"), ("step_sizes", [32, 64, 128], "step_size, pixels"),
+        ("step_chs", [8, 16, 32], "step_ch"), ("step_batchs", [1, 2, 4], "step_batch"),
+    ):  # fmt: skip
+        parser.add_argument(
+            f"--{name}", type=arguments.count, nargs="+", default=points, metavar="N", help=f"points of {of}"
+        )
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
         results = [entry for name in options.series for entry in measure(name, Path(scratch), options)]

@@ -11,7 +11,6 @@ import functools
 from collections.abc import Callable
 
 import numba
-import numpy as np
 import xxhash
 from llvmlite import ir
 from numba import types
@@ -133,7 +132,7 @@ def compiled() -> Callable[..., int]:
 
 
 def digest_address() -> int:
-    """Where the xxhash package keeps its XXH3_64bits, the fastest that the processor can run; 0 if its build hides it."""
+    """Where the xxhash package has its XXH3_64bits, the fastest that the processor can run; 0 if its build hides it."""
     library = ctypes.CDLL(xxhash._xxhash.__file__)
     for name in ("XXH3_64bits_dispatch", "XXH3_64bits"):
         if hasattr(library, name):

@@ -8,8 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from ugatit_data import CorruptDatasetError, open_loader
-from ugatit_data import kernel
+from ugatit_data import CorruptDatasetError, kernel, open_loader
 from ugatit_data.augment import MARGIN, cut
 from ugatit_data.crops import Crops
 from ugatit_data.manifest import read_dataset, read_manifest
