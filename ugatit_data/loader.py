@@ -1,7 +1,8 @@
 """The unpaired loader: a position -> a batch of A and a batch of B.
 
 Records are read by offset out of memory-mapped shards, decoded and cropped by OpenCV in threads, a whole batch as one
-task, straight into the batch's memory. What a step holds depends on (seed, step, global batch) alone.
+task, straight into the batch's memory; where crops are mere copies, by one compiled call a batch (`crops.py`). What a
+step holds depends on (seed, step, global batch) alone.
 """
 
 from __future__ import annotations
