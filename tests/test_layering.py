@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     "ugatit_data": [
         "order", "errors", "headers", "manifest", "jpeg", "images", "geometry", "storage", "sources", "parquet",
-        "encodings", "shards", "records", "lock", "workers", "jobs", "buffers", "augment", "kernel", "crops", "convert",
-        "verify", "loader", "pipelines",
+        "encodings", "shards", "records", "lock", "workers", "jobs", "buffers", "threads", "augment", "kernel", "crops",
+        "convert", "verify", "loader", "pipelines",
     ],
     "ugatit_train": [
         "costs", "ceilings", "opcosts", "roofline", "config", "arguments", "planner", "runtime", "convolution",

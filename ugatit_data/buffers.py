@@ -7,10 +7,20 @@ are used again, under the rule of any allocator: not while a single array, view 
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
-import weakref
 
 import numpy as np
+
+
+@functools.cache
+def _lease(size: int) -> type:
+    """Memory of so many bytes that calls `gone` when nobody refers to it any more."""
+
+    def __del__(self):
+        self.gone()
+
+    return type("_Lease", (ctypes.c_ubyte * size,), {"__del__": __del__})
 
 
 class Buffers:
@@ -31,9 +41,9 @@ class Buffers:
             block = np.empty(size, np.uint8)
         # The array holds `lease`, and every view of the array holds the array: `lease` dies when the last of them is
         # gone. It is no ndarray, for NumPy would leave it out and hold `block` instead.
-        lease = (ctypes.c_ubyte * size).from_buffer(block)
-        weakref.finalize(lease, self._take_back, block).atexit = False
-        return np.frombuffer(lease, dtype).reshape(shape)
+        lease = _lease(size).from_buffer(block)
+        lease.gone = functools.partial(self._take_back, block)
+        return np.ndarray(shape, dtype, lease)
 
     def _take_back(self, block: np.ndarray) -> None:
         if len(self._free) < self._keep:

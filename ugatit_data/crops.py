@@ -1,56 +1,90 @@
 """Crops of raw records of just the right size: nothing is decoded or resized, so they are copied out of their shards.
 
-By one compiled call a batch (`kernel.py`), which checks each record that is to be checked right before it copies the
-crop, while the record lies in the processor's cache.
+By one compiled call a step, for all domains (`kernel.py`): it checks each record that is to be checked, and copies the
+crop while the record lies in the processor's cache.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 
 import numpy as np
 
+from . import order
+from .augment import MARGIN
 from .errors import CorruptDatasetError
 from .records import Records
 
 _log = logging.getLogger(__name__)
+_PLANNED = 16  # steps at a time: one by one, after a batch has filled the processor's caches, each takes 30 us
 
 
 class Crops:
-    """The crops of one domain, by sample id.
+    """The crops of the opened domains, step by step, for one rank.
 
     Raises:
         BadInputError: as `kernel.compiled`.
         CorruptDatasetError: a record is not as long as a square of the stored size.
     """
 
-    def __init__(self, records: Records, stored_size: int):
-        from . import kernel  # numba: half a second that nothing else needs
+    def __init__(self, records: dict[str, Records], stored_size: int, batch_size: int, rank: int, world: int):
+        from . import kernel  # numba: a quarter of a second that nothing else needs
 
-        wrong = np.flatnonzero(records.lengths != 3 * stored_size**2)
+        self._records = list(records.values())  # and with them the mapped files, whose addresses the kernel is given
+        self._counts = tuple((domain, len(mine)) for domain, mine in records.items())
+        self._shape = (stored_size, batch_size, rank, world)
+        self._firsts = np.cumsum([0, *map(len, self._records)])  # the domains' records are numbered in one go
+        lengths, addresses, sums = (
+            np.concatenate([getattr(mine, name) for mine in self._records]) for name in ("lengths", "addresses", "sums")
+        )
+        wrong = np.flatnonzero(lengths != 3 * stored_size**2)
         if wrong.size:
+            mine, sample = self._of(wrong[0])
             raise CorruptDatasetError(
-                f"{records.describe(wrong[0])}: {records.lengths[wrong[0]]} bytes are no pixels of {stored_size} x "
-                f"{stored_size}. Convert the images again."
+                f"{mine.describe(sample)}: {mine.lengths[sample]} bytes are no {stored_size} x {stored_size} pixels. "
+                "Convert the images again."
             )
-        self._fill = kernel.compiled()
-        self._records = records  # and with them the mapped files, whose addresses the kernel is given
-        digest, due = kernel.digest_address(), records.due
-        self._check_before = due.any() and not digest
+        check, digest = self._records[0].check, kernel.digest_address()
+        self._check_before = check != "off" and not digest
         if self._check_before:
             _log.warning("this build of xxhash exports no XXH3_64bits: records are checked one by one, which is slower")
-            due = np.zeros_like(due)
-        self._known = records.addresses, records.sums, due, records.checks_every_read, digest, stored_size
+        due = np.full(len(sums), check != "off" and not self._check_before, np.uint8)
+        self._fill = kernel.compiled()
+        self._known = (addresses, sums, due, check == "every", digest, stored_size)
 
-    def copy(self, batch: np.ndarray, ids: np.ndarray, flips: np.ndarray, xs: np.ndarray, ys: np.ndarray) -> None:
-        """Fill `batch`, uint8 (N, h, w, 3), as `augment.cut` would with each record.
+    def copy(self, batch: np.ndarray, seed: int, step: int) -> None:
+        """Fill `batch`, uint8 (domains * N, h, w, 3), as `augment.cut` would with each record of a step.
 
         Raises:
             CorruptDatasetError: as `Records.place`.
         """
+        picks = _plan(seed, self._counts, step // _PLANNED, *self._shape)[step % _PLANNED]
         if self._check_before:
-            for sample in ids.tolist():
-                self._records.place(sample)
-        failed = self._fill(batch, ids, flips, xs, ys, *self._known)
+            for number in picks[:, 0].tolist():
+                mine, sample = self._of(number)
+                mine.place(sample)
+        failed = self._fill(batch, picks, *self._known)
         if failed >= 0:
-            raise self._records.damage(ids[failed])
+            mine, sample = self._of(picks[failed, 0])
+            raise mine.damage(sample)
+
+    def _of(self, number: int) -> tuple[Records, int]:
+        """The domain and the sample id of a record."""
+        domain = int(np.searchsorted(self._firsts, number, "right")) - 1
+        return self._records[domain], int(number - self._firsts[domain])
+
+
+@functools.lru_cache(maxsize=8)
+def _plan(
+    seed: int, counts: tuple[tuple[str, int], ...], chunk: int, side: int, batch_size: int, rank: int, world: int
+) -> np.ndarray:
+    """The `picks` of `kernel.compiled` for `_PLANNED` steps, int64 (steps, domains * N, 3)."""
+    domains, first, images = [], 0, _PLANNED * world * batch_size
+    for domain, count in counts:
+        ids, flips, xs, ys = order.samples(seed, domain, count, chunk * images, (chunk + 1) * images, MARGIN)
+        begins = 3 * (ys * side + np.where(flips, MARGIN - xs, xs))
+        picks = np.stack((first + ids, flips, begins), 1)
+        domains.append(picks.reshape(_PLANNED, world, batch_size, 3)[:, rank])
+        first += count
+    return np.concatenate(domains, 1)

@@ -19,6 +19,7 @@ from numba.extending import intrinsic
 
 from .errors import BadInputError
 
+_AHEAD = 8  # rows that are fetched while one is copied
 _BYTE, _LONG = ir.IntType(8), ir.IntType(64)
 
 
@@ -57,6 +58,21 @@ _mirror_16, _mirror_1 = _mirror(16), _mirror(1)
 
 
 @intrinsic
+def _prefetch(typing, begin):
+    """Have the 64 bytes around an address fetched into the second level of the cache; any address will do."""
+
+    def code(context, builder, signature, values):
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [_BYTE.as_pointer(), number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        read, second_level, data = (ir.Constant(number, value) for value in (0, 2, 1))
+        builder.call(function, [builder.inttoptr(values[0], _BYTE.as_pointer()), read, second_level, data])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), code
+
+
+@intrinsic
 def _digest(typing, function, begin, count):
     """XXH3-64 of `count` bytes, by the function at an address."""
 
@@ -68,20 +84,25 @@ def _digest(typing, function, begin, count):
     return types.uint64(types.intp, types.intp, types.intp), code
 
 
-def _fill(batch, ids, flips, xs, ys, addresses, sums, due, keep_due, digest, side):
+def _fill(batch, picks, addresses, sums, due, keep_due, digest, side):
     row, wide = 3 * side, 3 * batch.shape[2]  # bytes
     to = batch.ctypes.data
-    for number in range(len(ids)):
-        sample = ids[number]
+    for number in range(len(picks)):
+        sample, flip = picks[number, 0], picks[number, 1]
         record = addresses[sample]
         if due[sample]:
             if _digest(digest, record, row * side) != sums[sample]:
                 return number
             due[sample] = keep_due
-        x = row - wide - 3 * xs[number] if flips[number] else 3 * xs[number]
-        source = record + ys[number] * row + x
+        source = record + picks[number, 2]
+        ahead = source + _AHEAD * row
+        if number + 1 < len(picks) and due[picks[number + 1, 0]]:
+            ahead = addresses[picks[number + 1, 0]]
         for _ in range(batch.shape[1]):
-            if flips[number]:
+            for behind in range(0, wide, 64):
+                _prefetch(ahead + behind)
+            ahead += row
+            if flip:
                 left, end = wide, to
                 while left >= 48:
                     left -= 48
@@ -103,8 +124,7 @@ def _array(of: types.Type, dimensions: int = 1, readonly: bool = True) -> types.
 
 
 _SIGNATURE = types.int64(
-    _array(types.uint8, 4, readonly=False),
-    *(_array(types.int64), _array(types.boolean), _array(types.int64), _array(types.int64)),
+    *(_array(types.uint8, 4, readonly=False), _array(types.int64, 2)),
     *(_array(types.int64), _array(types.uint64), _array(types.uint8, readonly=False)),
     *(types.uint8, types.int64, types.int64),
 )
@@ -112,13 +132,13 @@ _SIGNATURE = types.int64(
 
 @functools.cache
 def compiled() -> Callable[..., int]:
-    """fill(batch, ids, flips, xs, ys, addresses, sums, due, keep_due, digest, side): fill `batch`, uint8 (N, h, w, 3).
+    """fill(batch, picks, addresses, sums, due, keep_due, digest, side): fill `batch`, uint8 (N, h, w, 3), with crops.
 
-    Image n is the crop (h, w) at `xs[n]`, `ys[n]` of the square `side` that begins at `addresses[ids[n]]`, mirrored
-    before it is cropped if `flips[n]`. Where `due`, uint8, is set for a record, its XXH3-64, by the function at the
-    address `digest`, is first compared with that in `sums`, and `due` becomes `keep_due`. Returns the number of the
-    first image whose record differs, and -1 if none does. Compiled at the first call, and loaded from numba's cache in
-    processes after that.
+    A row of `picks`, int64 (N, 3), is a record's number, whether it is to be mirrored, and where the crop begins in it,
+    in bytes; the record is a square of `side` pixels at the address of that number in `addresses`, int64. Where `due`,
+    uint8, is set, its XXH3-64, by the function at the address `digest`, is first compared with that in `sums`, uint64,
+    and `due` becomes `keep_due`. Returns the number of the first image whose record differs, and -1 if none does.
+    Compiled at the first call, and loaded from numba's cache in processes after that.
 
     Raises:
         BadInputError: numba is told to compile nothing.

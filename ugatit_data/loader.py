@@ -12,7 +12,6 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -26,6 +25,7 @@ from .errors import BadInputError, CorruptDatasetError, RejectedImageError
 from .geometry import Size, sides
 from .manifest import SPLITS, read_dataset, read_manifest
 from .records import CHECKS, Records
+from .threads import Task, Threads
 
 STATE_VERSION = 1
 LAYOUTS = ("uint8", "float32")
@@ -170,13 +170,13 @@ class Loader:
         self._finite = len(records) == 1 and not augment
         self._step = start_step
         self._ahead = threads * prefetch
-        self._ready: collections.deque[Future] = collections.deque()
-        self._buffers = Buffers(keep=2 * self._ahead)
+        self._ready: collections.deque[Task] = collections.deque()
         self._own = threading.local()  # each thread's scratch memory
-        self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(threads, thread_name_prefix="ugatit-data")
+        self._pool: Threads | None = Threads(threads, "ugatit-data")
         exact = all(side + MARGIN == stored_size for side in sides(img_size))
         copies = raw and augment and exact and (layout, channels) == ("uint8", 3)
-        self._crops = {name: Crops(mine, stored_size) for name, mine in records.items() if copies}
+        self._crops = Crops(records, stored_size, batch_size, rank, world) if copies else None
+        self._buffers = Buffers(keep=self._ahead * (1 if copies else len(records)))
         if augment and stored_size is not None and max(sides(img_size)) + MARGIN > stored_size:
             _warn_enlarged(max(sides(img_size)), stored_size)
 
@@ -256,13 +256,13 @@ class Loader:
         """End the threads; further reading raises. Batches that were delivered stay valid."""
         if self._pool is not None:
             self._drop_ready()
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool.close()
             self._pool = None
             self._buffers.close()
 
     def _drop_ready(self) -> None:
-        for future in self._ready:
-            future.cancel()
+        for task in self._ready:
+            task.cancel()
         self._ready.clear()
 
     def _ends_before(self, step: int) -> bool:
@@ -281,14 +281,21 @@ class Loader:
         return order.samples(self.seed, domain, count, start, stop, MARGIN)
 
     def _make(self, step: int) -> Batch:
-        made = tuple(self._fill(domain, *self._picks(domain, step)) for domain in self._records)
+        if self._crops is not None:
+            made = self._copy(step)
+        else:
+            made = tuple(self._fill(domain, *self._picks(domain, step)) for domain in self._records)
         return made[0] if len(made) == 1 else made
+
+    def _copy(self, step: int) -> tuple[np.ndarray, ...]:
+        count = self._batch_size
+        images = len(self._records) * count
+        batch = self._buffers.empty(*batch_shape(self._layout, self._channels, images, self._img_size))
+        self._crops.copy(batch, self.seed, step)
+        return tuple(batch[first : first + count] for first in range(0, images, count))
 
     def _fill(self, domain: str, ids: np.ndarray, *draws: np.ndarray) -> np.ndarray:
         batch = self._buffers.empty(*batch_shape(self._layout, self._channels, len(ids), self._img_size))
-        if domain in self._crops:
-            self._crops[domain].copy(batch, ids, *draws)
-            return batch
         records = self._records[domain]
         if not hasattr(self._own, "output"):
             self._own.output = Output(self._layout, self._channels, self._img_size)

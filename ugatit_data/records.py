@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import os
 import struct
 from pathlib import Path
@@ -46,32 +45,24 @@ class Records:
         self._files = [shard.file for shard in shards]
         self._shard_of = np.repeat(np.arange(len(shards)), [shard.rows for shard in shards])
         self.maps = [map_shard(folder / file) for file in self._files]
-        offsets = table["offset"].to_numpy()
-        self.lengths = table["length"].to_numpy()
+        offsets, lengths = table["offset"].to_numpy(), table["length"].to_numpy()
         limits = np.repeat([len(shard) for shard in self.maps], [shard.rows for shard in shards])
         listed = np.repeat(self._files, [shard.rows for shard in shards]).tolist()
-        outside = (offsets < 0) | (self.lengths < 0) | (offsets > limits - self.lengths)  # this way none overflows
+        outside = (offsets < 0) | (lengths < 0) | (offsets > limits - lengths)  # written so that no sum overflows
         if table["shard"].to_pylist() != listed or outside.any():
             raise CorruptDatasetError(f"{folder / MANIFEST_FILE}: does not fit the shards. Convert the images again.")
         # Packed, a sample's place in one line of the cache: a list of tuples is faster below 10,000 images and twice as
         # slow at 100,000; a NumPy scalar costs more than the look-up.
-        self._places = np.stack((self._shard_of, offsets, offsets + self.lengths), 1).astype(np.int64).tobytes()
-        self._xxh3 = array.array("Q", table["xxh3"].to_numpy().tobytes())
-        self._check = check
-        self._due = bytearray([check != "off"]) * len(self)
-        # The same for a whole batch at a time: where each record lies in memory, its checksum, and whether that is to
-        # be checked at the next read.
-        bases = np.array([shard.ctypes.data for shard in self.maps], np.int64)
-        self.addresses = bases[self._shard_of] + offsets
-        self.sums = np.frombuffer(self._xxh3, np.uint64)
-        self.due = np.frombuffer(self._due, np.uint8)
+        self._places = np.stack((self._shard_of, offsets, offsets + lengths), 1).astype(np.int64).tobytes()
+        self._xxh3 = table["xxh3"].to_pylist()
+        self.check = check
+        self._unseen = bytearray(b"\1") * (0 if check == "off" else len(self))
+        # The same for compiled code, by sample id: where in this process's memory each record begins, within the maps.
+        self.lengths, self.sums = lengths, table["xxh3"].to_numpy()
+        self.addresses = np.array([shard.ctypes.data for shard in self.maps], np.int64)[self._shard_of] + offsets
 
     def __len__(self) -> int:
         return len(self._shard_of)
-
-    @property
-    def checks_every_read(self) -> bool:
-        return self._check == "every"
 
     def keys(self) -> list[bytes]:
         return self._keys.to_pylist()
@@ -90,14 +81,15 @@ class Records:
             CorruptDatasetError: the checksum differs from the manifest's.
         """
         shard, begin, end = place = _PLACE.unpack_from(self._places, sample * _PLACE.size)
-        if self._due[sample]:
+        if self._unseen and self._unseen[sample]:
             if xxhash.xxh3_64_intdigest(self.maps[shard][begin:end]) != self._xxh3[sample]:
                 raise self.damage(sample)
-            self._due[sample] = self.checks_every_read
+            if self.check == "once":
+                self._unseen[sample] = 0
         return place
 
     def damage(self, sample: int) -> CorruptDatasetError:
-        """What to raise where the checksum differs."""
+        """What is raised where the checksum differs."""
         return CorruptDatasetError(
             f"{self.describe(sample)}: its bytes differ from their checksum. {repair_hint(self._folder)}"
         )

@@ -8,9 +8,9 @@ import shutil
 import numpy as np
 import pytest
 
-from ugatit_data import CorruptDatasetError, kernel, open_loader
+from ugatit_data import CorruptDatasetError, kernel, open_loader, order
 from ugatit_data.augment import MARGIN, cut
-from ugatit_data.crops import Crops
+from ugatit_data.crops import _PLANNED, Crops, _plan
 from ugatit_data.manifest import read_dataset, read_manifest
 from ugatit_data.records import CHECKS, Records
 
@@ -22,72 +22,90 @@ def opened(folder, check="off"):
     return Records(folder, dataset, read_manifest(folder, dataset), "train", "a", check), dataset.stored_size
 
 
-def copied(crops, *picks):
-    """The batch of the picks: ids, flips, xs, ys."""
-    batch = np.zeros((len(picks[0]), SIZE, SIZE, 3), np.uint8)
-    crops.copy(batch, *(np.asarray(values) for values in picks))
-    return batch
+def both(folder, check="off"):
+    """Records of both domains, and the stored size."""
+    dataset = read_dataset(folder)
+    table = read_manifest(folder, dataset)
+    return {d: Records(folder, dataset, table, "train", d, check) for d in order.DOMAINS}, dataset.stored_size
 
 
-def cut_one_by_one(records, *picks):
-    batch = np.zeros((len(picks[0]), SIZE, SIZE, 3), np.uint8)
-    for out, sample, *draws in zip(batch, *picks, strict=True):
-        cut(records.image(int(sample), None), out, *draws)
-    return batch
+def cut_one_by_one(records, seed, start, stop):
+    """The batches of the positions [start, stop), one domain after the other."""
+    batch = []
+    for domain, mine in records.items():
+        for sample, *draws in zip(*order.samples(seed, domain, len(mine), start, stop, MARGIN), strict=True):
+            batch.append(np.zeros((SIZE, SIZE, 3), np.uint8))
+            cut(mine.image(int(sample), None), batch[-1], *draws)
+    return np.stack(batch)
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_crops_equal_the_cut_record_by_record(datasets, check):
-    records, stored_size = opened(datasets["raw"], check)  # three shards: the last record of each ends near its end
-    crops, corners, many = Crops(records, stored_size), (0, 1, 17, MARGIN), len(records)
-    for flip, x, y in itertools.product((False, True), corners, corners):
-        picks = range(many), [flip] * many, [x] * many, [y] * many
-        np.testing.assert_array_equal(copied(crops, *picks), cut_one_by_one(records, *picks))
+@pytest.mark.parametrize(("batch_size", "rank", "world"), [(1, 0, 1), (5, 0, 1), (30, 0, 1), (2, 1, 3)])
+def test_crops_equal_the_cut_record_by_record(datasets, check, batch_size, rank, world):
+    records, stored_size = both(datasets["raw"], check)  # three shards: the last record of each ends near its end
+    crops = Crops(records, stored_size, batch_size, rank, world)
+    for seed, step in itertools.product((1, 2), range(40)):
+        batch = np.zeros((2 * batch_size, SIZE, SIZE, 3), np.uint8)
+        crops.copy(batch, seed, step)
+        positions = order.rank_positions(step, batch_size, rank, world)
+        np.testing.assert_array_equal(batch, cut_one_by_one(records, seed, *positions))
 
 
-def test_each_sample_of_a_batch_is_flipped_and_cropped_by_its_own_draw(datasets):
-    records, stored_size = opened(datasets["raw"])
-    crops, random = Crops(records, stored_size), np.random.default_rng(1)
-    for count in (1, 2, 9) * 20:
-        ids, xs, ys = random.integers(0, [[len(records)], [MARGIN + 1], [MARGIN + 1]], (3, count))
-        picks = ids, random.random(count) < 0.5, xs, ys
-        np.testing.assert_array_equal(copied(crops, *picks), cut_one_by_one(records, *picks))
+def test_a_crop_begins_where_its_corner_is_also_at_the_edges(monkeypatch):
+    for flip, x, y in itertools.product((False, True), (0, MARGIN), (0, MARGIN)):
+        drawn = [np.full(_PLANNED, value) for value in (0, flip, x, y)]
+        monkeypatch.setattr(order, "samples", lambda *_, drawn=drawn: drawn)
+        begins = _plan.__wrapped__(1, (("a", 1),), 0, SIZE + MARGIN, 1, 0, 1)[..., 2]
+        left = MARGIN - x if flip else x
+        assert (begins == 3 * (y * (SIZE + MARGIN) + left)).all()
 
 
 @pytest.mark.parametrize("exported", [True, False])
 @pytest.mark.parametrize("check", ["once", "every"])
-def test_a_damaged_record_is_named_before_it_is_copied(datasets, monkeypatch, caplog, check, exported):
+@pytest.mark.parametrize("domain", order.DOMAINS)
+def test_a_damaged_record_is_named_before_it_is_copied(datasets, monkeypatch, caplog, check, exported, domain):
     if not exported:
         monkeypatch.setattr(kernel, "digest_address", lambda: 0)
-    records, stored_size = opened(datasets["raw"], check)
-    crops, batch = Crops(records, stored_size), np.zeros((3, SIZE, SIZE, 3), np.uint8)
-    assert caplog.messages == ["this build of xxhash exports no XXH3_64bits: records are checked one by one, which is "
-                               "slower"] * (not exported)  # fmt: skip
-    picks = np.array([4, 5, 6]), np.array([False, True, False]), *np.zeros((2, 3), np.int64)
-    crops.copy(batch, *picks)
-    np.testing.assert_array_equal(batch, cut_one_by_one(records, *picks))
-    assert records.due[[4, 5, 6, 7]].tolist() == ([0, 0, 0, 1] if check == "once" else [1, 1, 1, 1])
-    records._xxh3[5] ^= 1
-    records.due[:] = 1
-    batch[:] = 0
-    with pytest.raises(CorruptDatasetError, match=r"record . \(trainA/.*its bytes differ from their checksum") as first:
-        crops.copy(batch, *picks)
-    assert not batch[1:].any()
+    records, stored_size = both(datasets["raw"], check)
+    mine, count = records[domain], len(records[domain])
+    damaged = order.samples(1, domain, count, 2, 3, MARGIN)[0].item()  # third in its domain's batch
+    mine._xxh3[damaged] ^= 1
+    mine.sums = mine.sums.copy()
+    mine.sums[damaged] ^= np.uint64(1)
+    crops, batch = Crops(records, stored_size, 8, 0, 1), np.zeros((16, SIZE, SIZE, 3), np.uint8)
+    told = "this build of xxhash exports no XXH3_64bits: records are checked one by one, which is slower"
+    assert caplog.messages == ([] if exported else [told])
+    for _ in range(2):  # what was found is found again
+        with pytest.raises(
+            CorruptDatasetError, match=f"record . .train{domain.upper()}/.*differ from their checksum"
+        ) as it:
+            crops.copy(batch, 1, 0)
+        place = 2 if domain == "a" else 10
+        assert not batch[place:].any()
     with pytest.raises(CorruptDatasetError) as other:
-        records.place(5)
-    assert str(first.value) == str(other.value)
+        mine.place(damaged)
+    assert str(it.value) == str(other.value)
 
 
-def test_off_checks_nothing(datasets):
-    records, stored_size = opened(datasets["raw"], "off")
-    records._xxh3[5] ^= 1
-    assert copied(Crops(records, stored_size), [5], [True], [0], [0]).any()
+@pytest.mark.parametrize(("check", "found"), [("off", False), ("once", False), ("every", True)])
+def test_damage_after_the_first_read_is_found_where_every_read_is_checked(datasets, check, found):
+    records, stored_size = both(datasets["raw"], check)
+    for mine in records.values():
+        mine.sums = mine.sums.copy()
+    crops, batch = Crops(records, stored_size, 13, 0, 1), np.zeros((26, SIZE, SIZE, 3), np.uint8)
+    crops.copy(batch, 1, 0)
+    crops._known[1][:] += np.uint64(1)
+    if found:
+        with pytest.raises(CorruptDatasetError, match="differ from their checksum"):
+            crops.copy(batch, 1, 1)
+    else:
+        crops.copy(batch, 1, 1)
 
 
 @pytest.mark.parametrize(
     ("column", "value", "words"),
     [
-        ("length", 3 * 77**2, "17787 bytes are no pixels of 78 x 78"),
+        ("length", 3 * 77**2, "record 2 .trainA/.*17787 bytes are no 78 x 78 pixels"),
         ("length", -1, "does not fit the shards"),
         ("offset", -1, "does not fit the shards"),
         ("offset", 2**63 - 1, "does not fit the shards"),  # with the length it would overflow
@@ -101,7 +119,7 @@ def test_a_manifest_that_points_elsewhere_is_refused_when_it_is_opened(datasets,
     values[2] = value
     table = table.set_column(table.schema.get_field_index(column), table.schema.field(column), [values])
     with pytest.raises(CorruptDatasetError, match=words):
-        Crops(Records(datasets["raw"], dataset, table, "train", "a", "off"), dataset.stored_size)
+        Crops({"a": Records(datasets["raw"], dataset, table, "train", "a", "off")}, dataset.stored_size, 1, 0, 1)
 
 
 @pytest.mark.parametrize("threads", [1, 4])
