@@ -319,6 +319,6 @@ PEERS = {
     "ffcv raw 286, uint8": ffcv_raw286_uint8,
 }
 PACKAGES = [
-    "ugatit", "mindspore", "numpy", "opencv-python-headless", "xxhash", "torch", "Pillow", "webdataset",
+    "ugatit", "mindspore", "numpy", "opencv-python-headless", "xxhash", "numba", "torch", "Pillow", "webdataset",
     "mosaicml-streaming", "grain", "array_record", "tensorflow", "tensorflow-cpu", "nvidia-dali-cuda120", "ffcv",
 ]  # fmt: skip

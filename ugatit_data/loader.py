@@ -176,7 +176,7 @@ class Loader:
         exact = all(side + MARGIN == stored_size for side in sides(img_size))
         copies = raw and augment and exact and (layout, channels) == ("uint8", 3)
         self._crops = Crops(records, stored_size, batch_size, rank, world) if copies else None
-        self._buffers = Buffers(keep=self._ahead * (1 if copies else len(records)))
+        self._buffers = Buffers(keep=2 * (self._ahead + 1) * (1 if copies else len(records)))
         if augment and stored_size is not None and max(sides(img_size)) + MARGIN > stored_size:
             _warn_enlarged(max(sides(img_size)), stored_size)
 

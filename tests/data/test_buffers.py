@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
+
 import numpy as np
 
 from ugatit_data.buffers import Buffers
@@ -45,12 +48,43 @@ def test_a_tensor_holds_its_block():
     assert (reshaped.asnumpy() == 7).all()
 
 
-def test_free_memory_is_bounded_and_given_up_at_close():
+def test_a_block_of_another_shape_or_dtype_is_not_given_out():
+    buffers = Buffers(2)
+    buffers.empty((3, 4), np.float32)
+    for shape, dtype in (((4, 3), np.float32), ((3, 4), np.uint8), ((3, 4), np.float32)):
+        array = buffers.empty(shape, dtype)
+        assert (array.shape, array.dtype, array.flags.c_contiguous) == (shape, dtype, True)
+
+
+def test_memory_is_bounded_and_given_up_at_close():
     buffers = Buffers(2)
     held = [buffers.empty((10,), np.uint8) for _ in range(5)]
+    addresses = [array.ctypes.data for array in held]
+    assert len(set(addresses)) == 5
+    blocks = [weakref.ref(array.base) for array in held]
     del held
-    assert len(buffers._free) == 2
-    held = buffers.empty((10,), np.uint8)
+    assert [block() is None for block in blocks] == [True, True, True, False, False]
+    array = buffers.empty((10,), np.uint8)
     buffers.close()
-    del held
-    assert buffers._free == []
+    assert [block() is None for block in blocks].count(False) == 1
+    array[:] = 1
+    del array
+    assert all(block() is None for block in blocks)
+
+
+def test_threads_are_never_given_the_same_memory():
+    buffers, wrong = Buffers(6), []
+
+    def work(number):
+        for _ in range(3000):
+            array = buffers.empty((16,), np.int64)
+            array[:] = number
+            if (array != number).any():
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
