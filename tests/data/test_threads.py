@@ -66,4 +66,4 @@ def test_dropping_the_owner_ends_them_even_from_within():
 def test_a_process_ends_though_they_are_not_closed():
     program = "from ugatit_data.threads import Threads; threads = Threads(2, 't'); threads.submit(print, 1); print(2)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr, sorted(done.stdout.split())) == (0, "", ["1", "2"])
+    assert (done.returncode, done.stderr, sorted(done.stdout.replace("\n", ""))) == (0, "", ["1", "2"])
