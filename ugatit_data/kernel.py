@@ -11,6 +11,7 @@ import functools
 from collections.abc import Callable
 
 import numba
+import numpy as np
 import xxhash
 from llvmlite import ir
 from numba import types
@@ -86,7 +87,7 @@ def _digest(typing, function, begin, count):
 
 def _fill(batch, picks, addresses, sums, due, keep_due, digest, side):
     row, wide = 3 * side, 3 * batch.shape[2]  # bytes
-    to = batch.ctypes.data
+    to = np.int64(batch.ctypes.data)  # signed as all else: of mixed ones numba, as NumPy, makes floats
     for number in range(len(picks)):
         sample, flip = picks[number, 0], picks[number, 1]
         record = addresses[sample]
@@ -95,23 +96,24 @@ def _fill(batch, picks, addresses, sums, due, keep_due, digest, side):
                 return number
             due[sample] = keep_due
         source = record + picks[number, 2]
+        # What is fetched meanwhile: rows of this crop that come soon, or the next record, if it is checked as a whole.
         ahead = source + _AHEAD * row
         if number + 1 < len(picks) and due[picks[number + 1, 0]]:
             ahead = addresses[picks[number + 1, 0]]
         for _ in range(batch.shape[1]):
-            for behind in range(0, wide, 64):
-                _prefetch(ahead + behind)
+            for line in range(ahead, ahead + wide, 64):
+                _prefetch(line)
             ahead += row
             if flip:
-                left, end = wide, to
-                while left >= 48:
+                pixel, left = to, source + wide
+                while left - source >= 48:
                     left -= 48
-                    _mirror_16(end, source + left)
-                    end += 48
-                while left > 0:
+                    _mirror_16(pixel, left)
+                    pixel += 48
+                while left > source:
                     left -= 3
-                    _mirror_1(end, source + left)
-                    end += 3
+                    _mirror_1(pixel, left)
+                    pixel += 3
             else:
                 _copy(to, source, wide)
             source += row
@@ -147,7 +149,7 @@ def compiled() -> Callable[..., int]:
         raise BadInputError("NUMBA_DISABLE_JIT is set: crops of raw records are compiled by numba. Unset it.")
     try:
         return numba.njit(_SIGNATURE, nogil=True, cache=True)(_fill)
-    except (RuntimeError, OSError):  # no folder of the cache can be written
+    except Exception:  # a cache that cannot be written, or is damaged; what else it may be is raised here
         return numba.njit(_SIGNATURE, nogil=True)(_fill)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 import xxhash
@@ -94,6 +95,21 @@ def test_without_any_folder_to_write_to_it_compiles_in_memory(tmp_path):
     (tmp_path / "file").touch()
     places = {name: str(tmp_path / "file") for name in ("HOME", "XDG_CACHE_HOME")}
     assert said(run(tmp_path, PYTHONDONTWRITEBYTECODE="1", **places)) == "0 1\n"
+
+
+def test_a_damaged_cache_is_left_aside(tmp_path):
+    package = Path(kernel.__file__).parents[1]
+    said(run(package, NUMBA_CACHE_DIR=str(tmp_path)))
+    for file in tmp_path.rglob("*.nb?"):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert said(run(package, NUMBA_CACHE_DIR=str(tmp_path))) == "0 1\n"
+
+
+def test_addresses_are_never_floats():
+    """Which hold them to 53 bits only; numba makes them where signed and unsigned numbers meet."""
+    typed = numba.njit(kernel._SIGNATURE)(kernel._fill).overloads[kernel._SIGNATURE.args].type_annotation.typemap
+    assert len(typed) > 20
+    assert [name for name, kind in typed.items() if isinstance(kind, numba.types.Float)] == []
 
 
 def test_numba_that_may_not_compile_is_refused():
