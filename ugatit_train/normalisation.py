@@ -16,17 +16,29 @@ EPS = 1e-5  # of every normalisation; the value of the paper's code
 _mean_kept, _sum_kept = P.ReduceMean(keep_dims=True), P.ReduceSum(keep_dims=True)
 
 
+def _batch_norm() -> P.BatchNorm:
+    """The primitive for training, without a running mean and variance.
+
+    With momentum 0 it does not write into these two inputs; said so, as otherwise the compiler keeps it in a chain with
+    everything else that writes, and reads each weight anew behind every link.
+    """
+    primitive = P.BatchNorm(is_training=True, epsilon=EPS, momentum=0.0)
+    primitive.del_prim_attr("side_effect_mem")
+    primitive.set_signatures(())
+    return primitive
+
+
 class _NormaliseMaps(nn.Cell):
     """(x - mean) / sqrt(var + eps) * scale + shift for every map (n, c), biased variance; scale, shift (N * C,).
 
     Through the BatchNorm primitive over (1, N * C, H, W): four times faster than separate reductions on the CPU and
-    right for any N. `momentum=0.0` is needed: otherwise the primitive writes into its mean and variance inputs.
+    right for any N.
     """
 
     def __init__(self):
         super().__init__()
         self.is_plain = not runtime.convolves_by_matmul()
-        self.batch_norm = P.BatchNorm(is_training=True, epsilon=EPS, momentum=0.0)
+        self.batch_norm = _batch_norm()
 
     def construct(self, x, scale, shift):
         n, c, h, w = x.shape
@@ -70,7 +82,7 @@ class _AdaLINOfMaps(nn.Cell):
 
     def __init__(self):
         super().__init__()
-        self.batch_norm = P.BatchNorm(is_training=True, epsilon=EPS, momentum=0.0)
+        self.batch_norm = _batch_norm()
         self.batch_norm_grad = BatchNormGrad(is_training=True, epsilon=EPS)
 
     def moments(self, maps):

@@ -47,16 +47,19 @@ class StepSettings:
 
 
 class _Translate(nn.Cell):
-    """Both generators, each once, on both domains: (y_b, cam_b, y_a, cam_a)."""
+    """Every pass of both generators: (y_b, cam_b, y_a, cam_a, cycle_a, cycle_b)."""
 
     def __init__(self, a2b: Generator, b2a: Generator):
         super().__init__(auto_prefix=False)  # a prefix would rename the generators' parameters; so everywhere here
         self.a2b, self.b2a = a2b, b2a
 
     def construct(self, a, b):
+        n = a.shape[0]
         y_b, cam_b, _ = self.a2b(ops.concat((a, b), 0))
         y_a, cam_a, _ = self.b2a(ops.concat((b, a), 0))
-        return y_b, cam_b, y_a, cam_a
+        cycle_a, _, _ = self.b2a(y_b[:n])
+        cycle_b, _, _ = self.a2b(y_a[:n])
+        return y_b, cam_b, y_a, cam_a, cycle_a, cycle_b
 
 
 class _DiscriminatorLoss(nn.Cell):
@@ -90,14 +93,10 @@ class _DiscriminatorLoss(nn.Cell):
 
 
 class _GeneratorLoss(nn.Cell):
-    """The generators' weighted loss, scaled and as it is, as a function of the first pass's results.
+    """The generators' weighted loss, scaled and as it is, as a function of what `_Translate` returns."""
 
-    The cycle passes are inside.
-    """
-
-    def __init__(self, a2b: Generator, b2a: Generator, discriminators, settings: StepSettings):
+    def __init__(self, discriminators, settings: StepSettings):
         super().__init__(auto_prefix=False)
-        self.a2b, self.b2a = a2b, b2a
         self.ga, self.gb, self.la, self.lb = discriminators
         self.adv_weight, self.cycle_weight = settings.adv_weight, settings.cycle_weight
         self.identity_weight, self.cam_weight = settings.identity_weight, settings.cam_weight
@@ -106,14 +105,12 @@ class _GeneratorLoss(nn.Cell):
         logit, cam = discriminator(fake, vectors)
         return lsgan(logit, 1.0) + lsgan(cam, 1.0)
 
-    def construct(self, y_b, cam_b, y_a, cam_a, a, b, vectors, loss_scale):
+    def construct(self, y_b, cam_b, y_a, cam_a, cycle_a, cycle_b, a, b, vectors, loss_scale):
         n = a.shape[0]
         fake_b, identity_b = y_b[:n], y_b[n:]
         fake_a, identity_a = y_a[:n], y_a[n:]
         adv = self.fool(self.ga, fake_a, vectors[0]) + self.fool(self.gb, fake_b, vectors[1])
         adv = adv + self.fool(self.la, fake_a, vectors[2]) + self.fool(self.lb, fake_b, vectors[3])
-        cycle_a, _, _ = self.b2a(fake_b)
-        cycle_b, _, _ = self.a2b(fake_a)
         cycle = l1(cycle_a, a) + l1(cycle_b, b)
         identity = l1(identity_a, a) + l1(identity_b, b)
         cam = bce(cam_b[:n], 1.0) + bce(cam_b[n:], 0.0) + bce(cam_a[:n], 1.0) + bce(cam_a[n:], 0.0)
@@ -187,10 +184,6 @@ def _clip_by_global_norm(gradients):
     return clipped
 
 
-def _add(x, y):
-    return x + y
-
-
 def _clip_rho(done, rho):
     return ops.assign(rho, ops.clip_by_value(ops.depend(rho, done), 0.0, 1.0))
 
@@ -233,9 +226,9 @@ class Step(nn.Cell):
         self.map = ops.HyperMap()
         self.translate = _Translate(*generators)
         d_loss = _DiscriminatorLoss(discriminators, settings.adv_weight, batched=not self.per_pass)
-        g_loss = _GeneratorLoss(*generators, discriminators, settings)
+        g_loss = _GeneratorLoss(discriminators, settings)
         self.d_gradient = ms.value_and_grad(d_loss, None, self.d_parameters, has_aux=True)
-        self.g_gradient = ms.value_and_grad(g_loss, (0, 1, 2, 3), self.g_parameters, has_aux=True)
+        self.g_gradient = ms.value_and_grad(g_loss, (0, 1, 2, 3, 4, 5), has_aux=True)
 
     def iterate(self, vectors, needed):
         """The next power iteration of every discriminator, if one is needed; `vectors` otherwise."""
@@ -263,12 +256,13 @@ class Step(nn.Cell):
 
     def construct(self, a, b):
         """a, b (N, img_ch, H, W) float32 in [-1, 1] -> float32 vector of the losses `LOSS_NAMES`."""
-        step = ops.assign_add(self.step, 1).astype(mstype.float32)
+        count = self.step + 1
+        step = count.astype(mstype.float32)
         lr = self.lr * (1 - ops.relu(step - self.decay_start) / self.decay_steps)
         n = a.shape[0]
         loss_scale = self.loss_scale.factor()
         vectors = self.first_vectors()
-        (y_b, cam_b, y_a, cam_a), backward = ms.vjp(self.translate, a, b, weights=self.g_parameters)
+        (y_b, cam_b, y_a, cam_a, cycle_a, cycle_b), backward = ms.vjp(self.translate, a, b, weights=self.g_parameters)
         fake_a, fake_b = ops.stop_gradient(y_a[:n]), ops.stop_gradient(y_b[:n])
 
         if self.d_first:
@@ -279,11 +273,10 @@ class Step(nn.Cell):
             # The generators' losses must see the updated discriminators.
             y_b, vectors_fake = ops.depend(y_b, d_done), ops.depend(vectors_fake, d_done)
             vectors = self.iterate(vectors_fake, self.per_pass)
-        (_, g_loss, adv, cycle, identity, cam), (cotangents, tail) = self.g_gradient(
-            y_b, cam_b, y_a, cam_a, a, b, vectors, loss_scale
+        (_, g_loss, adv, cycle, identity, cam), cotangents = self.g_gradient(
+            y_b, cam_b, y_a, cam_a, cycle_a, cycle_b, a, b, vectors, loss_scale
         )
-        _, head = backward(*cotangents)
-        gradients = self.map(_add, head, tail)
+        _, gradients = backward(*cotangents)
         g_done, g_finite = self.update_generators(gradients, step, lr, loss_scale)
         if not self.d_first:
             vectors = self.iterate(vectors, self.per_pass)
@@ -294,7 +287,7 @@ class Step(nn.Cell):
             )
             vectors = vectors_fake
         losses = ops.stack((d_loss, g_loss, adv, cycle, identity, cam))
-        done = (g_done, d_done, self.store(vectors))
+        done = (g_done, d_done, self.store(vectors), ops.assign(self.step, count))
         if self.loss_scale.is_dynamic:
             done = (done, self.loss_scale.adjust(ops.logical_and(g_finite, d_finite)))
         return ops.depend(losses, done)
