@@ -5,7 +5,6 @@ Shapes: N samples, C channels, H x W pixels; all tensors float32 NCHW. A map is 
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
-from mindspore import dtype as mstype
 from mindspore.ops import operations as P
 from mindspore.ops.operations._grad_ops import BatchNormGrad
 
@@ -14,6 +13,11 @@ from ugatit_train import runtime
 EPS = 1e-5  # of every normalisation; the value of the paper's code
 
 _mean_kept, _sum_kept = P.ReduceMean(keep_dims=True), P.ReduceSum(keep_dims=True)
+
+
+@ops.constexpr
+def _constant(value: float, size: int) -> Tensor:
+    return Tensor(np.full((size,), value, np.float32))
 
 
 def _batch_norm() -> P.BatchNorm:
@@ -46,7 +50,7 @@ class _NormaliseMaps(nn.Cell):
             centred = x - x.mean((2, 3), True)
             rstd = ops.rsqrt((centred * centred).mean((2, 3), True) + EPS)
             return centred * (rstd * scale.reshape(n, c, 1, 1)) + shift.reshape(n, c, 1, 1)
-        zeros = ops.zeros((n * c,), mstype.float32)
+        zeros = _constant(0.0, n * c)
         return self.batch_norm(x.reshape(1, n * c, h, w), scale, shift, zeros, zeros)[0].reshape(n, c, h, w)
 
 
@@ -59,7 +63,7 @@ class InstanceNorm(nn.Cell):
 
     def construct(self, x):
         maps = x.shape[0] * x.shape[1]
-        return self.normalise(x, ops.ones((maps,), mstype.float32), ops.zeros((maps,), mstype.float32))
+        return self.normalise(x, _constant(1.0, maps), _constant(0.0, maps))
 
 
 def _rstds(mean, variance, hw: int):
@@ -87,13 +91,13 @@ class _AdaLINOfMaps(nn.Cell):
 
     def moments(self, maps):
         """maps (1, N * C, H, W) -> mean and biased variance (N * C,)."""
-        zeros = ops.zeros((maps.shape[1],), mstype.float32)
-        normalised = self.batch_norm(maps, ops.ones((maps.shape[1],), mstype.float32), zeros, zeros, zeros)
+        zeros = _constant(0.0, maps.shape[1])
+        normalised = self.batch_norm(maps, _constant(1.0, maps.shape[1]), zeros, zeros, zeros)
         return normalised[3], normalised[4]
 
     def affine(self, maps, scale, shift):
         """(maps - mean) / sqrt(variance + EPS) * scale + shift, these two (N, C)."""
-        zeros = ops.zeros((maps.shape[1],), mstype.float32)
+        zeros = _constant(0.0, maps.shape[1])
         return self.batch_norm(maps, scale.reshape(-1), shift.reshape(-1), zeros, zeros)[0]
 
     def construct(self, x, gamma, beta, rho):
@@ -102,9 +106,10 @@ class _AdaLINOfMaps(nn.Cell):
         mean, variance = self.moments(maps)
         mean, variance = mean.reshape(n, c), variance.reshape(n, c)
         apart, in_rstd, ln_rstd = _rstds(mean, variance, h * w)
-        scale = gamma * (rho * in_rstd + (1 - rho) * ln_rstd)  # the result is (x - mean) * scale + shift
-        shift = gamma * (1 - rho) * ln_rstd * apart + beta
-        return self.affine(maps, scale * ops.sqrt(variance + EPS), shift).reshape(n, c, h, w)
+        in_weight = gamma * rho
+        ln_part = (gamma - in_weight) * ln_rstd
+        scale = in_weight * in_rstd + ln_part  # the result is (x - mean) * scale + shift
+        return self.affine(maps, scale * ops.sqrt(variance + EPS), ln_part * apart + beta).reshape(n, c, h, w)
 
     def bprop(self, x, gamma, beta, rho, out, dout):
         n, c, h, w = x.shape
@@ -113,27 +118,29 @@ class _AdaLINOfMaps(nn.Cell):
         saved_mean, saved_variance = self.moments(maps)
         mean, variance = saved_mean.reshape(n, c), saved_variance.reshape(n, c)
         apart, in_rstd, ln_rstd = _rstds(mean, variance, hw)
-        mixed = rho * in_rstd + (1 - rho) * ln_rstd
         std = ops.sqrt(variance + EPS)
-        scale = gamma * mixed
+        in_weight = gamma * rho
+        ln_weight = gamma - in_weight
+        ln_part = ln_weight * ln_rstd
+        scale = in_weight * in_rstd + ln_part
         # The gradient for constant scale and shift, and the sums over the pixels of dy * (x - mean) / std and of dy.
         dx, products, sums = self.batch_norm_grad(
             dout.reshape(1, n * c, h, w), maps, (scale * std).reshape(-1), saved_mean, saved_variance, saved_variance
         )
-        dscale, dshift = products.reshape(n, c) * std, sums.reshape(n, c)
-        ln_part = (1 - rho) * ln_rstd
-        dgamma, dbeta = dscale * mixed + dshift * ln_part * apart, dshift
-        drho = _sum_kept(gamma * (dscale * (in_rstd - ln_rstd) - dshift * ln_rstd * apart), 0)
-        # What scale and shift depend on: both variances, and the mean's distance from the layer's.
-        pixels = c * hw
-        dln_rstd = _sum_kept(gamma * (1 - rho) * (dscale + dshift * apart), 1)
-        dlayer_variance = dln_rstd * ln_rstd * ln_rstd * ln_rstd * (-0.5 * pixels / (pixels - 1) / c)
-        dvariance = gamma * rho * dscale * in_rstd * in_rstd * in_rstd * (-0.5 * hw / (hw - 1)) + dlayer_variance
-        dapart = gamma * dshift * ln_part + 2 * dlayer_variance * apart
+        products, dshift = products.reshape(n, c), sums.reshape(n, c)
+        dscale = products * std
+        din_weight, dln_weight = dscale * in_rstd, (dscale + dshift * apart) * ln_rstd
+        apart_of_weights = din_weight - dln_weight
+        dgamma, dbeta = dln_weight + rho * apart_of_weights, dshift
+        drho = _sum_kept(gamma * apart_of_weights, 0)
+        # What scale and shift depend on: twice the gradients of both variances, and the mean's distance from the
+        # layer's; all three per pixel.
+        per_layer = _sum_kept(ln_weight * dln_weight, 1) * (ln_rstd * ln_rstd) * (-1 / (c * hw - 1))
+        per_map = in_weight * din_weight * (in_rstd * in_rstd) * (-1 / (hw - 1)) + per_layer
+        dapart = ln_part * dshift / hw + per_layer * apart
         dmean = dapart - _mean_kept(dapart, 1)
         # The primitive's gradient took the division by its own deviation into account, which scale takes back.
-        slope = (2 * dvariance + scale * dscale / (variance + EPS)) * std
-        dx = dx + self.affine(maps, slope / hw, dmean / hw)
+        dx = dx + self.affine(maps, per_map * std + scale * products / hw, dmean)
         if gamma.shape[0] < n:
             dgamma, dbeta = _sum_kept(dgamma, 0), _sum_kept(dbeta, 0)
         return dx.reshape(n, c, h, w), dgamma, dbeta, drho
