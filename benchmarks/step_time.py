@@ -33,7 +33,7 @@ import arguments
 import pictures
 import record
 
-from ugatit_train import ceilings, costs
+from ugatit_train import ceilings, costs, runtime
 
 HERE = Path(__file__).parent
 IMAGES = 16  # a domain
@@ -63,7 +63,8 @@ class Worker:
         self.process = subprocess.Popen(
             [sys.executable, HERE / "step_worker.py", json.dumps(asked)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said, text=True,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "GLOG_v": "3"},
+            env={"GLIBC_TUNABLES": runtime.MALLOC_TUNABLES} | os.environ  # as tools/train.py sets it; for all alike
+            | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "GLOG_v": "3"},
         )  # fmt: skip
         answer = self._answer()
         self.skipped = answer.get("skipped")

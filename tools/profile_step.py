@@ -11,7 +11,7 @@ from pathlib import Path
 from commandline import Parser, end_when_interrupted, os_reason, run_tool, whole
 from tqdm import tqdm
 
-from ugatit_train import config
+from ugatit_train import config, runtime
 
 
 def parser() -> Parser:
@@ -100,4 +100,5 @@ def _timed(step, bar: tqdm) -> float:
 
 
 if __name__ == "__main__":
+    runtime.restart_with_huge_pages()
     run_tool(main)

@@ -155,4 +155,5 @@ def check_output(options: config.Options) -> None:
 
 
 if __name__ == "__main__":
+    runtime.restart_with_huge_pages()
     run_tool(main)

@@ -1,6 +1,8 @@
 """What the runtime settles for MindSpore, and how it reads its complaints."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -37,3 +39,19 @@ def test_mindspores_compile_cache_is_ignored_and_said_to_be(monkeypatch, caplog)
 def test_a_lack_of_memory_is_told_from_other_errors(error, found):
     said = runtime.lack_of_memory(error)
     assert said is None if found is None else said.startswith(found)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's tunables are for Linux")
+@pytest.mark.parametrize(("given", "found"), [(None, runtime.MALLOC_TUNABLES), ("glibc.malloc.perturb=1", None)])
+def test_a_restart_keeps_the_process_and_its_arguments_and_leaves_given_tunables(tmp_path, given, found):
+    program = tmp_path / "with a space.py"
+    program.write_text(
+        "import os, sys\nfrom ugatit_train import runtime\nprint('before', os.getpid())\nsys.stdout.flush()\n"
+        "runtime.restart_with_huge_pages()\nprint(os.environ['GLIBC_TUNABLES'], os.getpid(), *sys.argv[1:], sep='|')\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+    environment |= {"GLIBC_TUNABLES": given} if given else {}
+    run = [sys.executable, "-W", "error", str(program), "--a", "b c"]
+    lines = subprocess.run(run, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert lines.count(lines[0]) == (1 if given else 2)  # it began once, or twice as one process
+    assert lines[-1] == f"{found or given}|{lines[0].split()[1]}|--a|b c"
