@@ -1,9 +1,10 @@
 """One training step as one compiled graph: both updates of U-GAT-IT, rho clip and learning rate inside.
 
-The generators run forward once. Their batched pass gives the fakes, the identity images and the CAM logits; the
-discriminators are updated on the fakes; then the gradient of the generators' losses is taken with respect to that
-pass's results, through the updated discriminators and the cycle passes, and continued backwards through the first
-pass by `ms.vjp`. This equals the paper's code, which runs the generators again in between: they have not changed.
+The generators run forward once: a batched pass of each gives the fakes, the identity images and the CAM logits, another
+the cycled images. The discriminators are updated on the fakes; then the gradient of the generators' losses is taken
+with respect to what the passes gave, through the updated discriminators, and continued backwards through the passes by
+`ms.vjp`. This equals the paper's code, which runs the generators again in between: they have not changed.
+Everything that is written is written after the passes, so that the compiler sees each weight read once.
 
 Legend: a, b (N, img_ch, H, W); y_b, cam_b = genA2B(concat(a, b)), so y_b is fake_b and identity_b; y_a likewise.
 """
