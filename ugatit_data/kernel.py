@@ -20,7 +20,9 @@ from numba.extending import intrinsic
 
 from .errors import BadInputError
 
-_AHEAD = 8  # rows that are fetched while one is copied
+_AHEAD, _AHEAD_TO = 12, 4  # rows that are fetched ahead of the one that is read, and of the one that is written
+_HASHED = 4  # rows at a time: they stay in the first level of the cache for the copy
+_STATE = 1024  # bytes; XXH3's state has 576
 _BYTE, _LONG = ir.IntType(8), ir.IntType(64)
 
 
@@ -58,66 +60,86 @@ def _mirror(pixels: int) -> Callable:
 _mirror_16, _mirror_1 = _mirror(16), _mirror(1)
 
 
+def _prefetch(write: int, level: int) -> Callable:
+    """Have the 64 bytes around an address fetched into a level of the cache (3 is the first); any address will do."""
+
+    @intrinsic
+    def prefetch(typing, begin):
+        def code(context, builder, signature, values):
+            number = ir.IntType(32)
+            kind = ir.FunctionType(ir.VoidType(), [_BYTE.as_pointer(), number, number, number])
+            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+            how = (ir.Constant(number, value) for value in (write, level, 1))
+            builder.call(function, [builder.inttoptr(values[0], _BYTE.as_pointer()), *how])
+            return context.get_dummy_value()
+
+        return types.void(types.intp), code
+
+    return prefetch
+
+
+_fetch, _fetch_to_write = _prefetch(0, 2), _prefetch(1, 3)
+
+
+def _called(context, builder, signature, values):
+    kind = ir.FunctionType(_LONG, [_LONG] * (len(values) - 1))
+    return builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
+
+
 @intrinsic
-def _prefetch(typing, begin):
-    """Have the 64 bytes around an address fetched into the second level of the cache; any address will do."""
-
-    def code(context, builder, signature, values):
-        number = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [_BYTE.as_pointer(), number, number, number])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        read, second_level, data = (ir.Constant(number, value) for value in (0, 2, 1))
-        builder.call(function, [builder.inttoptr(values[0], _BYTE.as_pointer()), read, second_level, data])
-        return context.get_dummy_value()
-
-    return types.void(types.intp), code
+def _call_1(typing, function, first):
+    """What the function at an address makes of one argument."""
+    return types.int64(types.intp, types.intp), _called
 
 
 @intrinsic
-def _digest(typing, function, begin, count):
-    """XXH3-64 of `count` bytes, by the function at an address."""
-
-    def code(context, builder, signature, values):
-        kind = ir.FunctionType(_LONG, [_BYTE.as_pointer(), _LONG])
-        begin = builder.inttoptr(values[1], _BYTE.as_pointer())
-        return builder.call(builder.inttoptr(values[0], kind.as_pointer()), [begin, values[2]])
-
-    return types.uint64(types.intp, types.intp, types.intp), code
+def _call_3(typing, function, first, second, third):
+    """What the function at an address makes of three arguments."""
+    return types.int64(types.intp, types.intp, types.intp, types.intp), _called
 
 
-def _fill(batch, picks, addresses, sums, due, keep_due, digest, side):
-    row, wide = 3 * side, 3 * batch.shape[2]  # bytes
-    to = np.int64(batch.ctypes.data)  # signed as all else: of mixed ones numba, as NumPy, makes floats
+def _fill(batch, picks, addresses, sums, due, keep_due, reset, update, digest, side):
+    row, wide, high = 3 * side, 3 * batch.shape[2], batch.shape[1]  # bytes, but for the last
+    room = np.empty(_STATE + 64, np.uint8)
+    # Signed as all else: where signed and unsigned meet, numba makes floats, as NumPy does.
+    to, state = np.int64(batch.ctypes.data), np.int64(room.ctypes.data)
+    state += -state % 64
     for number in range(len(picks)):
-        sample, flip = picks[number, 0], picks[number, 1]
-        record = addresses[sample]
-        if due[sample]:
-            if _digest(digest, record, row * side) != sums[sample]:
+        sample, flip, top, left = picks[number, 0], picks[number, 1], picks[number, 2], picks[number, 3]
+        checked = due[sample]
+        if checked:
+            _call_1(reset, state)
+        # All rows if they are to be checked, in whole; otherwise those of the crop.
+        first, last, begin, span = (0, side, 0, row) if checked else (top, top + high, left, wide)
+        source = addresses[sample] + first * row
+        for at in range(first, last):
+            ahead = source + _AHEAD * row + begin
+            for line in range(ahead, ahead + span, 64):
+                _fetch(line)
+            if checked and at % _HASHED == 0:
+                _call_3(update, state, source, min(_HASHED, side - at) * row)
+            if top <= at < top + high:
+                ahead = to + _AHEAD_TO * wide
+                for line in range(ahead, ahead + wide, 64):
+                    _fetch_to_write(line)
+                if flip:
+                    pixel, end = to, source + left + wide
+                    while pixel + 48 <= to + wide:
+                        end -= 48
+                        _mirror_16(pixel, end)
+                        pixel += 48
+                    while pixel < to + wide:
+                        end -= 3
+                        _mirror_1(pixel, end)
+                        pixel += 3
+                else:
+                    _copy(to, source + left, wide)
+                to += wide
+            source += row
+        if checked:
+            if np.uint64(_call_1(digest, state)) != sums[sample]:
                 return number
             due[sample] = keep_due
-        source = record + picks[number, 2]
-        # What is fetched meanwhile: rows of this crop that come soon, or the next record, if it is checked as a whole.
-        ahead = source + _AHEAD * row
-        if number + 1 < len(picks) and due[picks[number + 1, 0]]:
-            ahead = addresses[picks[number + 1, 0]]
-        for _ in range(batch.shape[1]):
-            for line in range(ahead, ahead + wide, 64):
-                _prefetch(line)
-            ahead += row
-            if flip:
-                pixel, left = to, source + wide
-                while left - source >= 48:
-                    left -= 48
-                    _mirror_16(pixel, left)
-                    pixel += 48
-                while left > source:
-                    left -= 3
-                    _mirror_1(pixel, left)
-                    pixel += 3
-            else:
-                _copy(to, source, wide)
-            source += row
-            to += wide
     return -1
 
 
@@ -128,19 +150,19 @@ def _array(of: types.Type, dimensions: int = 1, readonly: bool = True) -> types.
 _SIGNATURE = types.int64(
     *(_array(types.uint8, 4, readonly=False), _array(types.int64, 2)),
     *(_array(types.int64), _array(types.uint64), _array(types.uint8, readonly=False)),
-    *(types.uint8, types.int64, types.int64),
+    *(types.uint8, types.int64, types.int64, types.int64, types.int64),
 )
 
 
 @functools.cache
 def compiled() -> Callable[..., int]:
-    """fill(batch, picks, addresses, sums, due, keep_due, digest, side): fill `batch`, uint8 (N, h, w, 3), with crops.
+    """fill(batch, picks, addresses, sums, due, keep_due, reset, update, digest, side): crops in `batch`, uint8 (N, h, w, 3).
 
-    A row of `picks`, int64 (N, 3), is a record's number, whether it is to be mirrored, and where the crop begins in it,
-    in bytes; the record is a square of `side` pixels at the address of that number in `addresses`, int64. Where `due`,
-    uint8, is set, its XXH3-64, by the function at the address `digest`, is first compared with that in `sums`, uint64,
-    and `due` becomes `keep_due`. Returns the number of the first image whose record differs, and -1 if none does.
-    Compiled at the first call, and loaded from numba's cache in processes after that.
+    A row of `picks`, int64 (N, 4), is a record's number, whether it is to be mirrored, and where the crop begins in it:
+    row, and byte in the row; the record is a square of `side` pixels at the address of that number in `addresses`,
+    int64. Where `due`, uint8, is set, its XXH3-64 is compared with that in `sums`, uint64, by `digest_addresses`, and
+    `due` becomes `keep_due`. Returns the number of the first image whose record differs, which is where it stops, and
+    -1 if none does. Compiled at the first call, and loaded from numba's cache in processes after that.
 
     Raises:
         BadInputError: numba is told to compile nothing.
@@ -153,10 +175,12 @@ def compiled() -> Callable[..., int]:
         return numba.njit(_SIGNATURE, nogil=True)(_fill)
 
 
-def digest_address() -> int:
-    """Where the xxhash package has its XXH3_64bits, the fastest that the processor can run; 0 if its build hides it."""
+def digest_addresses() -> tuple[int, int, int]:
+    """Where the xxhash package has XXH3_64bits_reset, _update (the fastest that the processor can run) and _digest; of
+    a build that hides them, zeros."""
     library = ctypes.CDLL(xxhash._xxhash.__file__)
-    for name in ("XXH3_64bits_dispatch", "XXH3_64bits"):
-        if hasattr(library, name):
-            return ctypes.cast(getattr(library, name), ctypes.c_void_p).value
-    return 0
+    update = "XXH3_64bits_update_dispatch" if hasattr(library, "XXH3_64bits_update_dispatch") else "XXH3_64bits_update"
+    names = ("XXH3_64bits_reset", update, "XXH3_64bits_digest")
+    if not all(hasattr(library, name) for name in names):
+        return 0, 0, 0
+    return tuple(ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in names)

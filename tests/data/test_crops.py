@@ -55,17 +55,16 @@ def test_a_crop_begins_where_its_corner_is_also_at_the_edges(monkeypatch):
     for flip, x, y in itertools.product((False, True), (0, MARGIN), (0, MARGIN)):
         drawn = [np.full(_PLANNED, value) for value in (0, flip, x, y)]
         monkeypatch.setattr(order, "samples", lambda *_, drawn=drawn: drawn)
-        begins = _plan.__wrapped__(1, (("a", 1),), 0, SIZE + MARGIN, 1, 0, 1)[..., 2]
-        left = MARGIN - x if flip else x
-        assert (begins == 3 * (y * (SIZE + MARGIN) + left)).all()
+        begins = _plan.__wrapped__(1, (("a", 1),), 0, 1, 0, 1)[..., 2:]
+        assert (begins == (y, 3 * (MARGIN - x if flip else x))).all()
 
 
 @pytest.mark.parametrize("exported", [True, False])
 @pytest.mark.parametrize("check", ["once", "every"])
 @pytest.mark.parametrize("domain", order.DOMAINS)
-def test_a_damaged_record_is_named_before_it_is_copied(datasets, monkeypatch, caplog, check, exported, domain):
+def test_a_damaged_record_is_named_and_nothing_after_it_copied(datasets, monkeypatch, caplog, check, exported, domain):
     if not exported:
-        monkeypatch.setattr(kernel, "digest_address", lambda: 0)
+        monkeypatch.setattr(kernel, "digest_addresses", lambda: (0, 0, 0))
     records, stored_size = both(datasets["raw"], check)
     mine, count = records[domain], len(records[domain])
     damaged = order.samples(1, domain, count, 2, 3, MARGIN)[0].item()  # third in its domain's batch
@@ -81,7 +80,7 @@ def test_a_damaged_record_is_named_before_it_is_copied(datasets, monkeypatch, ca
         ) as it:
             crops.copy(batch, 1, 0)
         place = 2 if domain == "a" else 10
-        assert not batch[place:].any()
+        assert not batch[place + 1 :].any()
     with pytest.raises(CorruptDatasetError) as other:
         mine.place(damaged)
     assert str(it.value) == str(other.value)
