@@ -156,13 +156,14 @@ _SIGNATURE = types.int64(
 
 @functools.cache
 def compiled() -> Callable[..., int]:
-    """fill(batch, picks, addresses, sums, due, keep_due, reset, update, digest, side): crops in `batch`, uint8 (N, h, w, 3).
+    """fill(batch, picks, addresses, sums, due, keep_due, reset, update, digest, side), which makes a batch of crops.
 
-    A row of `picks`, int64 (N, 4), is a record's number, whether it is to be mirrored, and where the crop begins in it:
-    row, and byte in the row; the record is a square of `side` pixels at the address of that number in `addresses`,
-    int64. Where `due`, uint8, is set, its XXH3-64 is compared with that in `sums`, uint64, by `digest_addresses`, and
-    `due` becomes `keep_due`. Returns the number of the first image whose record differs, which is where it stops, and
-    -1 if none does. Compiled at the first call, and loaded from numba's cache in processes after that.
+    `batch` is uint8 (N, h, w, 3), a row of `picks`, int64 (N, 4), a record's number, whether it is to be mirrored, and
+    where the crop begins in it: row, and byte in the row; a record is a square of `side` pixels at the address of that
+    number in `addresses`, int64. Where `due`, uint8, is set, its XXH3-64 is compared with that in `sums`, uint64, by
+    the `digest_addresses`, and `due` becomes `keep_due`. Returns the number of the first image whose record differs,
+    which is where it stops, and -1 if none does. Compiled at the first call, and loaded from numba's cache in processes
+    after that.
 
     Raises:
         BadInputError: numba is told to compile nothing.
