@@ -38,6 +38,14 @@ def test_threads_do_not_change_the_first_20_batches(datasets, encoding):
     assert batches[0][0][0].dtype == np.uint8
 
 
+@pytest.mark.parametrize("check", ["off", "once", "every"])
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_checks_and_threads_do_not_change_raw_batches(datasets, check, threads):
+    """Over three passes, so that records are read again."""
+    expected = take(datasets["raw"], 12, batch_size=3, threads=1, check="off")
+    assert_same(expected, take(datasets["raw"], 12, batch_size=3, threads=threads, check=check))
+
+
 def test_seeds_and_domains_differ(dataset):
     one, other = take(dataset, 6, batch_size=4), take(dataset, 6, batch_size=4, seed=2)
     assert any((x[0] != y[0]).any() for x, y in zip(one, other, strict=True))
