@@ -5,6 +5,7 @@ Shapes: N samples, C channels, H x W pixels; all tensors float32 NCHW. A map is 
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
+from mindspore import dtype as mstype
 from mindspore.ops import operations as P
 from mindspore.ops.operations._grad_ops import BatchNormGrad
 
@@ -15,16 +16,17 @@ EPS = 1e-5  # of every normalisation; the value of the paper's code
 _mean_kept, _sum_kept = P.ReduceMean(keep_dims=True), P.ReduceSum(keep_dims=True)
 
 
-@ops.constexpr
-def _constant(value: float, size: int) -> Tensor:
-    return Tensor(np.full((size,), value, np.float32))
+def _unread(size: int):
+    """A running mean or variance (size,) for `_batch_norm`, of a value that no other input has."""
+    return -ops.ones((size,), mstype.float32)
 
 
 def _batch_norm() -> P.BatchNorm:
     """The primitive for training, without a running mean and variance.
 
-    With momentum 0 it does not write into these two inputs; said so, as otherwise the compiler keeps it in a chain with
-    everything else that writes, and reads each weight anew behind every link.
+    With momentum 0 it leaves these two inputs as they are; said so, as otherwise the compiler keeps it in a chain with
+    everything else that writes, and reads each weight anew behind every link. Give it `_unread` for them: of what is
+    not finite it does write NaN, and the compiler makes one constant of all equal ones, for this and all later steps.
     """
     primitive = P.BatchNorm(is_training=True, epsilon=EPS, momentum=0.0)
     primitive.del_prim_attr("side_effect_mem")
@@ -50,8 +52,8 @@ class _NormaliseMaps(nn.Cell):
             centred = x - x.mean((2, 3), True)
             rstd = ops.rsqrt((centred * centred).mean((2, 3), True) + EPS)
             return centred * (rstd * scale.reshape(n, c, 1, 1)) + shift.reshape(n, c, 1, 1)
-        zeros = _constant(0.0, n * c)
-        return self.batch_norm(x.reshape(1, n * c, h, w), scale, shift, zeros, zeros)[0].reshape(n, c, h, w)
+        unread = _unread(n * c)
+        return self.batch_norm(x.reshape(1, n * c, h, w), scale, shift, unread, unread)[0].reshape(n, c, h, w)
 
 
 class InstanceNorm(nn.Cell):
@@ -63,7 +65,7 @@ class InstanceNorm(nn.Cell):
 
     def construct(self, x):
         maps = x.shape[0] * x.shape[1]
-        return self.normalise(x, _constant(1.0, maps), _constant(0.0, maps))
+        return self.normalise(x, ops.ones((maps,), mstype.float32), ops.zeros((maps,), mstype.float32))
 
 
 def _rstds(mean, variance, hw: int):
@@ -91,14 +93,15 @@ class _AdaLINOfMaps(nn.Cell):
 
     def moments(self, maps):
         """maps (1, N * C, H, W) -> mean and biased variance (N * C,)."""
-        zeros = _constant(0.0, maps.shape[1])
-        normalised = self.batch_norm(maps, _constant(1.0, maps.shape[1]), zeros, zeros, zeros)
+        count = maps.shape[1]
+        ones, zeros, unread = ops.ones((count,), mstype.float32), ops.zeros((count,), mstype.float32), _unread(count)
+        normalised = self.batch_norm(maps, ones, zeros, unread, unread)
         return normalised[3], normalised[4]
 
     def affine(self, maps, scale, shift):
         """(maps - mean) / sqrt(variance + EPS) * scale + shift, these two (N, C)."""
-        zeros = _constant(0.0, maps.shape[1])
-        return self.batch_norm(maps, scale.reshape(-1), shift.reshape(-1), zeros, zeros)[0]
+        unread = _unread(maps.shape[1])
+        return self.batch_norm(maps, scale.reshape(-1), shift.reshape(-1), unread, unread)[0]
 
     def construct(self, x, gamma, beta, rho):
         n, c, h, w = x.shape

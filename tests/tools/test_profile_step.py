@@ -23,7 +23,7 @@ def test_a_tiny_step(run_tool, tmp_path):
     ):
         assert words in done.stdout, words
     kinds = [event["name"] for event in json.loads((out / "trace.json").read_text())["traceEvents"]]
-    assert kinds.count("AssignAdd") == 2  # the step's number, once in each recorded step
+    assert kinds.count("Stack") == 2  # of the losses, once in each recorded step
 
 
 def test_refusals(run_tool, tmp_path):
