@@ -59,12 +59,13 @@ class Worker:
     def __init__(self, implementation: str, options: dict, shape: dict, tree: Path | None = None):
         asked = shape | {"implementation": implementation, "options": options}
         path = [str(tree or HERE.parent), os.environ.get("PYTHONPATH", "")]
+        # As tools/train.py sets it. Not for PyTorch, whose step takes up to twice as long with it.
+        tunables = {"GLIBC_TUNABLES": runtime.MALLOC_TUNABLES} if implementation == "ours" else {}
         self.said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self.process = subprocess.Popen(
             [sys.executable, HERE / "step_worker.py", json.dumps(asked)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said, text=True,
-            env={"GLIBC_TUNABLES": runtime.MALLOC_TUNABLES} | os.environ  # as tools/train.py sets it; for all alike
-            | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "GLOG_v": "3"},
+            env=tunables | os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "GLOG_v": "3"},
         )  # fmt: skip
         answer = self._answer()
         self.skipped = answer.get("skipped")
