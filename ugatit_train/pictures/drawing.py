@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ugatit_data.geometry import Size, sides
+from ugatit_data.pixels.geometry import Size, sides
 
 # The rows of a sample grid for one direction, in the seed's order.
 SAMPLE_ROWS = ("real_a", "heatmap_a2a", "fake_a2a", "heatmap_a2b", "fake_a2b", "heatmap_a2b2a", "fake_a2b2a")
