@@ -85,7 +85,7 @@ def _session_mib(session: int) -> float:
 
 
 def mindrecord(files: list[Path], own: Path) -> None:
-    from ugatit_data.shards import write_shard
+    from ugatit_data.dataset.shards import write_shard
 
     data = [path.read_bytes() for path in files]
     write_shard(own / "all.mindrecord", [len(one) for one in data], data)

@@ -32,8 +32,8 @@ import pictures
 import record
 
 from ugatit_data import open_loader
-from ugatit_data.convert import convert, make_plan
-from ugatit_data.sources import FolderSource
+from ugatit_data.conversion.convert import convert, make_plan
+from ugatit_data.conversion.sources import FolderSource
 
 BASE = "imdecode alone, 1 thread"
 ENCODINGS = ("original", "jpeg", "raw")

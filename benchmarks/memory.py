@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Peak memory and seconds of real steps beside what `ugatit_train.planner` says, each in a process of its own.
+"""Peak memory and seconds of real steps beside the planner's figures, each in a process of its own.
 
     python benchmarks/memory.py --out records/memory.json
     python benchmarks/memory.py --sizes 64 128 --full
@@ -19,8 +19,8 @@ import record
 import yaml
 from step_time import PACKAGES, Worker
 
-from ugatit_train import ceilings, costs, planner
-from ugatit_train.config import Options
+from ugatit_train.options.config import Options
+from ugatit_train.performance import ceilings, costs, planner
 
 
 def measure(shape: dict, options: dict) -> list[dict]:

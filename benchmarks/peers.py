@@ -234,7 +234,7 @@ def _mind(source: Path, own: Path, work: Work, fused: bool, as_float: bool) -> I
     import mindspore.dataset as ds
     from mindspore.dataset import vision
 
-    from ugatit_data.shards import write_shard
+    from ugatit_data.dataset.shards import write_shard
 
     ds.config.set_prefetch_size(2)
 

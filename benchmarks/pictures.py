@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ugatit_data.convert import convert, make_plan
-from ugatit_data.sources import FolderSource
+from ugatit_data.conversion.convert import convert, make_plan
+from ugatit_data.conversion.sources import FolderSource
 
 
 def photograph(seed: int, side: int) -> np.ndarray:

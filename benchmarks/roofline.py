@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """FLOPs and bytes of a training step, the floor on this machine, and projections for Ascend.
 
-The counts come from the model's shapes (`ugatit_train.costs`), the floor from this machine's ceilings, measured here;
+The counts come from the model's shapes (`performance/costs.py`), the floor from this machine's ceilings, measured here;
 the Ascend figures are projections from published ceilings at a stated efficiency: nothing of them was measured.
 
     python benchmarks/roofline.py --sizes 64 128 256 --out records/roofline.json
@@ -16,7 +16,7 @@ import sys
 import arguments
 import record
 
-from ugatit_train import ceilings, costs, roofline
+from ugatit_train.performance import ceilings, costs, roofline
 
 EFFICIENCIES = (0.1, 0.3)  # of the roofline; networks of large convolutions reach about 0.3 to 0.5 on such processors
 

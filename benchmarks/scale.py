@@ -30,10 +30,10 @@ import sparse
 from step_time import Worker
 
 from ugatit_data import open_loader
-from ugatit_data.augment import MARGIN
-from ugatit_data.manifest import read_manifest
-from ugatit_data.order import samples
-from ugatit_data.records import Records
+from ugatit_data.dataset.manifest import read_manifest
+from ugatit_data.dataset.records import Records
+from ugatit_data.loading.augment import MARGIN
+from ugatit_data.loading.order import samples
 
 STEP = {"size": 64, "batch": 1, "light": True, "ch": 16, "n_res": 4, "n_dis": 4}
 Point = tuple[float, list[float]]

@@ -7,7 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ugatit_data import manifest
+from ugatit_data.dataset import manifest
+from ugatit_data.files import sha256_file
 
 
 def make(folder: Path, images: int, side: int, shards: int = 1) -> manifest.Dataset:
@@ -43,7 +44,7 @@ def make(folder: Path, images: int, side: int, shards: int = 1) -> manifest.Data
     pq.write_table(table, path, compression="zstd")
     dataset = manifest.Dataset(
         encoding="raw", stored_size=side, shards={"train": listed}, manifest_bytes=path.stat().st_size,
-        manifest_sha256=manifest.sha256_file(path), manifest_rows=table.num_rows,
+        manifest_sha256=sha256_file(path), manifest_rows=table.num_rows,
     )  # fmt: skip
     (folder / manifest.DATASET_FILE).write_bytes(manifest.render(dataset))
     return dataset

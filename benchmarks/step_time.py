@@ -13,7 +13,7 @@ for the loader are apart from a step's seconds.
     python benchmarks/step_time.py --sizes 64 --implementations ours --savings winograd "folded CAM"
 
 With --savings, ours stays and takes steps in turn with one plain form after another: two processes at a time. The floor
-of a step is the FLOPs of its convolutions (`ugatit_train.costs`) over the convolution ceiling. PyTorch is the extra
+of a step is the FLOPs of its convolutions (`performance/costs.py`) over the convolution ceiling. PyTorch is the extra
 `bench`; where it or, for "torch compiled", a C++ compiler is missing, that is recorded as skipped.
 """
 
@@ -33,7 +33,8 @@ import arguments
 import pictures
 import record
 
-from ugatit_train import ceilings, costs, runtime
+from ugatit_train import runtime
+from ugatit_train.performance import ceilings, costs
 
 HERE = Path(__file__).parent
 IMAGES = 16  # a domain

@@ -84,7 +84,9 @@ def _batches(asked: dict) -> contextlib.AbstractContextManager[Iterator]:
 
 
 def ours(asked: dict, batches: Iterator) -> Callable[[int], dict]:
-    from ugatit_train import config, loop, runtime
+    from ugatit_train import runtime
+    from ugatit_train.options import config
+    from ugatit_train.training import loop
 
     runtime.setup("CPU")
     import mindspore as ms
@@ -126,7 +128,7 @@ def peer(asked: dict, batches: Iterator) -> Callable[[int], dict]:
 
 
 def ceilings(asked: dict, _batches: Iterator) -> Callable[[int], dict]:
-    from ugatit_train import ceilings
+    from ugatit_train.performance import ceilings
 
     probes = ceilings.probes(asked["options"]["scale"])
     return lambda _: {name: probe() for name, probe in probes.items()}

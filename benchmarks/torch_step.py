@@ -4,7 +4,7 @@ It does what the authors' code does, with PyTorch's own modules: every pass alon
 then all passes of the generators again, spectral norm by `torch.nn.utils.spectral_norm` (an iteration a pass), Adam
 with weight decay, rho clipped after the step. `detach` keeps the discriminators' loss from running backwards through
 the generators, whose gradients are thrown away; the authors' code lets it, at the cost of two backward passes.
-Layers, sizes and initial weights are ours: `ugatit_train.networks` has the references to the paper.
+Layers, sizes and initial weights are ours: `ugatit_train.networks.ugatit` has the references to the paper.
 """
 
 from __future__ import annotations

@@ -35,14 +35,16 @@ def s3_server(monkeypatch):
 @pytest.fixture(scope="session")
 def write_run():
     """write_run(folder, ch=4, ...) makes a run's folder whose generators have the weights that training begins with."""
-    from ugatit_train import checkpoint, config, networks
+    from ugatit_train.networks import ugatit
+    from ugatit_train.options import config
+    from ugatit_train.training import checkpoint
 
     def write(folder, **options):
         o = config.Options(data_path="none", **options)
         parameters = {}
         for seed, name in enumerate(checkpoint.GENERATORS.values()):
-            generator = networks.Generator(o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding)
-            networks.initialise(generator, seed)
+            generator = ugatit.Generator(o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding)
+            ugatit.initialise(generator, seed)
             parameters |= {f"{name}.{own}": parameter for own, parameter in generator.parameters_and_names()}
         meta = {"step": 3, "data": {}, "options": config.lasting(o)}
         checkpoint.save(folder / "checkpoints", parameters, meta, keep=1)

@@ -9,13 +9,13 @@ from pathlib import Path
 from commandline import Parser, os_reason, run_tool, whole
 from tqdm import tqdm
 
-from ugatit_data.convert import Report, convert, make_plan
-from ugatit_data.encodings import ENCODINGS
+from ugatit_data.conversion.convert import Report, convert, make_plan
+from ugatit_data.conversion.parquet import ParquetSource
+from ugatit_data.conversion.sources import FolderSource
+from ugatit_data.conversion.workers import open_scheduler
+from ugatit_data.dataset.encodings import ENCODINGS
 from ugatit_data.errors import DataError
-from ugatit_data.loader import available_cores
-from ugatit_data.parquet import ParquetSource
-from ugatit_data.sources import FolderSource
-from ugatit_data.workers import open_scheduler
+from ugatit_data.files import available_cores
 
 
 def parser() -> Parser:

@@ -18,8 +18,11 @@ import numpy as np
 from commandline import Parser, run_tool, whole
 
 from ugatit_data import BadInputError
-from ugatit_data.sources import FolderSource
-from ugatit_train import config, reporting, translate
+from ugatit_data.conversion.sources import FolderSource
+from ugatit_train.inference import translate
+from ugatit_train.options import config
+from ugatit_train.pictures import drawing
+from ugatit_train.training import log
 
 TOOLS = Path(__file__).parent
 SETTINGS_FILE = "demo.json"
@@ -109,7 +112,7 @@ def run(out: Path, data: Path | None, settings: dict, held_out: bool) -> None:
 
     sheet, curves = out / "contact_sheet.png", out / "loss_curves.png"
     ratio = draw(pictures, translated, sheet, size)
-    reporting.loss_curves(run_folder / "metrics.jsonl", curves)
+    drawing.loss_curves(log.read_metrics(run_folder / "metrics.jsonl"), curves)
     print("time: " + ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items()))
     print(ratio)
     print(f"contact sheet: {sheet}\nloss curves: {curves}")
@@ -213,7 +216,7 @@ def draw(pictures: Path, translated: Path, sheet: Path, size: int) -> str:
     columns = [
         [translate.read_picture(file(path), size) for path in block] for block in blocks for file in files.values()
     ]
-    reporting.contact_sheet(columns, [*files] * len(blocks), sheet)
+    drawing.contact_sheet(columns, [*files] * len(blocks), sheet)
 
     if not known:
         return "no ratio: there is no testA_target with the true pictures to measure against"

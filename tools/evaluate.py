@@ -7,7 +7,8 @@ from pathlib import Path
 from commandline import Parser, end_when_interrupted, os_reason, run_tool, whole
 
 from ugatit_data import DataError
-from ugatit_train import evaluation, features, runtime
+from ugatit_train import runtime
+from ugatit_train.evaluation import evaluate, features
 
 
 def main(argv: list[str]) -> int:
@@ -38,7 +39,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--device_target", choices=runtime.DEVICE_TARGETS, default="CPU", help="device to run on")
     parser.add_argument("--device_id", type=whole(0), default=0, help="number of the device")
     options = parser.parse_args(argv)
-    directions = evaluation.DIRECTIONS if options.direction == "both" else (options.direction,)
+    directions = evaluate.DIRECTIONS if options.direction == "both" else (options.direction,)
 
     if options.out.is_file() or (options.out.is_dir() and any(options.out.iterdir())):
         parser.refuse(f"{options.out} exists and is not an empty folder: give another --out")
@@ -50,15 +51,15 @@ def main(argv: list[str]) -> int:
         lambda: [path.unlink() for path in options.out.rglob("*.partial")],
     )
     try:
-        data = options.data_path or evaluation.own_data(options.checkpoint)
-        evaluation.check(data, directions)
+        data = options.data_path or evaluate.own_data(options.checkpoint)
+        evaluate.check(data, directions)
         runtime.setup(options.device_target, options.device_id)  # MindSpore loads here
         extractor = features.open_features(options.features)
     except (DataError, ValueError, OSError) as error:
         parser.refuse(str(error))
 
     try:
-        result = evaluation.evaluate(options.checkpoint, data, options.out, extractor, directions)
+        result = evaluate.evaluate(options.checkpoint, data, options.out, extractor, directions)
     except ValueError as error:  # no good checkpoint: nothing was written
         parser.refuse(str(error))
     except DataError as error:
@@ -78,8 +79,8 @@ def main(argv: list[str]) -> int:
         return 1
     for name, reason in result["problems"].items():
         print(f"{parser.prog}: {data}: {name}: {reason}: left out", file=sys.stderr)
-    print("\n".join(evaluation.describe(result)))
-    print(f"pictures, {evaluation.SHEET_FILE} and {evaluation.METRICS_FILE}: {options.out}")
+    print("\n".join(evaluate.describe(result)))
+    print(f"pictures, {evaluate.SHEET_FILE} and {evaluate.METRICS_FILE}: {options.out}")
     return 1 if result["problems"] else 0
 
 

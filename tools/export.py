@@ -9,8 +9,10 @@ from commandline import Parser, end_when_interrupted, os_reason, pixels, run_too
 
 from ugatit_data import DataError
 from ugatit_data.errors import RejectedImageError
-from ugatit_train import export, models, runtime, translate
-from ugatit_train.checkpoint import GENERATORS
+from ugatit_train import runtime
+from ugatit_train.exchange import export
+from ugatit_train.inference import models, translate
+from ugatit_train.training.checkpoint import GENERATORS
 
 COUNT = 5  # pictures to compare with
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from commandline import Parser, os_reason, run_tool
 
-from ugatit_train import checkpoint, interop, torchfile
+from ugatit_train.exchange import pytorch, torchfile
+from ugatit_train.training import checkpoint
 
 
 def main(argv: list[str]) -> int:
@@ -27,9 +28,9 @@ def main(argv: list[str]) -> int:
     if options.out.exists():
         parser.refuse(f"{options.out} exists: remove it, or give another name")
     try:
-        states, notes = interop.to_pytorch(options.checkpoint)
+        states, notes = pytorch.to_pytorch(options.checkpoint)
         torchfile.write(options.out, states)
-    except (checkpoint.CheckpointError, interop.InteropError, torchfile.TorchFileError) as error:
+    except (checkpoint.CheckpointError, pytorch.InteropError, torchfile.TorchFileError) as error:
         parser.refuse(str(error))
     except OSError as error:
         print(f"{parser.prog}: {os_reason(error)}: run it again when that is mended", file=sys.stderr)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from commandline import Parser, end_when_interrupted, run_tool
 
-from ugatit_train import torchfile
+from ugatit_train.exchange import torchfile
 
 
 def main(argv: list[str]) -> int:
@@ -35,7 +35,8 @@ def main(argv: list[str]) -> int:
         parser.refuse(str(error))
 
     end_when_interrupted(f"{parser.prog}: interrupted: nothing was kept, run it again")
-    from ugatit_train import inception_weights, runtime  # MindSpore loads here
+    from ugatit_train import runtime  # MindSpore loads here
+    from ugatit_train.evaluation import inception_weights  # MindSpore loads here
 
     runtime.setup()
     try:

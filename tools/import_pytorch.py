@@ -7,9 +7,10 @@ from pathlib import Path
 from commandline import Parser, os_reason, run_tool, whole
 
 from ugatit_data import DataError
-from ugatit_data.manifest import read_dataset
-from ugatit_train import checkpoint, interop, torchfile
-from ugatit_train.config import OptionError
+from ugatit_data.dataset.manifest import read_dataset
+from ugatit_train.exchange import pytorch, torchfile
+from ugatit_train.options.config import OptionError
+from ugatit_train.training import checkpoint
 
 
 def main(argv: list[str]) -> int:
@@ -42,9 +43,9 @@ def main(argv: list[str]) -> int:
     except (DataError, torchfile.TorchFileError) as error:
         parser.refuse(str(error))
     try:
-        imported = interop.from_pytorch(interop.readable(states), options.img_size)
-        interop.save_run(imported, options.out, dataset.dataset_id if dataset else None)
-    except (interop.InteropError, OptionError, checkpoint.NotFiniteError) as error:
+        imported = pytorch.from_pytorch(pytorch.readable(states), options.img_size)
+        pytorch.save_run(imported, options.out, dataset.dataset_id if dataset else None)
+    except (pytorch.InteropError, OptionError, checkpoint.NotFiniteError) as error:
         parser.refuse(f"{options.source}: {error}")
     except OSError as error:
         print(f"{parser.prog}: {os_reason(error)}: run it again when that is mended", file=sys.stderr)
@@ -61,7 +62,7 @@ def main(argv: list[str]) -> int:
             print(f"not used: {line}")
     kind = "light" if o.light else "full"
     print(
-        f"{options.out}: {kind}, {o.img_size} px, ch {o.ch}, n_res {o.n_res}; {interop.REPORT_FILE} lists every array"
+        f"{options.out}: {kind}, {o.img_size} px, ch {o.ch}, n_res {o.n_res}; {pytorch.REPORT_FILE} lists every array"
     )
     return 0
 

@@ -10,8 +10,9 @@ from commandline import Parser, end_when_interrupted, os_reason, pixels, run_too
 from tqdm import tqdm
 
 from ugatit_data import DataError
-from ugatit_train import ascend310, models, runtime
-from ugatit_train.translate import Outcome
+from ugatit_train import runtime
+from ugatit_train.inference import ascend310, models
+from ugatit_train.inference.translate import Outcome
 
 PROG = "tools/infer_310.py"
 

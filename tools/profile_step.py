@@ -11,7 +11,8 @@ from pathlib import Path
 from commandline import Parser, end_when_interrupted, os_reason, run_tool, whole
 from tqdm import tqdm
 
-from ugatit_train import config, runtime
+from ugatit_train import runtime
+from ugatit_train.options import config
 
 
 def parser() -> Parser:
@@ -50,7 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         made.refuse(f"{os_reason(error)}: give another --out")
 
-    from ugatit_train import planner, runtime
+    from ugatit_train import runtime
+    from ugatit_train.performance import planner
 
     end_when_interrupted(f"{made.prog}: interrupted: what is in {given.out} is not whole: give another --out")
     runtime.setup("CPU")  # MindSpore loads here
@@ -67,7 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def profile(options: config.Options, steps: int, out: Path) -> str:
     """Runs and records the steps; the table, which is also in `out`, as text."""
-    from ugatit_train import loop, profiling
+    from ugatit_train.performance import profiling
+    from ugatit_train.training import loop
 
     step = _stepper(loop.build_step(options, options.schedule(1000)), options)
     bar = tqdm(total=2 * steps + 3, unit="step", disable=not sys.stderr.isatty())

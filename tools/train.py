@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train U-GAT-IT. `tools/train.py --help` lists the options; the work is in ugatit_train/loop.py."""
+"""Train U-GAT-IT. `tools/train.py --help` lists the options; the work is in ugatit_train/training/loop.py."""
 
 import importlib.util
 import os
@@ -8,13 +8,17 @@ import textwrap
 from pathlib import Path
 from typing import NoReturn
 
-import evaluate
+import evaluate as evaluate_tool
 from commandline import end_when_interrupted, os_reason, run_tool
 
 from ugatit_data import BadInputError, DataError
-from ugatit_data.manifest import DATASET_FILE, read_dataset
+from ugatit_data.dataset.manifest import DATASET_FILE, read_dataset
 from ugatit_data.storage import StorageError
-from ugatit_train import arguments, ceilings, config, evaluation, modelarts, planner, runtime
+from ugatit_train import runtime
+from ugatit_train.evaluation.evaluate import METRICS_FILE
+from ugatit_train.options import arguments, config
+from ugatit_train.performance import ceilings, planner
+from ugatit_train.training import modelarts
 
 
 def main(argv: list[str]) -> int:
@@ -43,7 +47,7 @@ def main(argv: list[str]) -> int:
 
     end_when_interrupted("tools/train.py: interrupted before the first step: run it again")
     # MindSpore loads here, after every check that does not need it
-    from ugatit_train import checkpoint, loop
+    from ugatit_train.training import checkpoint, loop
 
     try:
         loop.train(options)
@@ -78,8 +82,8 @@ def judge(options: config.Options) -> int:
     """`--phase test`: tools/evaluate.py, whose results are brought to a folder of --train_url; its exit code."""
     out = Path(options.eval_outputdir or Path(options.output_path) / "test")
     url = options.train_url and f"{options.train_url.rstrip('/')}/{out.name}"
-    with modelarts.publishing(out, url, evaluation.METRICS_FILE):
-        code = evaluate.main(evaluate_arguments(options, out))
+    with modelarts.publishing(out, url, METRICS_FILE):
+        code = evaluate_tool.main(evaluate_arguments(options, out))
     if url:
         print(f"brought to {url}")
     return code

@@ -9,8 +9,9 @@ from commandline import Parser, end_when_interrupted, os_reason, pixels, run_too
 from tqdm import tqdm
 
 from ugatit_data import DataError
-from ugatit_train import models, runtime, translate
-from ugatit_train.fitting import Fit
+from ugatit_train import runtime
+from ugatit_train.inference import models, translate
+from ugatit_train.pictures.fitting import Fit
 
 
 def main(argv: list[str]) -> int:

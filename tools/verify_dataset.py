@@ -9,11 +9,11 @@ from pathlib import Path
 from commandline import Parser, os_reason, run_tool, whole
 from tqdm import tqdm
 
+from ugatit_data.conversion.parquet import ParquetSource
+from ugatit_data.conversion.sources import FolderSource
+from ugatit_data.conversion.verify import extract, peek, repair, verify
+from ugatit_data.dataset.manifest import read_dataset
 from ugatit_data.errors import BadInputError, DataError
-from ugatit_data.manifest import read_dataset
-from ugatit_data.parquet import ParquetSource
-from ugatit_data.sources import FolderSource
-from ugatit_data.verify import extract, peek, repair, verify
 
 
 def parser() -> Parser:

@@ -1,8 +1,15 @@
 """A MindRecord data engine for unpaired image-to-image translation."""
 
-from .errors import BadInputError, ConversionError, CorruptDatasetError, DataError, FormatVersionError, LockedError
-from .loader import Loader, open_loader
-from .pipelines import as_mindspore_dataset, ascend_pipeline
+from ugatit_data.errors import (
+    BadInputError,
+    ConversionError,
+    CorruptDatasetError,
+    DataError,
+    FormatVersionError,
+    LockedError,
+)
+from ugatit_data.loading.loader import Loader, open_loader
+from ugatit_data.loading.pipelines import as_mindspore_dataset, ascend_pipeline
 
 __all__ = [
     "BadInputError",

@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Protocol
 
-from .errors import BadInputError, DataError
-from .manifest import sha256_file
+from ugatit_data.errors import BadInputError, DataError
+from ugatit_data.files import sha256_file
 
 CHUNK = 1 << 20
 SCHEMES = ("s3", "obs")

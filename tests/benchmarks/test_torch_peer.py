@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from . import reference as ref
+from ..train import reference as ref
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the benchmark's peer is not checked")
 

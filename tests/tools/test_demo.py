@@ -65,7 +65,7 @@ def test_the_same_demo_goes_on_and_another_is_refused(load_tool, tmp_path, capsy
 
 @pytest.mark.parametrize(("size", "n_dis"), [(24, 4), (44, 4), (48, 5), (64, 5), (92, 5), (96, 6), (256, 6), (512, 6)])
 def test_fitting_n_dis_is_the_largest_that_the_options_allow(load_tool, size, n_dis):
-    from ugatit_train.config import OptionError, Options
+    from ugatit_train.options.config import OptionError, Options
 
     assert load_tool("demo").fitting_n_dis(size) == n_dis
     Options(img_size=size, n_dis=n_dis)

@@ -89,7 +89,9 @@ def test_checkpoint_mindir_and_onnx_translate_alike(tool, runs, photos, exported
 
 
 def test_a_light_checkpoint_is_compiled_once_for_all_sizes(runs):
-    from ugatit_train import checkpoint, models, runtime
+    from ugatit_train import runtime
+    from ugatit_train.inference import models
+    from ugatit_train.training import checkpoint
 
     form = models.from_checkpoint(runs / "light", "a2b").form
     assert (form.size, form.batch, form.img_size) == (None, None, (SIZE, SIZE))
@@ -107,7 +109,7 @@ def test_a_light_checkpoint_is_compiled_once_for_all_sizes(runs):
 
 
 def test_static_files_take_one_picture_of_one_size(tool, runs, photos, tmp_path):
-    from ugatit_train import models
+    from ugatit_train.inference import models
 
     arguments = ("--checkpoint", runs / "light", "--out", tmp_path, "--static", "--size", "16x24")
     for file_format in ("ONNX", "MINDIR"):
@@ -127,7 +129,7 @@ def test_static_files_take_one_picture_of_one_size(tool, runs, photos, tmp_path)
 
 
 def test_a_file_that_differs_is_an_error_and_is_not_left(tool, runs, tmp_path, monkeypatch):
-    from ugatit_train import models
+    from ugatit_train.inference import models
 
     true = models.from_onnx
 
@@ -145,7 +147,7 @@ def test_a_file_that_differs_is_an_error_and_is_not_left(tool, runs, tmp_path, m
 
 
 def test_not_a_number_is_not_small():
-    from ugatit_train.export import Difference
+    from ugatit_train.exchange.export import Difference
 
     assert Difference(picture=1e-4, heatmap=0).is_small
     assert not Difference(picture=float("nan"), heatmap=0).is_small
@@ -153,7 +155,7 @@ def test_not_a_number_is_not_small():
 
 
 def test_large_weights_lie_beside_the_onnx_file(tool, runs, tmp_path, monkeypatch):
-    from ugatit_train import export
+    from ugatit_train.exchange import export
 
     monkeypatch.setattr(export, "ONE_FILE", 1000)
     arguments = ("--checkpoint", runs / "full", "--out", tmp_path, "--format", "ONNX")
@@ -298,7 +300,7 @@ def mixed_pictures(folder):
 
 @pytest.mark.parametrize("model", ["checkpoint", "onnx"])
 def test_a_hundred_mixed_pictures_in_one_command_with_one_named_failure(tool, runs, exported, tmp_path, model):
-    from ugatit_data.images import decode
+    from ugatit_data.pixels.policy import decode
 
     files, _ = exported
     folder = mixed_pictures(tmp_path / "mixed")

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ugatit_train import features
+from ugatit_train.evaluation import features
 
 
 def test_weights_are_imported_and_named(run_tool, refused, tmp_path):
@@ -24,7 +24,7 @@ def test_weights_are_imported_and_named(run_tool, refused, tmp_path):
 
 
 def _state(torch):
-    from ugatit_train.inception import Inception
+    from ugatit_train.evaluation.inception import Inception
 
     state = {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
     for name, parameter in Inception().parameters_and_names():

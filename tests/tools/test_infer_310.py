@@ -114,7 +114,7 @@ def test_on_a_card_mindspore_lite_is_called_as_documented(run_tool, no_mindspore
 
 
 def test_names_are_their_own():
-    from ugatit_train import ascend310
+    from ugatit_train.inference import ascend310
 
     paths = [Path(name) for name in ("a.b.png", "a_b.png", "sub/c.jpg", "sub/c.png", "sub_c_jpg.png")]
     names = ascend310.binary_names(paths, Path())

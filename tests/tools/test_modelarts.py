@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from ugatit_data.convert import convert, make_plan
-from ugatit_data.sources import FolderSource
+from ugatit_data.conversion.convert import convert, make_plan
+from ugatit_data.conversion.sources import FolderSource
 from ugatit_data.storage import Mirror, open_storage
-from ugatit_train import checkpoint
+from ugatit_train.training import checkpoint
 
 SMALL = ("--light", "--ch", 2, "--n_res", 1, "--n_dis", 4, "--img_size", 32)
 

@@ -98,7 +98,8 @@ def test_there_and_back_is_the_same_file(twin, files, tool, tmp_path, name):
 
 
 def test_training_can_go_on_from_an_import(files, tool, dataset, tmp_path):
-    from ugatit_train import arguments, checkpoint, config, loop
+    from ugatit_train.options import arguments, config
+    from ugatit_train.training import checkpoint, loop
 
     code, _, complaint = tool("import_pytorch", files["light"][1], tmp_path, "--img_size", 32)
     assert code == 2 and f"{tmp_path} exists" in complaint
@@ -201,12 +202,12 @@ def test_bad_input(run_tool, refused, tmp_path, no_mindspore, name, arguments, w
 def test_a_run_that_the_pytorch_implementation_cannot_hold(files, tool, tmp_path):
     import dataclasses
 
-    from ugatit_train import interop, torchfile
+    from ugatit_train.exchange import pytorch, torchfile
 
-    imported = interop.from_pytorch(torchfile.read(files["light"][1]), 32)
+    imported = pytorch.from_pytorch(torchfile.read(files["light"][1]), 32)
     for name, changes in {"zero": {"padding": "zero"}, "plain": {"spectral_norm": False}}.items():
         options = dataclasses.replace(imported.options, **changes)
-        interop.save_run(dataclasses.replace(imported, options=options), tmp_path / name)
+        pytorch.save_run(dataclasses.replace(imported, options=options), tmp_path / name)
     code, _, complaint = tool("export_pytorch", tmp_path / "zero", tmp_path / "zero.pt")
     assert code == 2 and "--padding zero: the PyTorch implementation reflects" in complaint
     code, said, _ = tool("export_pytorch", tmp_path / "plain", tmp_path / "plain.pt")

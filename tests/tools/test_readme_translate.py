@@ -25,7 +25,8 @@ def commands(chapter):
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, dataset):
     """A folder with what the commands name: a checkpoint of PyTorch, a run, photographs, a video, a data set."""
-    from ugatit_train import interop, torchfile, video
+    from ugatit_train.exchange import pytorch, torchfile
+    from ugatit_train.pictures import video
 
     sys.path.insert(0, str(TESTS))
     try:
@@ -36,7 +37,7 @@ def place(tmp_path_factory, dataset):
     file = root / "selfie2anime_params_latest.pt"
     networks = torch_twin.random_networks(torch_twin.Generator, torch_twin.TwinDiscriminator, light=True, n_res=1)
     torch_twin.save(networks, file)
-    interop.save_run(interop.from_pytorch(torchfile.read(file), 32), root / "runs" / "first")
+    pytorch.save_run(pytorch.from_pytorch(torchfile.read(file), 32), root / "runs" / "first")
     draw = np.random.default_rng(0)
     (root / "photos" / "deep").mkdir(parents=True)
     pictures = {

@@ -77,7 +77,7 @@ def test_a_full_disk_names_the_run_and_the_remedy(load_tool, dataset, tmp_path, 
     def no_space(_options):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # what a write, unlike an open, raises
 
-    from ugatit_train import loop
+    from ugatit_train.training import loop
 
     monkeypatch.setattr(loop, "train", no_space)
     assert tool.main(["--data_path", str(dataset), "--output_path", str(tmp_path / "run")]) == 1

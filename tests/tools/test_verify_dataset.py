@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ugatit_data.convert import convert, make_plan
-from ugatit_data.sources import FolderSource
+from ugatit_data.conversion.convert import convert, make_plan
+from ugatit_data.conversion.sources import FolderSource
 
 
 @pytest.fixture

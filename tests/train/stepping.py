@@ -13,8 +13,8 @@ import numpy
 from mindspore import Tensor
 
 from ugatit_train import runtime
-from ugatit_train.networks import Discriminator, Generator
-from ugatit_train.step import Step, StepSettings
+from ugatit_train.networks.ugatit import Discriminator, Generator
+from ugatit_train.training.step import Step, StepSettings
 
 from . import reference as ref
 from .parity import fill, float32

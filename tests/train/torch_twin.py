@@ -14,8 +14,9 @@ from mindspore import Tensor
 from torch.nn.functional import pad
 from torch.nn.utils import spectral_norm
 
-from ugatit_train import checkpoint, models
-from ugatit_train.networks import Discriminator
+from ugatit_train.inference import models
+from ugatit_train.networks.ugatit import Discriminator
+from ugatit_train.training import checkpoint
 
 from .judge import Judge
 

@@ -18,14 +18,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .encodings import ENCODINGS
-from .errors import BadInputError, ConversionError
-from .jobs import RECEIPT_SUFFIX, Job, Receipt, plan_digest, run_job, valid_receipt
-from .lock import Lock
-from .manifest import DATASET_FILE, MANIFEST_FILE, MANIFEST_SCHEMA, PARTIAL_SUFFIX, Dataset, Shard, render, sha256_file
-from .shards import db_path
-from .sources import Domain, Source
-from .workers import holding_ctrl_c, process_pool
+from ugatit_data.conversion.jobs import RECEIPT_SUFFIX, Job, Receipt, plan_digest, run_job, valid_receipt
+from ugatit_data.conversion.lock import Lock
+from ugatit_data.conversion.sources import Domain, Source
+from ugatit_data.conversion.workers import holding_ctrl_c, process_pool
+from ugatit_data.dataset.encodings import ENCODINGS
+from ugatit_data.dataset.manifest import DATASET_FILE, MANIFEST_FILE, MANIFEST_SCHEMA, Dataset, Shard, render
+from ugatit_data.dataset.shards import db_path
+from ugatit_data.errors import BadInputError, ConversionError
+from ugatit_data.files import PARTIAL_SUFFIX, fsync, sha256_file
 
 SHARD_BYTES = 64 << 20
 """Aim of a shard's size: enough for sequential disks, small enough to share out and to lose."""
@@ -195,7 +196,7 @@ def _gather(executor: Executor, jobs: list[Job], partial: Path, progress: Callab
             path = partial / futures[future].file
             for file in (path, db_path(path)):
                 if file.exists():  # not where every image was rejected
-                    _fsync(file)  # while the workers make the next ones, so that little is left for the end
+                    fsync(file)  # while the workers make the next ones, so that little is left for the end
             progress(len(futures[future].keys))
     finally:
         for future in futures:
@@ -277,21 +278,13 @@ def _commit(receipts: list[Receipt], partial: Path, out: Path, lock: Lock, plan:
     )
     for listed in shards.values():
         for shard in (shard for group in listed.values() for shard in group):
-            _fsync(partial / shard.file)
-            _fsync(db_path(partial / shard.file))
+            fsync(partial / shard.file)
+            fsync(db_path(partial / shard.file))
     (partial / DATASET_FILE).write_bytes(render(dataset))
     for receipt_file in partial.glob("*" + RECEIPT_SUFFIX):
         receipt_file.unlink()
     for path in (partial / MANIFEST_FILE, partial / DATASET_FILE, partial):
-        _fsync(path)
+        fsync(path)
     lock.publish(out)
-    _fsync(out.absolute().parent)
+    fsync(out.absolute().parent)
     return dataset
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

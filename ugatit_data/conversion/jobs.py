@@ -19,12 +19,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from .encodings import ENCODINGS
-from .errors import RejectedImageError
-from .images import decode
-from .manifest import MANIFEST_SCHEMA, VERSION, Shard, canonical, sha256_file
-from .shards import MAX_RECORD, db_path, write_shard
-from .sources import Entry, Source
+from ugatit_data.conversion.sources import Entry, Source
+from ugatit_data.dataset.encodings import ENCODINGS
+from ugatit_data.dataset.manifest import MANIFEST_SCHEMA, VERSION, Shard
+from ugatit_data.dataset.shards import MAX_RECORD, db_path, write_shard
+from ugatit_data.errors import RejectedImageError
+from ugatit_data.files import canonical, sha256_file
+from ugatit_data.pixels.policy import decode
 
 RECEIPT_SUFFIX = ".receipt"
 _SPOOL_BYTES = 8 << 20  # encoded records held in memory; those of a larger shard go through a file

@@ -8,7 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
-from .errors import BadInputError, LockedError
+from ugatit_data.errors import BadInputError, LockedError
 
 
 class Lock:

@@ -21,8 +21,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .errors import BadInputError, RejectedImageError
-from .sources import Domain, Entry, read_regular
+from ugatit_data.conversion.sources import Domain, Entry, read_regular
+from ugatit_data.errors import BadInputError, RejectedImageError
 
 _NAME = re.compile(r"(?P<split>train|test)(?P<domain>[AB]?)(?![A-Za-z]).*\.parquet")
 

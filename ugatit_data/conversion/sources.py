@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from .errors import BadInputError, RejectedImageError
-from .manifest import SPLITS
+from ugatit_data.dataset.manifest import SPLITS
+from ugatit_data.errors import BadInputError, RejectedImageError
 
 MAX_SOURCE_BYTES = 1 << 30  # no file of 178 megapixels is larger; also keeps a device file from filling the memory
 

@@ -15,23 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from .encodings import ENCODINGS
-from .errors import BadInputError, ConversionError, CorruptDatasetError, RejectedImageError
-from .headers import sniff
-from .images import decode
-from .jobs import Job, write_job
-from .jpeg import Room
-from .manifest import (
-    DATASET_FILE,
-    MANIFEST_FILE,
-    Dataset,
-    Shard,
-    read_dataset,
-    read_manifest,
-    sha256_file,
-)
-from .shards import map_shard, record_places
-from .sources import Source
+from ugatit_data.conversion.jobs import Job, write_job
+from ugatit_data.conversion.sources import Source
+from ugatit_data.dataset.encodings import ENCODINGS
+from ugatit_data.dataset.manifest import DATASET_FILE, MANIFEST_FILE, Dataset, Shard, read_dataset, read_manifest
+from ugatit_data.dataset.shards import map_shard, record_places
+from ugatit_data.errors import BadInputError, ConversionError, CorruptDatasetError, RejectedImageError
+from ugatit_data.files import sha256_file
+from ugatit_data.pixels.headers import sniff
+from ugatit_data.pixels.jpeg import Room
+from ugatit_data.pixels.policy import decode
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 
 import cv2
 
-from .errors import BadInputError
+from ugatit_data.errors import BadInputError
 
 
 @contextlib.contextmanager

@@ -15,9 +15,9 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from .geometry import resize
-from .images import Decoded, decode_stored
-from .jpeg import Room
+from ugatit_data.pixels.geometry import resize
+from ugatit_data.pixels.jpeg import Room
+from ugatit_data.pixels.policy import Decoded, decode_stored
 
 
 @dataclasses.dataclass(frozen=True)

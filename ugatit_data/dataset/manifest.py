@@ -10,7 +10,6 @@ Nothing in them depends on the machine, the time or the place of the source: the
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import re
 from pathlib import Path
@@ -18,13 +17,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .errors import BadInputError, CorruptDatasetError, FormatVersionError
+from ugatit_data.errors import BadInputError, CorruptDatasetError, FormatVersionError
+from ugatit_data.files import PARTIAL_SUFFIX, canonical, sha256_hex
 
 FORMAT = "ugatit-mindrecord"
 VERSION = 1
 DATASET_FILE = "dataset.json"
 MANIFEST_FILE = "manifest.parquet"
-PARTIAL_SUFFIX = ".partial"
 SPLITS = ("train", "test")
 
 _SHARD_NAME = re.compile(r"(train|test)[AB]-\d{5}-of-\d{5}\.mindrecord")
@@ -108,24 +107,6 @@ class Dataset:
     def num_images(self, split: str, domain: str) -> int:
         """How many images a domain of a split holds; 0 where there is none."""
         return sum(shard.rows for shard in self.shards.get(split, {}).get(domain, ()))
-
-
-def canonical(value: object) -> bytes:
-    """The one byte string of a JSON value, for digests."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
-
-
-def sha256_hex(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def sha256_file(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal, in constant memory."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def render(dataset: Dataset) -> bytes:

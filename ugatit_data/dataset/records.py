@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from .encodings import ENCODINGS
-from .errors import CorruptDatasetError
-from .jpeg import Room
-from .manifest import MANIFEST_FILE, Dataset, check_shard_sizes, repair_hint
-from .shards import map_shard
+from ugatit_data.dataset.encodings import ENCODINGS
+from ugatit_data.dataset.manifest import MANIFEST_FILE, Dataset, check_shard_sizes, repair_hint
+from ugatit_data.dataset.shards import map_shard
+from ugatit_data.errors import CorruptDatasetError
+from ugatit_data.pixels.jpeg import Room
 
 CHECKS = ("once", "every", "off")
 _PLACE = struct.Struct("=qqq")  # shard, begin, end

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import ConversionError
+from ugatit_data.errors import ConversionError
 
 COLUMN = "image"
 MIN_PAGE, MAX_PAGE = 1 << 20, 1 << 28

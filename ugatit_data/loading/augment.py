@@ -9,8 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .geometry import Size, resize, resize_corner, sides
-from .jpeg import Room
+from ugatit_data.pixels.geometry import Size, resize, resize_corner, sides
+from ugatit_data.pixels.jpeg import Room
 
 MARGIN = 30  # the paper's: 256 is cropped out of 286
 # What each of the 256 values is as float32; this way round the ends are exactly -1 and 1.

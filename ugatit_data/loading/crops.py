@@ -11,10 +11,10 @@ import logging
 
 import numpy as np
 
-from . import order
-from .augment import MARGIN
-from .errors import CorruptDatasetError
-from .records import Records
+from ugatit_data.dataset.records import Records
+from ugatit_data.errors import CorruptDatasetError
+from ugatit_data.loading import order
+from ugatit_data.loading.augment import MARGIN
 
 _log = logging.getLogger(__name__)
 _PLANNED = 16  # steps at a time: one by one, after a batch has filled the processor's caches, each takes 30 us
@@ -29,7 +29,7 @@ class Crops:
     """
 
     def __init__(self, records: dict[str, Records], stored_size: int, batch_size: int, rank: int, world: int):
-        from . import kernel  # numba: a quarter of a second that nothing else needs
+        from ugatit_data.loading import kernel  # numba: a quarter of a second that nothing else needs
 
         self._records = list(records.values())  # and with them the mapped files, whose addresses the kernel is given
         self._counts = tuple((domain, len(mine)) for domain, mine in records.items())

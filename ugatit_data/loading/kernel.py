@@ -18,7 +18,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .errors import BadInputError
+from ugatit_data.errors import BadInputError
 
 _AHEAD, _AHEAD_TO = 12, 4  # rows that are fetched ahead of the one that is read, and of the one that is written
 _HASHED = 4  # rows at a time: they stay in the first level of the cache for the copy

@@ -17,15 +17,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from . import order
-from .augment import MARGIN, Output, batch_shape, cut, fit
-from .buffers import Buffers
-from .crops import Crops
-from .errors import BadInputError, CorruptDatasetError, RejectedImageError
-from .geometry import Size, sides
-from .manifest import SPLITS, read_dataset, read_manifest
-from .records import CHECKS, Records
-from .threads import Task, Threads
+from ugatit_data.dataset.manifest import SPLITS, read_dataset, read_manifest
+from ugatit_data.dataset.records import CHECKS, Records
+from ugatit_data.errors import BadInputError, CorruptDatasetError, RejectedImageError
+from ugatit_data.files import available_cores
+from ugatit_data.loading import order
+from ugatit_data.loading.augment import MARGIN, Output, batch_shape, cut, fit
+from ugatit_data.loading.buffers import Buffers
+from ugatit_data.loading.crops import Crops
+from ugatit_data.loading.threads import Task, Threads
+from ugatit_data.pixels.geometry import Size, sides
 
 STATE_VERSION = 1
 LAYOUTS = ("uint8", "float32")
@@ -108,11 +109,6 @@ def open_loader(
         rank=rank,
         world=world,
     )
-
-
-def available_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_arguments(given: dict) -> None:

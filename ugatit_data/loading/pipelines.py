@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from . import order
-from .augment import MARGIN
-from .errors import BadInputError, CorruptDatasetError
-from .loader import Loader
-from .manifest import read_dataset
-from .shards import COLUMN, mind_dataset
-from .verify import verify
+from ugatit_data.conversion.verify import verify
+from ugatit_data.dataset.manifest import read_dataset
+from ugatit_data.dataset.shards import COLUMN, mind_dataset
+from ugatit_data.errors import BadInputError, CorruptDatasetError
+from ugatit_data.loading import order
+from ugatit_data.loading.augment import MARGIN
+from ugatit_data.loading.loader import Loader
 
 Pipeline = Any  # a mindspore.dataset.Dataset: MindSpore is imported inside functions only
 

@@ -12,7 +12,7 @@ import zlib
 
 import numpy as np
 
-from .errors import RejectedImageError
+from ugatit_data.errors import RejectedImageError
 
 # The start of each format that OpenCV can decode, or that deserves a name in the ledger.
 _SIGNATURES = (

@@ -14,9 +14,9 @@ import dataclasses
 import cv2
 import numpy as np
 
-from .errors import RejectedImageError
-from .headers import Header, read_header
-from .jpeg import Room, decode_jpeg
+from ugatit_data.errors import RejectedImageError
+from ugatit_data.pixels.headers import Header, read_header
+from ugatit_data.pixels.jpeg import Room, decode_jpeg
 
 MAX_PIXELS = 178_956_970  # half a GiB of RGB; Pillow's limit too, under the name of decompression bomb
 

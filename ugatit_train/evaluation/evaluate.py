@@ -19,10 +19,13 @@ import numpy as np
 from tqdm import tqdm
 
 from ugatit_data import BadInputError
-from ugatit_train import arguments, metrics, models, reporting, testpictures, translate
-from ugatit_train.checkpoint import META_FILE, find, read_meta
-from ugatit_train.config import OPTIONS_FILE, Options
-from ugatit_train.features import Features
+from ugatit_train.evaluation import kid, testpictures
+from ugatit_train.evaluation.features import Features
+from ugatit_train.inference import models, translate
+from ugatit_train.options import arguments
+from ugatit_train.options.config import OPTIONS_FILE, Options
+from ugatit_train.pictures import drawing
+from ugatit_train.training.checkpoint import META_FILE, find, read_meta
 
 DIRECTIONS = ("a2b", "b2a")
 METRICS_FILE = "metrics.json"
@@ -82,7 +85,7 @@ def evaluate(
     problems: dict[str, str] = {}
     result: dict[str, Any] = {"checkpoint": str(checkpoint), "step": meta["step"]}
     result |= {"data": str(data), "problems": problems}
-    result |= {"metric": features.metric, "features": features.origin, "subsets": metrics.SUBSETS}
+    result |= {"metric": features.metric, "features": features.origin, "subsets": kid.SUBSETS}
     known: dict[str, np.ndarray] = {}  # the feature vectors of each domain
     columns: dict[str, list[np.ndarray]] = {}
 
@@ -104,7 +107,7 @@ def evaluate(
     rows = min(len(column) for column in columns.values())
     if rows:
         titles = [name.split(" ", 1)[1] for name in columns]
-        reporting.contact_sheet([column[:rows] for column in columns.values()], titles, out / SHEET_FILE)
+        drawing.contact_sheet([column[:rows] for column in columns.values()], titles, out / SHEET_FILE)
     partial = out / f"{METRICS_FILE}.partial"
     partial.write_text(json.dumps(result, indent=1) + "\n")
     os.replace(partial, out / METRICS_FILE)
@@ -128,12 +131,12 @@ def _translate(
         started = time.perf_counter()
         made, heat = model.run(x)
         judged.image_s.append(time.perf_counter() - started)
-        output = reporting.to_uint8(made)[0]
+        output = drawing.to_uint8(made)[0]
         path = out / direction / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        reporting.write_image(path, output)
+        drawing.write_image(path, output)
         if len(judged.rows) < SHEET_ROWS:
-            judged.rows.append((picture, reporting.heatmap_to_uint8(heat, size)[0], output))
+            judged.rows.append((picture, drawing.heatmap_to_uint8(heat, size)[0], output))
         judged.vectors.append(features.extract(output))
     return judged, size
 
@@ -155,14 +158,14 @@ def figures(metric: str, source: np.ndarray, target: np.ndarray, made: np.ndarra
     """The distances of one direction by name, from feature vectors (N, D) of the domains and of the translations."""
     if min(map(len, (source, target, made))) < 2:
         return {"not_measured": f"{len(source)} source and {len(target)} target pictures: two of each are the least"}
-    translated = metrics.kernel_distance(made, target)
-    identity = metrics.kernel_distance(source, target)
+    translated = kid.kernel_distance(made, target)
+    identity = kid.kernel_distance(source, target)
     try:
-        legacy = metrics.legacy_mixed(source, target, made)
+        legacy = kid.legacy_mixed(source, target, made)
     except ValueError:  # too few pictures for its blocks
         legacy = None
     return {
-        "subset_size": metrics.default_subset_size(made, target),
+        "subset_size": kid.default_subset_size(made, target),
         metric: dataclasses.asdict(translated),
         f"{metric}_identity": dataclasses.asdict(identity),
         "better_than_identity": translated.mean < identity.mean,

@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ugatit_data.geometry import resize
-from ugatit_data.manifest import sha256_file
+from ugatit_data.files import sha256_file
+from ugatit_data.pixels.geometry import resize
 
 NUM_FEATURES = 2048
 IMAGE_SIZE = 299
@@ -69,7 +69,7 @@ def to_inception(picture: np.ndarray) -> np.ndarray:
 def _open_checkpoint(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     from mindspore import Tensor
 
-    from ugatit_train import inception_weights
+    from ugatit_train.evaluation import inception_weights
 
     try:
         network = inception_weights.load(path)

@@ -9,7 +9,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
-from ugatit_train.inception import Inception
+from ugatit_train.evaluation.inception import Inception
 
 BATCH_NORM_EPSILON = 1e-3  # of every batch norm of the network
 NUM_CLASSES = 1008  # of the FID network's last layer, which is not needed; torchvision's has 1000

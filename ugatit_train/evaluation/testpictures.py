@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from ugatit_data import BadInputError, open_loader
+from ugatit_data.dataset.manifest import DATASET_FILE, read_dataset
 from ugatit_data.errors import RejectedImageError
-from ugatit_data.geometry import Size
-from ugatit_data.manifest import DATASET_FILE, read_dataset
-from ugatit_train import translate
+from ugatit_data.pixels.geometry import Size
+from ugatit_train.inference import translate
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ugatit_train import models, runtime
-from ugatit_train.checkpoint import GENERATORS, load_generator
-from ugatit_train.models import Form, Model, ModelError
+from ugatit_train import runtime
+from ugatit_train.inference import models
+from ugatit_train.inference.models import Form, Model, ModelError
+from ugatit_train.training.checkpoint import GENERATORS, load_generator
 
 SUFFIXES = {"MINDIR": ".mindir", "ONNX": ".onnx", "AIR": ".air"}
 BOUND = 1e-4  # of what a file may differ from the checkpoint's network, see `Difference`
@@ -69,7 +70,7 @@ def _write_onnx(path: Path, parameters: dict[str, np.ndarray], form: Form, paddi
     try:
         import onnx
 
-        from ugatit_train import onnxgraph
+        from ugatit_train.exchange import onnxgraph
     except ImportError:
         raise ModelError("onnx is not installed: pip install 'ugatit[onnx]'") from None
     model = onnxgraph.generator(parameters, padding=padding, light=form.light, shape=form.shape())

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
-from ugatit_train import checkpoint, config
+from ugatit_train.options import config
+from ugatit_train.training import checkpoint
 
 GENERATORS = tuple(checkpoint.GENERATORS.values())
 DISCRIMINATORS = ("disGA", "disGB", "disLA", "disLB")

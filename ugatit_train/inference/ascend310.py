@@ -18,9 +18,10 @@ import numpy as np
 
 from ugatit_data import BadInputError
 from ugatit_data.errors import RejectedImageError
-from ugatit_train import models, reporting, translate
-from ugatit_train.models import ModelError
-from ugatit_train.translate import Outcome
+from ugatit_train.inference import models, translate
+from ugatit_train.inference.models import ModelError
+from ugatit_train.inference.translate import Outcome
+from ugatit_train.pictures import drawing
 
 TIME_FILE = "test_perform_static.txt"
 
@@ -176,5 +177,5 @@ def postprocess(results: Path, out: Path, size: tuple[int, int], img_ch: int, su
             yield Outcome(source=path, problem=error.reason)
             continue
         target = out / f"{path.stem}{suffix}"
-        reporting.write_image(target, reporting.to_uint8(picture)[0])
+        drawing.write_image(target, drawing.to_uint8(picture)[0])
         yield Outcome(source=path, written=(target,))

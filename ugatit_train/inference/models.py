@@ -61,7 +61,8 @@ def from_checkpoint(folder: Path, direction: str, any_size: bool = False) -> Mod
     Raises:
         CheckpointError: there is no good checkpoint.
     """
-    from ugatit_train import checkpoint, runtime
+    from ugatit_train import runtime
+    from ugatit_train.training import checkpoint
 
     with runtime.any_size() if any_size else contextlib.nullcontext():
         generator, options = checkpoint.load_generator(folder, direction)

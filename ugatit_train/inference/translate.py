@@ -15,11 +15,11 @@ import numpy as np
 
 from ugatit_data import BadInputError
 from ugatit_data.errors import RejectedImageError
-from ugatit_data.geometry import Size, resize
-from ugatit_data.images import decode
-from ugatit_train import reporting, video
-from ugatit_train.fitting import Fit
-from ugatit_train.models import Translator
+from ugatit_data.pixels.geometry import Size, resize
+from ugatit_data.pixels.policy import decode
+from ugatit_train.inference.models import Translator
+from ugatit_train.pictures import drawing, video
+from ugatit_train.pictures.fitting import Fit
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -182,9 +182,9 @@ def translate(
     jobs = plan([sources] if isinstance(sources, Path) else sources)
 
     def drawn(picture: np.ndarray, made: np.ndarray, heat: np.ndarray) -> dict[str, np.ndarray]:
-        shown = {"": reporting.to_uint8(made[None])[0]}
+        shown = {"": drawing.to_uint8(made[None])[0]}
         if heatmap:
-            shown[".heatmap"] = reporting.heatmap_to_uint8(heat[None], heat.shape[1:])[0]
+            shown[".heatmap"] = drawing.heatmap_to_uint8(heat[None], heat.shape[1:])[0]
         if side_by_side:
             shown[".side_by_side"] = np.concatenate([picture, *list(shown.values())[::-1]], axis=1)
         return shown
@@ -194,7 +194,7 @@ def translate(
         files = []
         for suffix, image in drawn(*pictures).items():
             files.append(_beside(out / name, suffix))
-            reporting.write_image(files[-1], image)
+            drawing.write_image(files[-1], image)
         progress(1)
         return Outcome(source=path, written=tuple(files))
 

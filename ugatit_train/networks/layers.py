@@ -11,8 +11,9 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.ops import operations as P
 
-from ugatit_train import runtime, winograd
-from ugatit_train.convolution import UpConv, valid_conv
+from ugatit_train import runtime
+from ugatit_train.networks import winograd
+from ugatit_train.networks.convolution import UpConv, valid_conv
 
 _mean = P.ReduceMean()
 

@@ -5,8 +5,9 @@ import zlib
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from ugatit_train import runtime, winograd
-from ugatit_train.layers import (
+from ugatit_train import runtime
+from ugatit_train.networks import winograd
+from ugatit_train.networks.layers import (
     Attention,
     Conv,
     Linear,
@@ -17,7 +18,7 @@ from ugatit_train.layers import (
     leaky_relu,
     pool,
 )
-from ugatit_train.normalisation import LIN, AdaLIN, InstanceNorm
+from ugatit_train.networks.normalisation import LIN, AdaLIN, InstanceNorm
 
 
 class PaddedConv(Conv):

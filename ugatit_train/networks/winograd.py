@@ -17,7 +17,7 @@ import numpy as np
 from mindspore import Tensor, ops
 from mindspore.ops import operations as P
 
-from ugatit_train.convolution import OwnBackward
+from ugatit_train.networks.convolution import OwnBackward
 
 TAPS = 3
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import jsonargparse
 import yaml
 
-from ugatit_train.config import FIXED_ON_RESUME, OPTIONS_FILE, OptionError, Options
+from ugatit_train.options.config import FIXED_ON_RESUME, OPTIONS_FILE, OptionError, Options
 
 # Names of the seed that are no options here: the values that ask for nothing (and pass), and what to do instead.
 _OFF = (False, None, "")

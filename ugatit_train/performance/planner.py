@@ -9,8 +9,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ugatit_train import costs
-from ugatit_train.config import Options
+from ugatit_train.options.config import Options
+from ugatit_train.performance import costs
 
 MIB, GIB = 1 << 20, 1 << 30
 

@@ -18,8 +18,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ugatit_train import ceilings, runtime  # noqa: F401 - runtime before MindSpore: it sets the environment
-from ugatit_train.opcosts import Shape, op_cost
+from ugatit_train import runtime  # noqa: F401 - runtime before MindSpore: it sets the environment
+from ugatit_train.performance import ceilings
+from ugatit_train.performance.opcosts import Shape, op_cost
 
 # isort: split
 from mindspore.profiler import ProfilerActivity, profile, schedule, tensorboard_trace_handler

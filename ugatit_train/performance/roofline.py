@@ -7,7 +7,7 @@ made of them are projections, not measurements.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ugatit_train.costs import Cost
+from ugatit_train.performance.costs import Cost
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from ugatit_data.geometry import resize
+from ugatit_data.pixels.geometry import resize
 
 Way = Literal["squash", "resize", "whole", "tiles"]
 SMALLEST = 8  # pixels: two halvings leave the 2 that a reflection by 1 needs

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from ugatit_data.manifest import canonical, sha256_file, sha256_hex
-from ugatit_train import tensorfile
-from ugatit_train.config import Options
+from ugatit_data.files import canonical, sha256_file, sha256_hex
+from ugatit_train.options.config import Options
+from ugatit_train.training import tensorfile
 
 FORMAT_VERSION = 1
 META_FILE = "checkpoint.json"
@@ -234,7 +234,7 @@ def load_generator(folder: Path, direction: str) -> tuple[Any, Options]:
     Raises:
         CheckpointError: there is no good checkpoint.
     """
-    from ugatit_train.networks import Generator
+    from ugatit_train.networks.ugatit import Generator
 
     checkpoint, meta = find(folder)
     options = Options(**meta["options"])

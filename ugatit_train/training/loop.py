@@ -15,17 +15,19 @@ import numpy as np
 from tqdm import tqdm
 
 from ugatit_data import Loader, open_loader
-from ugatit_data.manifest import read_dataset
+from ugatit_data.dataset.manifest import read_dataset
 from ugatit_train import runtime  # before MindSpore: it sets the environment
 
 # isort: split
 import mindspore as ms
 from mindspore import Tensor
 
-from ugatit_train import checkpoint, config, modelarts, profiling, reporting
-from ugatit_train.networks import Discriminator, Generator, initialise
-from ugatit_train.sampling import Sampler, sample_images
-from ugatit_train.step import LOSS_NAMES, Step, StepSettings
+from ugatit_train.networks.ugatit import Discriminator, Generator, initialise
+from ugatit_train.options import config
+from ugatit_train.performance import profiling
+from ugatit_train.training import checkpoint, log, modelarts
+from ugatit_train.training.samples import Sampler, sample_images
+from ugatit_train.training.step import LOSS_NAMES, Step, StepSettings
 
 METRICS_FILE = "metrics.jsonl"
 LONGEST_UNSAVED_S = 1800.0  # the model zoo's save_freq of 100,000 steps can be a day: a kill costs half an hour at most
@@ -138,8 +140,8 @@ def train(options: config.Options) -> None:
         _own_folder(options, out, checkpoint.bytes_of(parameters)) if writes else nothing,
         modelarts.publishing(out, options.train_url if writes else "", checkpoint.META_FILE) as publish,  # ends last
         loader,
-        reporting.Metrics(out / METRICS_FILE, done) if writes else nothing as metrics,
-        reporting.Events(out / "tensorboard", done) if writes and options.tensorboard else nothing as events,
+        log.Metrics(out / METRICS_FILE, done) if writes else nothing as metrics,
+        log.Events(out / "tensorboard", done) if writes and options.tensorboard else nothing as events,
         _log_to(out / "train.log" if writes else None),
         profiling.StepProfiler(out / "profile", f"a step of {out.name}", options.device_target)
         if writes and options.enable_profiling
@@ -190,7 +192,7 @@ def train(options: config.Options) -> None:
             bar.update()
             if step % max(1, schedule.print_every // 10) == 0 or step == schedule.iteration:
                 step_s = times["data_wait_s"] + times["step_s"]
-                _log.info(reporting.log_line(step, schedule.iteration, step_s, values["d_loss"], values["g_loss"]))
+                _log.info(log.log_line(step, schedule.iteration, step_s, values["d_loss"], values["g_loss"]))
             if writes and step % schedule.print_every == 0:
                 sampler.draw(step)
             due = step % schedule.save_every == 0 or time.monotonic() - saved_s > LONGEST_UNSAVED_S

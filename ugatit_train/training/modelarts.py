@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ugatit_data.conversion.verify import verify
 from ugatit_data.errors import BadInputError
 from ugatit_data.storage import Mirror, StorageError, open_storage
-from ugatit_data.verify import verify
-from ugatit_train import config, runtime
+from ugatit_train import runtime
+from ugatit_train.options import config
 
 DATA_PATH, LOAD_PATH = "cache/data", "cache/checkpoint"
 

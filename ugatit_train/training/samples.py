@@ -6,10 +6,10 @@ import numpy as np
 from mindspore import Tensor
 
 from ugatit_data import open_loader
-from ugatit_data.manifest import Dataset
-from ugatit_train import reporting
-from ugatit_train.config import Options
-from ugatit_train.networks import Generator
+from ugatit_data.dataset.manifest import Dataset
+from ugatit_train.networks.ugatit import Generator
+from ugatit_train.options.config import Options
+from ugatit_train.pictures import drawing
 
 COUNT = 4  # images of each domain in a grid
 
@@ -49,8 +49,8 @@ class Sampler:
             images = self._images[direction]
             made = [_rows(there, back, Tensor(image[None])) for image in images]
             columns = [images, *(np.concatenate(parts) for parts in zip(*made, strict=True))]
-            grid = reporting.sample_grid(dict(zip(reporting.SAMPLE_ROWS, columns, strict=True)))
-            reporting.write_image(self._folder / f"{step:08d}_{direction}.png", grid)
+            grid = drawing.sample_grid(dict(zip(drawing.SAMPLE_ROWS, columns, strict=True)))
+            drawing.write_image(self._folder / f"{step:08d}_{direction}.png", grid)
 
 
 def _rows(there: Generator, back: Generator, x: Tensor) -> list[np.ndarray]:

@@ -18,10 +18,10 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.ops import operations as P
 
-from ugatit_train.convolution import OwnBackward
-from ugatit_train.losses import bce, l1, lsgan
-from ugatit_train.networks import Generator
-from ugatit_train.scaling import LossScale, zero_unless
+from ugatit_train.networks.convolution import OwnBackward
+from ugatit_train.networks.ugatit import Generator
+from ugatit_train.training.loss_scale import LossScale, zero_unless
+from ugatit_train.training.losses import bce, l1, lsgan
 
 # What a step returns, in this order. The last four are sums over both domains, without their weights.
 LOSS_NAMES = ("d_loss", "g_loss", "g_adv", "g_cycle", "g_identity", "g_cam")

@@ -30,12 +30,12 @@ import cv2
 import numpy as np
 
 from ugatit_data import ConversionError, CorruptDatasetError, DataError, open_loader
-from ugatit_data.convert import convert, make_plan
-from ugatit_data.manifest import read_dataset, read_manifest
-from ugatit_data.sources import FolderSource
-from ugatit_data.verify import verify
+from ugatit_data.conversion.convert import convert, make_plan
+from ugatit_data.conversion.sources import FolderSource
+from ugatit_data.conversion.verify import verify
+from ugatit_data.dataset.manifest import read_dataset, read_manifest
 
-TOOL = Path(__file__).parents[2] / "tools" / "convert_dataset.py"
+TOOL = Path(__file__).parents[3] / "tools" / "convert_dataset.py"
 SHARDS = 3
 HANG_S = 60.0
 

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from ugatit_data import BadInputError, CorruptDatasetError, FormatVersionError, jobs, open_loader
-from ugatit_data.manifest import read_dataset, read_manifest
+from ugatit_data import BadInputError, CorruptDatasetError, FormatVersionError, open_loader
+from ugatit_data.conversion import jobs
+from ugatit_data.dataset.manifest import read_dataset, read_manifest
 
 COUNTS = {"trainA": 13, "trainB": 9, "testA": 5, "testB": 3}
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from ugatit_data import BadInputError, ConversionError, LockedError, open_loader
-from ugatit_data.convert import convert, make_plan
-from ugatit_data.lock import Lock
-from ugatit_data.sources import FolderSource
+from ugatit_data.conversion.convert import convert, make_plan
+from ugatit_data.conversion.lock import Lock
+from ugatit_data.conversion.sources import FolderSource
 
 SCRIPT = Path(__file__).with_name("faults.py")
-TOOL = Path(__file__).parents[2] / "tools" / "convert_dataset.py"
+TOOL = Path(__file__).parents[3] / "tools" / "convert_dataset.py"
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def test_dask_is_asked_for_its_executor(monkeypatch):
     """Against a stand-in of the documented call, Client(address).get_executor(); CONTRIBUTING.md tells of a cluster."""
     import types
 
-    from ugatit_data.workers import open_scheduler
+    from ugatit_data.conversion.workers import open_scheduler
 
     class Client:
         def __init__(self, address):

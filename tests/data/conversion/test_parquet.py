@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ugatit_data import BadInputError, open_loader
-from ugatit_data.convert import convert, make_plan
+from ugatit_data.conversion.convert import convert, make_plan
+from ugatit_data.conversion.parquet import ParquetSource
+from ugatit_data.dataset.manifest import read_dataset, read_manifest
 from ugatit_data.errors import RejectedImageError
-from ugatit_data.manifest import read_dataset, read_manifest
-from ugatit_data.parquet import ParquetSource
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ugatit_data import open_loader
-from ugatit_data.convert import convert, make_plan
-from ugatit_data.parquet import ParquetSource
+from ugatit_data.conversion.convert import convert, make_plan
+from ugatit_data.conversion.parquet import ParquetSource
 
 COUNTS = {"a": 8000, "b": 3000}
 FIRST = {"a": 0, "b": 1 << 20}  # a number tells the domain too

@@ -8,9 +8,9 @@ import shutil
 import pytest
 
 from ugatit_data import BadInputError, open_loader
+from ugatit_data.conversion.sources import FolderSource
+from ugatit_data.dataset.manifest import read_dataset, read_manifest
 from ugatit_data.errors import RejectedImageError
-from ugatit_data.manifest import read_dataset, read_manifest
-from ugatit_data.sources import FolderSource
 
 NAMES = [b"with space.jpg", "ünï.jpg".encode(), b"new\nline.jpg", b"semi;colon.jpg", b"bad\xff\xfe.jpg", b"wrong.png"]
 

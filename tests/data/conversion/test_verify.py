@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from ugatit_data import BadInputError, CorruptDatasetError, open_loader
-from ugatit_data.manifest import read_dataset, read_manifest
-from ugatit_data.sources import FolderSource
-from ugatit_data.verify import extract, peek, repair, verify
+from ugatit_data.conversion.sources import FolderSource
+from ugatit_data.conversion.verify import extract, peek, repair, verify
+from ugatit_data.dataset.manifest import read_dataset, read_manifest
 
 SHARD = "trainA-00001-of-00002.mindrecord"
 
@@ -157,7 +157,8 @@ def test_a_key_that_leaves_the_folder_is_refused(copy, tmp_path, key):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from ugatit_data.manifest import DATASET_FILE, MANIFEST_FILE, MANIFEST_SCHEMA, render, sha256_file
+    from ugatit_data.dataset.manifest import DATASET_FILE, MANIFEST_FILE, MANIFEST_SCHEMA, render
+    from ugatit_data.files import sha256_file
 
     described = read_dataset(copy)
     rows = read_manifest(copy, described).to_pylist()
@@ -173,7 +174,7 @@ def test_a_key_that_leaves_the_folder_is_refused(copy, tmp_path, key):
 def test_a_shard_name_that_leaves_the_folder_is_refused(copy):
     import dataclasses
 
-    from ugatit_data.manifest import DATASET_FILE, render
+    from ugatit_data.dataset.manifest import DATASET_FILE, render
 
     described = read_dataset(copy)
     for name in ("../trainA-00000-of-00002.mindrecord", "/dev/zero"):

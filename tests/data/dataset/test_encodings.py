@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ugatit_data.encodings import ENCODINGS
-from ugatit_data.geometry import resize
-from ugatit_data.images import decode
-from ugatit_data.jpeg import Room
+from ugatit_data.dataset.encodings import ENCODINGS
+from ugatit_data.pixels.geometry import resize
+from ugatit_data.pixels.jpeg import Room
+from ugatit_data.pixels.policy import decode
 
 SMOOTH = cv2.resize(
     np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8), (90, 70), interpolation=cv2.INTER_CUBIC

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from ugatit_data import ConversionError, open_loader
-from ugatit_data.geometry import resize
-from ugatit_data.manifest import read_dataset
-from ugatit_data.shards import map_shard, record_places, write_shard
+from ugatit_data.dataset.manifest import read_dataset
+from ugatit_data.dataset.shards import map_shard, record_places, write_shard
+from ugatit_data.pixels.geometry import resize
 
 
 def mind_dataset_records(folder, split, domain):

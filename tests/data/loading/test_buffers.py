@@ -7,7 +7,7 @@ import weakref
 
 import numpy as np
 
-from ugatit_data.buffers import Buffers
+from ugatit_data.loading.buffers import Buffers
 
 
 def test_a_dropped_block_is_used_again():

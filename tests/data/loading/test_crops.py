@@ -8,11 +8,12 @@ import shutil
 import numpy as np
 import pytest
 
-from ugatit_data import CorruptDatasetError, kernel, open_loader, order
-from ugatit_data.augment import MARGIN, cut
-from ugatit_data.crops import _PLANNED, Crops, _plan
-from ugatit_data.manifest import read_dataset, read_manifest
-from ugatit_data.records import CHECKS, Records
+from ugatit_data import CorruptDatasetError, open_loader
+from ugatit_data.dataset.manifest import read_dataset, read_manifest
+from ugatit_data.dataset.records import CHECKS, Records
+from ugatit_data.loading import kernel, order
+from ugatit_data.loading.augment import MARGIN, cut
+from ugatit_data.loading.crops import _PLANNED, Crops, _plan
 
 SIZE = 48  # the data sets of the tests store MARGIN more
 

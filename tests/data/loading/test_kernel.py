@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import xxhash
 
-from ugatit_data import kernel
+from ugatit_data.loading import kernel
 
 PROGRAM = """
 import numpy as np
@@ -81,6 +81,9 @@ def test_a_build_of_xxhash_that_exports_nothing_is_told_by_zeros(monkeypatch):
     assert kernel.digest_addresses() == (0, 0, 0)
 
 
+PACKAGE = Path(kernel.__file__).parents[1]
+
+
 def said(process: subprocess.Popen) -> str:
     out, errors = process.communicate()
     assert process.returncode == 0, errors
@@ -88,7 +91,7 @@ def said(process: subprocess.Popen) -> str:
 
 
 def test_two_processes_may_compile_at_once_and_later_ones_load(tmp_path):
-    package = Path(kernel.__file__).parents[1]
+    package = PACKAGE.parent
     for process in [run(package, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)]:
         assert said(process).endswith(" 1\n")
     assert said(run(package, NUMBA_CACHE_DIR=str(tmp_path))) == "1 1\n"
@@ -96,17 +99,15 @@ def test_two_processes_may_compile_at_once_and_later_ones_load(tmp_path):
 
 def test_without_any_folder_to_write_to_it_compiles_in_memory(tmp_path):
     """Folders that are files stand for those that nobody may write to: root may write anywhere."""
-    shutil.copytree(
-        Path(kernel.__file__).parent, tmp_path / "ugatit_data", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    (tmp_path / "ugatit_data" / "__pycache__").touch()
+    shutil.copytree(PACKAGE, tmp_path / "ugatit_data", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "ugatit_data" / "loading" / "__pycache__").touch()
     (tmp_path / "file").touch()
     places = {name: str(tmp_path / "file") for name in ("HOME", "XDG_CACHE_HOME")}
     assert said(run(tmp_path, PYTHONDONTWRITEBYTECODE="1", **places)) == "0 1\n"
 
 
 def test_a_damaged_cache_is_left_aside(tmp_path):
-    package = Path(kernel.__file__).parents[1]
+    package = PACKAGE.parent
     said(run(package, NUMBA_CACHE_DIR=str(tmp_path)))
     for file in tmp_path.rglob("*.nb?"):
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
@@ -121,7 +122,7 @@ def test_addresses_are_never_floats():
 
 
 def test_numba_that_may_not_compile_is_refused():
-    process = run(Path(kernel.__file__).parents[1], NUMBA_DISABLE_JIT="1")
+    process = run(PACKAGE.parent, NUMBA_DISABLE_JIT="1")
     assert "BadInputError: NUMBA_DISABLE_JIT is set" in process.communicate()[1]
     assert process.returncode == 1
 

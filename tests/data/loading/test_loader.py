@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ugatit_data import BadInputError, open_loader
-from ugatit_data.augment import MARGIN
-from ugatit_data.geometry import resize, sides
+from ugatit_data.loading.augment import MARGIN
+from ugatit_data.pixels.geometry import resize, sides
 
 SIZE = 48
 
@@ -131,7 +131,7 @@ def test_evaluation_over_ranks_covers_each_image_once(dataset):
 
 @pytest.mark.parametrize("img_size", [SIZE, (32, 48)])
 def test_augmentation_is_flip_resize_crop_of_the_named_sample(dataset, source, img_size):
-    from ugatit_data import order
+    from ugatit_data.loading import order
 
     high, wide = sides(img_size)
     with open_loader(dataset, batch_size=5, img_size=img_size, seed=3) as loader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ugatit_data import order
+from ugatit_data.loading import order
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 1000])

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from ugatit_data.threads import Threads
+from ugatit_data.loading.threads import Threads
 
 
 def ugatit_threads() -> list[threading.Thread]:
@@ -64,6 +64,8 @@ def test_dropping_the_owner_ends_them_even_from_within():
 
 
 def test_a_process_ends_though_they_are_not_closed():
-    program = "from ugatit_data.threads import Threads; threads = Threads(2, 't'); threads.submit(print, 1); print(2)"
+    program = (
+        "from ugatit_data.loading.threads import Threads; threads = Threads(2, 't'); threads.submit(print, 1); print(2)"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr, sorted(done.stdout.replace("\n", ""))) == (0, "", ["1", "2"])

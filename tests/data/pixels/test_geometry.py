@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ugatit_data.augment import MARGIN, Output, cut, fit
-from ugatit_data.geometry import resize, resize_corner
+from ugatit_data.loading.augment import MARGIN, Output, cut, fit
+from ugatit_data.pixels.geometry import resize, resize_corner
 
 
 def picture(height, width, seed=0):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ugatit_data import jpeg
 from ugatit_data.errors import RejectedImageError
-from ugatit_data.images import decode, decode_stored
-from ugatit_data.jpeg import Room, decode_jpeg
+from ugatit_data.pixels import jpeg
+from ugatit_data.pixels.jpeg import Room, decode_jpeg
+from ugatit_data.pixels.policy import decode, decode_stored
 
 
 def picture(height, width):

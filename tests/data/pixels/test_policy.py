@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from ugatit_data.errors import RejectedImageError
-from ugatit_data.images import decode
+from ugatit_data.pixels.policy import decode
 
 RGB = cv2.resize(
     np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8), (60, 40), interpolation=cv2.INTER_CUBIC

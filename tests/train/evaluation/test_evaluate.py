@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from ugatit_data import BadInputError
-from ugatit_data.convert import convert, make_plan
-from ugatit_data.sources import FolderSource
-from ugatit_train import evaluation, features, metrics, models, testpictures, translate
-from ugatit_train.fitting import Fit
+from ugatit_data.conversion.convert import convert, make_plan
+from ugatit_data.conversion.sources import FolderSource
+from ugatit_train.evaluation import evaluate, features, kid, testpictures
+from ugatit_train.inference import models, translate
+from ugatit_train.pictures.fitting import Fit
 
 SMOKE = features.open_features(None)
 
@@ -22,7 +23,7 @@ SMOKE = features.open_features(None)
 def from_folder(untrained_run, picture_folder, tmp_path_factory):
     """Both directions judged on a folder of pictures: (the result, its folder)."""
     out = tmp_path_factory.mktemp("evaluated") / "folder"
-    return evaluation.evaluate(untrained_run, picture_folder, out, SMOKE), out
+    return evaluate.evaluate(untrained_run, picture_folder, out, SMOKE), out
 
 
 def files(folder: Path) -> list[str]:
@@ -56,7 +57,7 @@ def test_the_pictures_are_those_of_translate(from_folder, untrained_run, picture
 
 def test_a_converted_data_set_gives_the_same(from_folder, untrained_run, picture_folder, tmp_path):
     convert(make_plan(FolderSource(picture_folder), tmp_path / "dataset"), tmp_path / "dataset", workers=1)
-    result = evaluation.evaluate(untrained_run, tmp_path / "dataset", tmp_path / "out", SMOKE, ("a2b",))
+    result = evaluate.evaluate(untrained_run, tmp_path / "dataset", tmp_path / "out", SMOKE, ("a2b",))
     before, out = from_folder
     assert result["problems"] == {}  # the conversion has left them out, and named them
     assert files(tmp_path / "out" / "a2b") == files(out / "a2b")
@@ -72,15 +73,15 @@ def test_the_figures_can_be_computed_again_from_the_files(from_folder, picture_f
     target = np.array([SMOKE.extract(x.pixels) for x in testpictures.read(picture_folder, "b", 32)])
     pictures = [cv2.imread(str(out / name), cv2.IMREAD_COLOR_RGB) for name in files(out) if name.startswith("a2b")]
     made = np.array([SMOKE.extract(picture) for picture in pictures])
-    again = metrics.kernel_distance(made, target)
+    again = kid.kernel_distance(made, target)
     assert result["a2b"]["smoke_mmd"] == {"mean": again.mean, "std": again.std}
     assert result["a2b"]["subset_size"] == 2 and result["subsets"] == 100
 
 
 def test_one_direction(untrained_run, picture_folder, tmp_path):
-    result = evaluation.evaluate(untrained_run, picture_folder, tmp_path / "out", SMOKE, ("b2a",))
+    result = evaluate.evaluate(untrained_run, picture_folder, tmp_path / "out", SMOKE, ("b2a",))
     assert "a2b" not in result and files(tmp_path / "out")[0] == "b2a/0.png"
-    which, first, second = evaluation.describe(result)
+    which, first, second = evaluate.describe(result)
     assert which == f"{untrained_run / 'checkpoints' / 'step-00000003'}: step 3" and result["step"] == 3
     assert first.startswith("b2a: 4 pictures, built in") and second.startswith("b2a: smoke_mmd to testA")
     assert cv2.imread(str(tmp_path / "out" / "contact_sheet.png")).shape == (24 + 4 * 132, 3 * 132 + 4, 3)
@@ -88,9 +89,9 @@ def test_one_direction(untrained_run, picture_folder, tmp_path):
 
 def test_without_a_target_there_are_pictures_and_no_distance(untrained_run, picture_folder, tmp_path):
     (tmp_path / "testA").symlink_to(picture_folder / "testA")
-    result = evaluation.evaluate(untrained_run, tmp_path, tmp_path / "out", SMOKE, ("a2b",))
+    result = evaluate.evaluate(untrained_run, tmp_path, tmp_path / "out", SMOKE, ("a2b",))
     assert result["a2b"]["images"] == 5 and "smoke_mmd" not in result["a2b"]
-    assert evaluation.describe(result)[2] == (
+    assert evaluate.describe(result)[2] == (
         "a2b: no distance: 5 source and 0 target pictures: two of each are the least"
     )
 
@@ -108,14 +109,14 @@ def test_nothing_to_judge_on(tmp_path, make, directions, words):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(BadInputError, match=words):
-        evaluation.check(tmp_path, directions)
+        evaluate.check(tmp_path, directions)
 
 
 def test_the_identity_loses_against_the_true_drawings_of_the_sample_data(tmp_path, monkeypatch):
     """For the photographs of testA the drawings that a perfect translation would make are known."""
     if importlib.util.find_spec("skimage") is None:
         pytest.skip("scikit-image is not installed: no sample data")
-    tools = Path(__file__).parents[2] / "tools"
+    tools = Path(__file__).parents[3] / "tools"
     monkeypatch.syspath_prepend(str(tools))
     spec = importlib.util.spec_from_file_location("make_sample_dataset", tools / "make_sample_dataset.py")
     sample = importlib.util.module_from_spec(spec)
@@ -127,11 +128,11 @@ def test_the_identity_loses_against_the_true_drawings_of_the_sample_data(tmp_pat
         return np.array([SMOKE.extract(translate.read_picture(path, 64)) for path in pictures])
 
     photographs, drawings, true = vectors("testA"), vectors("testB"), vectors("testA_target")
-    perfect = evaluation.figures("smoke_mmd", photographs, drawings, true)
+    perfect = evaluate.figures("smoke_mmd", photographs, drawings, true)
     assert perfect["better_than_identity"]
     identity, found = perfect["smoke_mmd_identity"], perfect["smoke_mmd"]
     assert identity["mean"] - identity["std"] > found["mean"] + found["std"]
-    copied = evaluation.figures("smoke_mmd", photographs, drawings, photographs)
+    copied = evaluate.figures("smoke_mmd", photographs, drawings, photographs)
     assert copied["smoke_mmd"] == copied["smoke_mmd_identity"] and not copied["better_than_identity"]
     # The legacy figure has it the wrong way round.
     legacy = "legacy_mixed_smoke_mmd_x100"
@@ -144,14 +145,14 @@ def test_a_target_that_is_there_and_empty_is_one_without_pictures(tmp_path):
     (tmp_path / "testA" / "x.png").write_bytes(b"")
     assert [testpictures.count(tmp_path, domain) for domain in "ab"] == [1, 0]
     with pytest.raises(BadInputError, match="no picture in testB, which b2a is judged on"):
-        evaluation.check(tmp_path, ("b2a",))
+        evaluate.check(tmp_path, ("b2a",))
 
 
 def test_too_few_pictures_are_said_and_json_knows_no_nan():
     two, one = np.eye(2, 75), np.eye(1, 75)
-    assert "two of each are the least" in evaluation.figures("kid", one, two, one)["not_measured"]
-    found = evaluation.figures("kid", two, two, two)
+    assert "two of each are the least" in evaluate.figures("kid", one, two, one)["not_measured"]
+    found = evaluate.figures("kid", two, two, two)
     assert found["legacy_mixed_kid_x100"]["std"] is None
     assert not math.isnan(found["kid"]["std"])
     json.dumps(found, allow_nan=False)
-    assert evaluation.figures("kid", np.eye(30, 75), two, np.eye(30, 75))["legacy_mixed_kid_x100"] is None
+    assert evaluate.figures("kid", np.eye(30, 75), two, np.eye(30, 75))["legacy_mixed_kid_x100"] is None

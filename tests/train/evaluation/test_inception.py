@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ugatit_train import features, inception_weights, torchfile
+from ugatit_train.evaluation import features, inception_weights
+from ugatit_train.exchange import torchfile
 
 torch = pytest.importorskip("torch", reason="torch is not installed: InceptionV3 not compared with a PyTorch twin")
 
@@ -16,7 +17,7 @@ def picture(seed=0, size=64):
 
 @pytest.fixture(scope="module")
 def twin():
-    from .inception_twin import random_twin
+    from ..inception_twin import random_twin
 
     return random_twin()
 

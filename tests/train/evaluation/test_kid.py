@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ugatit_train import metrics
+from ugatit_train.evaluation import kid
 
 
 def features(seed, count, d=32, shift=0.0):
@@ -29,13 +29,13 @@ def reference_mmd2(x, y):
 @pytest.mark.parametrize(("n", "m", "shift"), [(7, 7, 0.0), (5, 9, 0.3), (2, 2, -0.2)])
 def test_the_estimate_agrees_with_the_reference(n, m, shift):
     x, y = features(1, n, 16), features(2, m, 16, shift)
-    assert metrics.mmd2(x, y) == pytest.approx(reference_mmd2(x, y), abs=1e-6)
-    assert metrics.mmd2(x, y) == pytest.approx(reference_mmd2(x, y), rel=1e-11)
+    assert kid.mmd2(x, y) == pytest.approx(reference_mmd2(x, y), abs=1e-6)
+    assert kid.mmd2(x, y) == pytest.approx(reference_mmd2(x, y), rel=1e-11)
 
 
 def test_subsets_give_the_mean_and_deviation_of_the_reference():
     x, y = features(1, 12, 8), features(2, 11, 8, 0.1)
-    found = metrics.kernel_distance(x, y, subsets=5, subset_size=4, seed=3)
+    found = kid.kernel_distance(x, y, subsets=5, subset_size=4, seed=3)
     estimates = []
     for i in range(5):
         chosen_x = np.argsort(np.random.Philox(key=np.array([3, 2 * i], np.uint64)).random_raw(12))[:4]
@@ -47,16 +47,16 @@ def test_subsets_give_the_mean_and_deviation_of_the_reference():
 
 def test_disjoint_halves_of_a_set_are_0_within_the_deviation_and_a_shifted_set_is_not():
     one = features(5, 400)
-    halves = metrics.kernel_distance(one[:200], one[200:])
+    halves = kid.kernel_distance(one[:200], one[200:])
     assert abs(halves.mean) < halves.std
-    apart = metrics.kernel_distance(one[:200], features(6, 200, shift=0.3))
+    apart = kid.kernel_distance(one[:200], features(6, 200, shift=0.3))
     assert apart.mean > 5 * apart.std
     assert apart.mean > 100 * abs(halves.mean)
 
 
 def test_it_is_unbiased():
     """Over many pairs of small samples of one distribution, the mean of the estimates is 0; the biased one's is not."""
-    estimates = [metrics.mmd2(features(2 * i, 6, 8), features(2 * i + 1, 6, 8)) for i in range(1500)]
+    estimates = [kid.mmd2(features(2 * i, 6, 8), features(2 * i + 1, 6, 8)) for i in range(1500)]
     error = np.std(estimates) / math.sqrt(len(estimates))
     assert abs(np.mean(estimates)) < 3 * error
     assert min(estimates) < 0
@@ -65,16 +65,16 @@ def test_it_is_unbiased():
 
 
 def _diagonal(seed):
-    k, n = metrics.kernel(*[features(seed, 6, 8)] * 2), 6
+    k, n = kid.kernel(*[features(seed, 6, 8)] * 2), 6
     return k.mean() - (k.sum() - np.trace(k)) / (n * (n - 1))
 
 
 def test_the_same_seed_gives_the_same_figure_and_another_a_near_one():
     x, y = features(1, 60), features(2, 60, shift=0.1)
-    assert metrics.kernel_distance(x, y, seed=1) == metrics.kernel_distance(x, y, seed=1)
-    other = metrics.kernel_distance(x, y, seed=2)
-    assert other != metrics.kernel_distance(x, y, seed=1)
-    assert other.mean == pytest.approx(metrics.kernel_distance(x, y, seed=1).mean, abs=other.std)
+    assert kid.kernel_distance(x, y, seed=1) == kid.kernel_distance(x, y, seed=1)
+    other = kid.kernel_distance(x, y, seed=2)
+    assert other != kid.kernel_distance(x, y, seed=1)
+    assert other.mean == pytest.approx(kid.kernel_distance(x, y, seed=1).mean, abs=other.std)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_the_same_seed_gives_the_same_figure_and_another_a_near_one():
 )
 def test_too_few_images(n, m, size, words):
     with pytest.raises(ValueError, match=words):
-        metrics.kernel_distance(features(1, n), features(2, m), subset_size=size)
+        kid.kernel_distance(features(1, n), features(2, m), subset_size=size)
 
 
 def test_the_legacy_figure_is_the_sum_of_its_blocks_and_prefers_a_copy_of_the_input():
@@ -94,19 +94,19 @@ def test_the_legacy_figure_is_the_sum_of_its_blocks_and_prefers_a_copy_of_the_in
         each = [reference_mmd2(real[i], made[j]) for i, j in zip(blocks[len(real)], blocks[len(made)], strict=True)]
         mean += 100 * share * np.mean(each) / 2
         error += 100 * share * np.std(each, ddof=1) / math.sqrt(3) / 2
-    found = metrics.legacy_mixed(source, target, made)
+    found = kid.legacy_mixed(source, target, made)
     assert found.mean == pytest.approx(mean, abs=1e-6)
     assert found.std == pytest.approx(error, abs=1e-6)
     # The copy of the input wins here, and loses where it should: against the target.
-    copied = metrics.legacy_mixed(source, target, source)
+    copied = kid.legacy_mixed(source, target, source)
     assert copied.mean < found.mean
-    assert metrics.kernel_distance(source, target).mean > metrics.kernel_distance(made, target).mean
+    assert kid.kernel_distance(source, target).mean > kid.kernel_distance(made, target).mean
 
 
 def test_the_legacy_figure_of_one_block_has_no_deviation_and_of_too_few_images_is_refused():
-    assert math.isnan(metrics.legacy_mixed(features(1, 8), features(2, 9), features(3, 8)).std)
+    assert math.isnan(kid.legacy_mixed(features(1, 8), features(2, 9), features(3, 8)).std)
     with pytest.raises(ValueError, match="fewer than two"):
-        metrics.legacy_mixed(features(1, 30), features(2, 5), features(3, 30))
+        kid.legacy_mixed(features(1, 30), features(2, 5), features(3, 30))
 
 
 @pytest.mark.filterwarnings("ignore:Metric `Kernel:UserWarning")
@@ -129,5 +129,5 @@ def test_torchmetrics_agrees():
     theirs.set_dtype(torch.float64)
     theirs.update(torch.tensor(x, dtype=torch.float64), real=True)
     theirs.update(torch.tensor(y, dtype=torch.float64), real=False)
-    ours = metrics.kernel_distance(x, y, subsets=3, subset_size=40)
+    ours = kid.kernel_distance(x, y, subsets=3, subset_size=40)
     assert ours.mean == pytest.approx(float(theirs.compute()[0]), abs=1e-6)

@@ -4,7 +4,7 @@ import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper
 
-from ugatit_train import onnxgraph
+from ugatit_train.exchange import onnxgraph
 
 
 def test_the_mean_of_millions_of_pixels_keeps_its_digits():

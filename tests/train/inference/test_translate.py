@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from ugatit_data import BadInputError
-from ugatit_train import models, reporting, translate
-from ugatit_train.fitting import Fit
+from ugatit_train.inference import models, translate
+from ugatit_train.pictures import drawing
+from ugatit_train.pictures.fitting import Fit
 
 SIZE = 16
 SQUASH = Fit(way="squash", size=(SIZE, SIZE))
@@ -50,7 +51,7 @@ def test_heatmap_and_side_by_side(tmp_path):
     write(tmp_path / "in.png", noise())
     run(tmp_path / "in.png", tmp_path / "out", heatmap=True, side_by_side=True)
     assert sorted(os.listdir(tmp_path / "out")) == ["in.heatmap.png", "in.png", "in.side_by_side.png"]
-    heat = reporting.heatmap_to_uint8(invert(np.zeros((1, 3, SIZE, SIZE), np.float32))[1], SIZE)[0]
+    heat = drawing.heatmap_to_uint8(invert(np.zeros((1, 3, SIZE, SIZE), np.float32))[1], SIZE)[0]
     assert np.array_equal(read(tmp_path / "out" / "in.heatmap.png"), heat)
     together = np.concatenate([noise(), heat, 255 - noise()], axis=1)
     assert np.array_equal(read(tmp_path / "out" / "in.side_by_side.png"), together)
@@ -175,7 +176,7 @@ def test_no_more_than_four_batches_wait(tmp_path):
 
 
 def video_of(path, frames, rate=10.0):
-    from ugatit_train import video
+    from ugatit_train.pictures import video
 
     path.parent.mkdir(exist_ok=True)
     writer = video.Writer(path, rate)
@@ -185,7 +186,7 @@ def video_of(path, frames, rate=10.0):
 
 
 def test_a_video_keeps_its_frames_rate_and_order(tmp_path):
-    from ugatit_train import video
+    from ugatit_train.pictures import video
 
     frames = [np.full((48, 64, 3), value, np.uint8) for value in (20, 80, 140, 200, 235)]
     video_of(tmp_path / "in" / "clip.mp4", frames)

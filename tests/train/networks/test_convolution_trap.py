@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy
 import pytest
 
-from .parity import error
-from .stepping import TRACED, run_in_a_process
+from ..parity import error
+from ..stepping import TRACED, run_in_a_process
 
 NATIVE_CONVOLUTION = """
 from ugatit_train import runtime

@@ -12,10 +12,11 @@ import pytest
 from autograd.tracer import getval
 from mindspore import nn
 
-from ugatit_train import convolution, layers, normalisation, runtime
+from ugatit_train import runtime
+from ugatit_train.networks import convolution, layers, normalisation
 
-from . import reference_networks as plain
-from .parity import Case, float32, measure
+from .. import reference_networks as plain
+from ..parity import Case, float32, measure
 
 VALUE, GRADIENT = 1e-5, 1e-4  # relative to the largest of the tensor
 

@@ -10,14 +10,14 @@ import pytest
 from mindspore import Tensor, nn
 
 from ugatit_train import runtime
-from ugatit_train.config import OptionError, Options, smallest_image
-from ugatit_train.networks import Discriminator, Generator, initialise
+from ugatit_train.networks.ugatit import Discriminator, Generator, initialise
+from ugatit_train.options.config import OptionError, Options, smallest_image
 
-from . import reference as ref
-from . import reference_init as init
-from . import reference_networks as reference
-from .judge import Judge
-from .parity import Case, float32, measure
+from .. import reference as ref
+from .. import reference_init as init
+from .. import reference_networks as reference
+from ..judge import Judge
+from ..parity import Case, float32, measure
 
 GENERATORS = {
     "full_reflect": {"light": False, "padding": "reflect", "img_ch": 3},

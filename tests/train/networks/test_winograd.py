@@ -4,10 +4,10 @@ import numpy
 import pytest
 from autograd import numpy as np
 
-from ugatit_train import winograd
+from ugatit_train.networks import winograd
 
-from . import reference_networks as plain
-from .parity import Case, float32, measure
+from .. import reference_networks as plain
+from ..parity import Case, float32, measure
 from .test_layers import check
 
 # (n, c_in, c_out, h, w, scale, padding): whole tiles, tiles that reach over the end, one tile, more samples than one.

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ugatit_train import arguments, config
-from ugatit_train.arguments import parse
-from ugatit_train.config import OptionError, Options
+from ugatit_train.options import arguments, config
+from ugatit_train.options.arguments import parse
+from ugatit_train.options.config import OptionError, Options
 
 NAMES = """
 adv_weight amp batch_size cam_weight ch change_batch checkpoint_url compute_metrics cycle_weight data_path data_url
@@ -16,7 +16,7 @@ eval_outputdir graph_path identity_weight img_ch img_size inception_ckpt_path it
 lr n_dis n_res output_path padding phase print_freq recompute resume save_freq save_graphs seed sn_iterations
 spectral_norm tensorboard threads train_url update_order use_global_norm weight_decay
 """
-TRAIN_YAML = Path(__file__).parents[2] / "tools" / "train.yaml"
+TRAIN_YAML = Path(__file__).parents[3] / "tools" / "train.yaml"
 
 
 def test_defaults_are_those_of_the_paper_and_the_seed():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ugatit_train import costs
-from ugatit_train.networks import Discriminator, Generator
+from ugatit_train.networks.ugatit import Discriminator, Generator
+from ugatit_train.performance import costs
 
 SHAPE = {"height": 256, "width": 256, "img_ch": 3}
 LIGHT = costs.generator_layers(ch=64, n_res=4, light=True, **SHAPE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ugatit_train.opcosts import op_cost
+from ugatit_train.performance.opcosts import op_cost
 
 
 @pytest.mark.parametrize(

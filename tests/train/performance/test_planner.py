@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ugatit_train import planner
-from ugatit_train.config import Options
+from ugatit_train.options.config import Options
+from ugatit_train.performance import planner
 
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 RECORD = json.loads((RESULTS / "memory.json").read_text())["results"]  # of benchmarks/memory.py
 MEASURED = [entry for entry in RECORD if entry["unit"] == "mib"]
 TIMED = [entry for entry in RECORD if entry["unit"] == "seconds"]  # those that were measured on a quiet machine
@@ -59,7 +59,7 @@ def test_the_record_holds_what_the_constants_were_fitted_to_and_what_they_were_n
 
 def test_a_plan_counts_every_weight_and_both_moments():
     plan = planner.plan(Options(light=True, ch=2, n_res=1, n_dis=4, img_size=32))
-    from ugatit_train.networks import Discriminator, Generator
+    from ugatit_train.networks.ugatit import Discriminator, Generator
 
     generator = Generator(2, 1, 32, 3, True)
     discriminators = [Discriminator(2, n) for n in (5, 3)]

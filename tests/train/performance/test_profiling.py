@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from mindspore import Tensor, nn, ops
 
-from ugatit_train import profiling
-from ugatit_train.profiling import BETWEEN, Execution, ProfileError, StepProfiler
+from ugatit_train.performance import profiling
+from ugatit_train.performance.profiling import BETWEEN, Execution, ProfileError, StepProfiler
 
 STEPS = 2
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ugatit_train.costs import Cost
-from ugatit_train.roofline import ASCEND, Machine, bound_by_memory, floor_s
+from ugatit_train.performance.costs import Cost
+from ugatit_train.performance.roofline import ASCEND, Machine, bound_by_memory, floor_s
 
 MACHINE = Machine(name="m", product_flop_per_s=100.0, bytes_per_s=10.0, source="")
 

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ugatit_data.geometry import resize
-from ugatit_train.fitting import Fit
+from ugatit_data.pixels.geometry import resize
+from ugatit_train.pictures.fitting import Fit
 
 SIZES = [(16, 24), (5, 3), (1, 1), (31, 64), (64, 31), (17, 100), (24, 24)]
 

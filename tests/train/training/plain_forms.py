@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mindspore import ops
 
-from ugatit_train import layers, networks, normalisation, winograd
+from ugatit_train.networks import layers, normalisation, ugatit, winograd
 
 
 def _never_fits(height, width):
@@ -67,7 +67,7 @@ def _leaky_relu(x):
 
 def leaky_relu_operator():
     """LeakyReLU by MindSpore's own operator."""
-    layers.leaky_relu = networks.leaky_relu = _leaky_relu
+    layers.leaky_relu = ugatit.leaky_relu = _leaky_relu
 
 
 def _attention(self, x, gap_weight, gmp_weight):

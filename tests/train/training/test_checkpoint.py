@@ -9,8 +9,9 @@ import pytest
 from mindspore import Parameter, Tensor
 from safetensors.numpy import load_file
 
-from ugatit_train import checkpoint, config
-from ugatit_train.config import Options
+from ugatit_train.options import config
+from ugatit_train.options.config import Options
+from ugatit_train.training import checkpoint
 
 OPTIONS = Options(img_size=32, n_dis=4, ch=2, n_res=1, light=True)
 

@@ -15,11 +15,12 @@ import cv2
 import numpy as np
 import pytest
 
-from ugatit_data.convert import convert, make_plan
-from ugatit_data.sources import FolderSource
-from ugatit_train import arguments, checkpoint, config, loop, reporting
-from ugatit_train.networks import initialise
-from ugatit_train.step import LOSS_NAMES
+from ugatit_data.conversion.convert import convert, make_plan
+from ugatit_data.conversion.sources import FolderSource
+from ugatit_train.networks.ugatit import initialise
+from ugatit_train.options import arguments, config
+from ugatit_train.training import checkpoint, log, loop
+from ugatit_train.training.step import LOSS_NAMES
 
 STEPS = 30
 
@@ -85,7 +86,7 @@ def straight(tmp_path_factory):
 
 
 def losses(run) -> list[list[float]]:
-    return [[line[name] for name in ("step", *LOSS_NAMES)] for line in reporting.read_metrics(run / "metrics.jsonl")]
+    return [[line[name] for name in ("step", *LOSS_NAMES)] for line in log.read_metrics(run / "metrics.jsonl")]
 
 
 def weights_hash(run, step=STEPS) -> dict[str, str]:
@@ -111,7 +112,7 @@ def test_a_run_leaves_what_it_should(options, straight):
     grid = cv2.imread(str(run / "samples" / "00000030_b2a.png"))
     assert grid.shape == (7 * 32, 2 * 32, 3)  # seven rows, the two images of testB
     assert "[30/30] time per iter:" in (run / "train.log").read_text()
-    lines = reporting.read_metrics(run / "metrics.jsonl")
+    lines = log.read_metrics(run / "metrics.jsonl")
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
     assert {"data_wait_s", "compile_s", "step_s", *LOSS_NAMES} <= set(lines[0])
     assert lines[0]["compile_s"] > 1 > max(line["compile_s"] for line in lines[1:])
@@ -157,7 +158,7 @@ def test_a_signal_saves_and_resume_gives_the_same_losses_and_weights(
 ):
     run_straight(options, straight)
     run = tmp_path / "run"
-    write = reporting.Metrics.write
+    write = log.Metrics.write
 
     def write_and_signal(self, step, values):
         write(self, step, values)
@@ -165,7 +166,7 @@ def test_a_signal_saves_and_resume_gives_the_same_losses_and_weights(
             os.kill(os.getpid(), number)
 
     with monkeypatch.context() as patch:
-        patch.setattr(reporting.Metrics, "write", write_and_signal)
+        patch.setattr(log.Metrics, "write", write_and_signal)
         with pytest.raises(loop.InterruptedTraining, match=f"interrupted: saved step {stop_at}: .*--resume"):
             loop.train(dataclasses.replace(options, output_path=str(run)))
     assert losses(run) == losses(straight)[:stop_at]
@@ -238,7 +239,7 @@ def test_what_is_not_finite_is_never_saved(options, tmp_path, compiled, monkeypa
             compiled.disLA.conv.weight.set_data(compiled.disLA.conv.weight.value() * np.inf)
         return ""
 
-    monkeypatch.setattr(loop.reporting, "log_line", overflow)
+    monkeypatch.setattr(loop.log, "log_line", overflow)
     short = dataclasses.replace(options, output_path=str(tmp_path / "run"))
     monkeypatch.setattr(config.Options, "schedule", lambda _options, _: config.Schedule(
         iteration=STEPS, decay_start=STEPS, print_every=1, save_every=1
@@ -303,7 +304,7 @@ def test_half_an_hour_without_a_checkpoint_makes_one(options, straight, tmp_path
 
 def test_a_second_training_into_the_folder_is_refused(options, tmp_path, monkeypatch):
     asked = dataclasses.replace(options, output_path=str(tmp_path / "run"))
-    write, second = reporting.Metrics.write, []
+    write, second = log.Metrics.write, []
 
     def write_and_start_another(self, step, values):
         write(self, step, values)
@@ -312,7 +313,7 @@ def test_a_second_training_into_the_folder_is_refused(options, tmp_path, monkeyp
                 loop.train(dataclasses.replace(asked, resume=True))
             second.append(step)
 
-    monkeypatch.setattr(reporting.Metrics, "write", write_and_start_another)
+    monkeypatch.setattr(log.Metrics, "write", write_and_start_another)
     loop.train(asked)
     assert second == [18]
 

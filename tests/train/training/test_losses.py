@@ -4,10 +4,10 @@ import numpy
 import pytest
 from mindspore import nn
 
-from ugatit_train import losses
+from ugatit_train.training import losses
 
-from . import reference as ref
-from .parity import Case, float32, measure
+from .. import reference as ref
+from ..parity import Case, float32, measure
 
 
 class Loss(nn.Cell):

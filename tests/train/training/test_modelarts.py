@@ -7,7 +7,8 @@ import pytest
 
 from ugatit_data.errors import BadInputError
 from ugatit_data.storage import StorageError
-from ugatit_train import modelarts, runtime
+from ugatit_train import runtime
+from ugatit_train.training import modelarts
 
 VARIABLES = (
     "MA_NUM_HOSTS", "VC_WORKER_NUM", "VC_TASK_INDEX", "VC_WORKER_HOSTS", "MA_NUM_GPUS",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .stepping import TRACED
+from ..stepping import TRACED
 
 CODE = """
 import sys
@@ -24,7 +24,7 @@ stepping.save(sys.argv[1], sys.argv[2], recompute=False)
 def test_all_plain_forms_together_are_the_step(traced_run, tmp_path):
     """In a process of its own, because a form stays replaced. Losses of steps 1 and 5 as in the tests of the step."""
     command = [sys.executable, "-c", CODE, TRACED, tmp_path / "plain.npz"]
-    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     with np.load(tmp_path / "plain.npz") as saved:
         plain = saved["losses"]

@@ -5,8 +5,8 @@ import numpy
 import pytest
 from autograd import make_vjp
 
-from . import reference as ref
-from . import reference_networks as layers
+from .. import reference as ref
+from .. import reference_networks as layers
 
 OPTIONS = ref.Options()
 SMALL = {"ch": 2, "n_res": 1, "n_dis": 4, "img_size": 32}

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy
 import pytest
 
-from ugatit_train.step import LOSS_NAMES
+from ugatit_train.training.step import LOSS_NAMES
 
-from . import reference as ref
-from .parity import error
-from .stepping import CONFIGURATIONS, NUM_STEPS, TRACED, Configuration, batches, first_state, rhos, run
+from .. import reference as ref
+from ..parity import error
+from ..stepping import CONFIGURATIONS, NUM_STEPS, TRACED, Configuration, batches, first_state, rhos, run
 
 
 @dataclass(frozen=True, kw_only=True)

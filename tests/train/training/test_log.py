@@ -1,0 +1,71 @@
+"""What a run tells while it goes: a metrics file that survives kills, TensorBoard's events."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ugatit_train.training import log
+
+
+def test_log_line_is_the_seeds():
+    line = log.log_line(7, 1000, 0.66642, 3.2190554, 2914.113)
+    assert line == "[   7/1000] time per iter: 0.666s, d_loss: 3.219055, g_loss: 2914.113"
+
+
+def test_metrics_of_an_interrupted_run_equal_those_of_a_whole_one(tmp_path):
+    whole, broken = tmp_path / "whole.jsonl", tmp_path / "broken.jsonl"
+
+    def run(path, done, stop):
+        with log.Metrics(path, done) as metrics:
+            for step in range(done + 1, stop + 1):
+                metrics.write(step, {"d_loss": np.float32(0.1 * step), "lr": 1e-4})
+
+    run(whole, 0, 9)
+    run(broken, 0, 6)
+    with broken.open("a") as file:
+        file.write('{"step": 7, "d_lo')  # killed in the middle of a write
+    run(broken, 4, 9)  # the last checkpoint was at step 4
+    assert broken.read_bytes() == whole.read_bytes()
+    steps = log.read_metrics(whole)
+    assert [line["step"] for line in steps] == list(range(1, 10))
+    assert np.float32(steps[2]["d_loss"]) == np.float32(0.1 * 3)  # all digits
+
+
+def test_a_line_is_readable_as_soon_as_it_is_written(tmp_path):
+    metrics = log.Metrics(tmp_path / "m.jsonl")
+    metrics.write(1, {"g_loss": 2})
+    assert json.loads((tmp_path / "m.jsonl").read_text()) == {"step": 1, "g_loss": 2.0}
+    metrics.close()
+
+
+def test_a_new_run_begins_with_an_empty_file(tmp_path):
+    with log.Metrics(tmp_path / "m.jsonl") as metrics:
+        metrics.write(1, {"g_loss": 2})
+    with log.Metrics(tmp_path / "m.jsonl"):
+        assert log.read_metrics(tmp_path / "m.jsonl") == []
+
+
+@pytest.mark.parametrize("text", ['{"step": 1}\nnoise\n{"step": 3}\n', '{"loss": 1}\n', "[1]\n"])
+def test_a_broken_line_is_named(tmp_path, text):
+    (tmp_path / "m.jsonl").write_text(text)
+    with pytest.raises(ValueError, match=r"m\.jsonl, line \d: not a step"):
+        log.read_metrics(tmp_path / "m.jsonl")
+
+
+def test_tensorboard_events_hold_every_value(tmp_path):
+    pytest.importorskip("tensorboardX", reason="tensorboardX is not installed: pip install 'ugatit[tensorboard]'")
+    from tensorboardX.proto.event_pb2 import Event
+
+    with log.Events(tmp_path / "tensorboard", 4) as events:
+        events.write(5, {"d_loss": np.float32(0.25), "lr": 1e-4})
+    data, found, at = next((tmp_path / "tensorboard").iterdir()).read_bytes(), [], 0
+    while at < len(data):  # TFRecord: length, its checksum, an event, its checksum
+        length = int.from_bytes(data[at : at + 8], "little")
+        found.append(Event.FromString(data[at + 12 : at + 12 + length]))
+        at += length + 16
+    values = {v.tag: (event.step, v.simple_value) for event in found for v in event.summary.value}
+    assert values == {"d_loss": (5, 0.25), "lr": (5, pytest.approx(1e-4))}
+    assert [event.step for event in found if event.session_log.status] == [
+        5
+    ]  # what was done before is dropped from here

@@ -1,0 +1,85 @@
+"""Files that are whole or not there, locks, digests, and how many cores this process may use."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+PARTIAL_SUFFIX = ".partial"
+"""Ending of what is still being written: a file, or a folder."""
+
+
+def partial_path(path: Path) -> Path:
+    """The name that a file or folder has while it is being written."""
+    return path.with_name(path.name + PARTIAL_SUFFIX)
+
+
+def write_whole(path: Path, content: bytes | str | Callable[[Path], object], *, durable: bool = False) -> None:
+    """Write a file under its partial name and rename it: it appears complete or not at all.
+
+    `content` is the bytes, text for UTF-8, or a function that writes the file it is given. With `durable` the contents
+    are on the disk before the rename.
+
+    Raises:
+        OSError: the file cannot be written; the old one is as it was.
+    """
+    partial = partial_path(path)
+    if callable(content):
+        content(partial)
+    else:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+    if durable:
+        fsync(partial)
+    os.replace(partial, path)
+
+
+def fsync(path: Path) -> None:
+    """Return when the contents of a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def lock(descriptor: int, *, wait: bool = False) -> bool:
+    """Lock an open file or folder against other processes; whether it could be had.
+
+    The lock is the kernel's (flock): it is gone when its owner is, whatever killed it.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def canonical(value: object) -> bytes:
+    """The one byte string of a JSON value, for digests."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def sha256_hex(data: bytes) -> str:
+    """SHA-256 of bytes, hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal, in constant memory."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
