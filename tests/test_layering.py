@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = {
     "ugatit_data": ["errors", "files", "storage", "pixels", "dataset", "conversion", "loading"],
     "ugatit_train": [
-        "runtime", "options", "pictures", "networks", "performance", "training", "inference",
+        "errors", "runtime", "options", "pictures", "networks", "performance", "training", "inference",
         "exchange", "evaluation",
     ],
 }  # fmt: skip

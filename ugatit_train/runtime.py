@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ugatit_train.errors import UgatitError
+
 DEVICE_TARGETS = ("CPU", "Ascend", "GPU")
 
 # MindSpore reads these once. It logs each compilation at WARNING; GLOG_v=3 leaves errors only. And it copies every
@@ -37,8 +39,10 @@ MALLOC_TUNABLES = "glibc.malloc.hugetlb=1:glibc.malloc.top_pad=67108864"
 _log = logging.getLogger(__name__)
 
 
-class DeviceError(ValueError):
+class DeviceError(UgatitError, ValueError):
     """The asked device is not there, or this MindSpore cannot use it."""
+
+    exit_code = 2
 
 
 def restart_with_huge_pages() -> None:

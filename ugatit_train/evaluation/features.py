@@ -12,13 +12,16 @@ import numpy as np
 
 from ugatit_data.files import sha256_file
 from ugatit_data.pixels.geometry import resize
+from ugatit_train.errors import UgatitError
 
 NUM_FEATURES = 2048
 IMAGE_SIZE = 299
 
 
-class FeaturesError(ValueError):
+class FeaturesError(UgatitError, ValueError):
     """A file of a feature extractor that cannot be used; the message is one line and names the remedy."""
+
+    exit_code = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
+from ugatit_train.errors import UgatitError
 from ugatit_train.evaluation.inception import Inception
 
 BATCH_NORM_EPSILON = 1e-3  # of every batch norm of the network
@@ -16,8 +17,10 @@ NUM_CLASSES = 1008  # of the FID network's last layer, which is not needed; torc
 REMEDY = "give the weights of FID's InceptionV3 (pt_inception-2015-12-05)"
 
 
-class WeightsError(ValueError):
+class WeightsError(UgatitError, ValueError):
     """Weights that are missing, damaged or of another network; the message is one line and names the remedy."""
+
+    exit_code = 2
 
 
 def fold(state: Any) -> tuple[dict[str, np.ndarray], list[str]]:

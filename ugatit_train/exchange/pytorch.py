@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
+from ugatit_train.errors import UgatitError
 from ugatit_train.options import config
 from ugatit_train.training import checkpoint
 
@@ -26,8 +27,10 @@ REPORT_FILE = "import.txt"  # in a run: every array of the file, and where it we
 States = Mapping[str, Mapping[str, np.ndarray]]
 
 
-class InteropError(ValueError):
+class InteropError(UgatitError, ValueError):
     """A file that is no checkpoint of the PyTorch implementation, or a run that it cannot hold."""
+
+    exit_code = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from ugatit_train.errors import UgatitError
 
-class TorchFileError(ValueError):
+
+class TorchFileError(UgatitError, ValueError):
     """A file that is no PyTorch file of weights, or that cannot be read here; the message names the remedy."""
+
+    exit_code = 2
 
 
 def read(path: Path) -> Any:

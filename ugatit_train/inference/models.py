@@ -12,12 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
+from ugatit_train.errors import UgatitError
+
 Translator = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 KEY = "ugatit"  # under which an exported file holds its `Form`, as JSON
 
 
-class ModelError(ValueError):
+class ModelError(UgatitError, ValueError):
     """A model file that is missing, damaged or none of ours; one line with the remedy."""
+
+    exit_code = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

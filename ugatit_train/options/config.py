@@ -12,11 +12,16 @@ from typing import Any, Literal
 
 import yaml
 
+from ugatit_train.errors import UgatitError
+from ugatit_train.options.schedule import Schedule
+
 OPTIONS_FILE = "options.yaml"
 
 
-class OptionError(ValueError):
+class OptionError(UgatitError, ValueError):
     """An option, or the file or folder that it names, cannot be used; the message is one line and names the remedy."""
+
+    exit_code = 2
 
 
 def _option(default: Any, help: str, *, least: float | None = None, above: float | None = None) -> Any:
@@ -171,7 +176,7 @@ class Options:
             raise OptionError(f"--img_size {self.img_size}: give pixels such as 256, or height and width as 128x256")
         return int(match[1]), int(match[2] or match[1])
 
-    def schedule(self, steps_per_epoch: int) -> "Schedule":
+    def schedule(self, steps_per_epoch: int) -> Schedule:
         """The lengths in steps, for a data set whose larger domain takes `steps_per_epoch` steps a pass.
 
         Raises:
@@ -202,20 +207,6 @@ def smallest_image(n_layers: int) -> int:
     All but the last two halve the map; those two, 4 x 4 with stride 1, take a row and a column each.
     """
     return 3 * 2 ** (n_layers - 2)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Schedule:
-    """A run's lengths, all in steps. The learning rate is constant to `decay_start`, then falls to 0 at `iteration`."""
-
-    iteration: int
-    decay_start: int
-    print_every: int
-    save_every: int
-
-    def learning_rate(self, step: int, first: float) -> float:
-        """The rate of step 1, 2, ..., where `first` is that of step 1; the compiled step computes the same."""
-        return first * (1 - max(0, step - self.decay_start) / max(1, self.iteration - self.decay_start))
 
 
 # What shapes the weights or the order of the samples: a run that goes on must keep it.

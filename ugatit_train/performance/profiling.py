@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ugatit_train import runtime  # noqa: F401 - runtime before MindSpore: it sets the environment
+from ugatit_train.errors import UgatitError
 from ugatit_train.performance import ceilings
 from ugatit_train.performance.opcosts import Shape, op_cost
 
@@ -28,7 +29,7 @@ from mindspore.profiler import ProfilerActivity, profile, schedule, tensorboard_
 _log = logging.getLogger(__name__)
 
 
-class ProfileError(ValueError):
+class ProfileError(UgatitError, ValueError):
     """A profile that cannot be read; the message names the folder and the remedy."""
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from ugatit_data.files import canonical, sha256_file, sha256_hex
+from ugatit_train.errors import UgatitError
 from ugatit_train.options.config import Options
 from ugatit_train.training import tensorfile
 
@@ -28,11 +29,13 @@ GENERATORS = {"a2b": "genA2B", "b2a": "genB2A"}
 _log = logging.getLogger(__name__)
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UgatitError, ValueError):
     """A checkpoint that is missing, damaged, of another version or of other networks."""
 
+    exit_code = 2
 
-class NotFiniteError(ValueError):
+
+class NotFiniteError(UgatitError, ValueError):
     """A weight or moment to be saved is NaN or infinite."""
 
 

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from ugatit_data import Loader, open_loader
 from ugatit_data.dataset.manifest import read_dataset
 from ugatit_train import runtime  # before MindSpore: it sets the environment
+from ugatit_train.errors import UgatitError
 
 # isort: split
 import mindspore as ms
@@ -24,6 +25,7 @@ from mindspore import Tensor
 
 from ugatit_train.networks.ugatit import Discriminator, Generator, initialise
 from ugatit_train.options import config
+from ugatit_train.options.schedule import Schedule
 from ugatit_train.performance import profiling
 from ugatit_train.training import checkpoint, log, modelarts
 from ugatit_train.training.samples import Sampler, sample_images
@@ -35,7 +37,7 @@ LONGEST_UNSAVED_S = 1800.0  # the model zoo's save_freq of 100,000 steps can be 
 _log = logging.getLogger(__name__)
 
 
-class TrainingError(RuntimeError):
+class TrainingError(UgatitError, RuntimeError):
     """A run that must not go on; the last checkpoint is good."""
 
 
@@ -43,7 +45,7 @@ class InterruptedTraining(TrainingError):
     """A signal came: the state is saved, `--resume` goes on."""
 
 
-def build_step(options: config.Options, schedule: config.Schedule, world: int = 1) -> Step:
+def build_step(options: config.Options, schedule: Schedule, world: int = 1) -> Step:
     """The networks with their first weights, and the step over them."""
     o = options
     generators = [Generator(o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding) for _ in range(2)]
