@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 # The rooms of each package from the bottom up: folders, and files at its top. A room imports lower rooms only.
 ROOMS = {
-    "ugatit_data": ["errors", "files", "storage", "pixels", "dataset", "conversion", "loading"],
+    "ugatit_data": ["commands", "errors", "files", "storage", "pixels", "dataset", "conversion", "loading"],
     "ugatit_train": [
         "errors", "runtime", "options", "pictures", "networks", "performance", "training", "inference",
         "exchange", "evaluation",

@@ -18,7 +18,7 @@ from ugatit_data.loading import kernel
 
 PROGRAM = """
 import numpy as np
-from ugatit_data import kernel
+from ugatit_data.loading import kernel
 
 image, batch = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3), np.zeros((1, 2, 2, 3), np.uint8)
 known = np.array([image.ctypes.data]), np.zeros(1, np.uint64), np.zeros(1, np.uint8), False, 0, 0, 0, 2
