@@ -1,7 +1,7 @@
 """The loss scale of a backward pass in float16, whose gradients would otherwise come out as zeros."""
 
 import mindspore as ms
-from mindspore import nn, ops
+from mindspore import Parameter, nn, ops
 
 FIRST = 2.0**15  # float16 ends at 65504; what is too large is halved within a few steps
 WINDOW = 1000  # good steps before it is doubled
@@ -24,6 +24,10 @@ class LossScale(nn.Cell):
             self.value.name, self.counter.name = "loss_scale", "loss_scale_good_steps"
             for parameter in (self.value, self.counter):
                 parameter.requires_grad = False
+
+    def state(self) -> list[Parameter]:
+        """What a checkpoint holds of it: the dynamic one's factor and its count of good steps."""
+        return [self.value, self.counter] if self.is_dynamic else []
 
     def factor(self):
         """The present factor."""

@@ -9,18 +9,16 @@ Everything that is written is written after the passes, so that the compiler see
 Legend: a, b (N, img_ch, H, W); y_b, cam_b = genA2B(concat(a, b)), so y_b is fake_b and identity_b; y_a likewise.
 """
 
-import math
 from dataclasses import dataclass
 
 import mindspore as ms
-import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore import dtype as mstype
-from mindspore.ops import operations as P
 
 from ugatit_train.networks.convolution import OwnBackward
 from ugatit_train.networks.ugatit import Generator
-from ugatit_train.training.loss_scale import LossScale, zero_unless
+from ugatit_train.training.adam import Adam
+from ugatit_train.training.loss_scale import LossScale
 from ugatit_train.training.losses import bce, l1, lsgan
 
 # What a step returns, in this order. The last four are sums over both domains, without their weights.
@@ -120,59 +118,6 @@ class _GeneratorLoss(nn.Cell):
         return loss * loss_scale, loss, adv, cycle, identity, cam
 
 
-class Adam(nn.Cell):
-    """Adam(0.5, 0.999, eps 1e-8) as torch.optim.Adam has it, weight decay added to the gradient.
-
-    The fused primitive corrects the bias with its arguments beta1_power and beta2_power, and applies eps before the
-    correction; with both powers 0 it corrects nothing, and the rate and eps that it is given carry the correction.
-    """
-
-    BETA1, BETA2, EPS = 0.5, 0.999, 1e-8
-
-    def __init__(self, parameters: ParameterTuple, weight_decay: float, skips: str = ""):
-        """skips: the name of its own count of updates, if it is to leave out those whose gradients are not finite."""
-        super().__init__(auto_prefix=False)
-        self.parameters = parameters
-        self.skips = skips != ""
-        if self.skips:
-            self.updates = Parameter(Tensor(0, mstype.int32), name=f"adam_t.{skips}", requires_grad=False)
-        self.m = ParameterTuple([_moment(p, "adam_m") for p in parameters])
-        self.v = ParameterTuple([_moment(p, "adam_v") for p in parameters])
-        self.weight_decay = Tensor(weight_decay, mstype.float32)
-        self.update = P.Adam()
-        self.map = ops.HyperMap()
-
-    def construct(self, gradients, step, lr, finite):
-        """Applies one update; step counts from 1, float32. If it `skips` and not finite, it changes nothing."""
-        beta1, beta2 = self.BETA1, self.BETA2
-        lr = ops.depend(lr, gradients)  # whatever reads the parameters for a gradient comes before any update
-        if self.skips:
-            step = ops.maximum(ops.assign_add(self.updates, finite.astype(mstype.int32)), 1).astype(mstype.float32)
-            counts = finite.astype(mstype.float32)
-            # Of no gradient, with decay rates of 1, the moments stay as they are.
-            gradients, lr = zero_unless(finite, gradients), lr * counts
-            beta1, beta2 = 1 - (1 - beta1) * counts, 1 - (1 - beta2) * counts
-        # -expm1(t log b) is 1 - b**t without the cancellation that costs half of float32's digits at small t.
-        root = ops.sqrt(-ops.expm1(step * math.log(self.BETA2)))
-        rate = lr * root / -ops.expm1(step * math.log(self.BETA1))
-        eps = self.EPS * root
-        # Not a loop: the compiler makes and analyses two graphs for each turn of one.
-        apply = ops.partial(_adam, self.update, self.weight_decay, rate, beta1, beta2, eps)
-        return self.map(apply, self.parameters, self.m, self.v, gradients)
-
-
-def _adam(update, weight_decay, rate, beta1, beta2, eps, parameter, m, v, gradient):
-    # Of itself the product would be made as soon as there is memory for it, and kept until it is needed.
-    decayed = gradient + ops.depend(weight_decay, gradient) * parameter
-    return update(parameter, m, v, 0.0, 0.0, rate, beta1, beta2, eps, decayed)[0]
-
-
-def _moment(parameter: Parameter, prefix: str) -> Parameter:
-    return Parameter(
-        Tensor(np.zeros(parameter.shape, np.float32)), name=f"{prefix}.{parameter.name}", requires_grad=False
-    )
-
-
 def _clip_by_global_norm(gradients):
     """Scales the gradients of one optimizer down to a global norm of 1."""
     total = 0.0
@@ -230,6 +175,14 @@ class Step(nn.Cell):
         g_loss = _GeneratorLoss(discriminators, settings)
         self.d_gradient = ms.value_and_grad(d_loss, None, self.d_parameters, has_aux=True)
         self.g_gradient = ms.value_and_grad(g_loss, (0, 1, 2, 3, 4, 5), has_aux=True)
+
+    def state(self) -> dict[str, Parameter]:
+        """What a checkpoint holds, by name, in the order of its files: step, networks, loss scale, both optimizers."""
+        found = [self.step, *self.g_parameters, *self.d_parameters]
+        for network in (self.genA2B, self.genB2A, *self.discriminators):
+            found += network.get_parameters()  # those that no gradient trains too: u of the spectral norm
+        found += [*self.loss_scale.state(), *self.g_adam.state(), *self.d_adam.state()]
+        return {parameter.name: parameter for parameter in found}
 
     def iterate(self, vectors, needed):
         """The next power iteration of every discriminator, if one is needed; `vectors` otherwise."""

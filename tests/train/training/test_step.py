@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import numpy
 import pytest
+from mindspore import Parameter, Tensor, nn
 
 from ugatit_train.training.step import LOSS_NAMES
 
 from .. import reference as ref
 from ..parity import error
-from ..stepping import CONFIGURATIONS, NUM_STEPS, TRACED, Configuration, batches, first_state, rhos, run
+from ..stepping import CONFIGURATIONS, NUM_STEPS, TRACED, Configuration, batches, compile_step, first_state, rhos, run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,3 +150,16 @@ def test_learning_rate_is_constant_and_then_falls_linearly(networks, record):
                 rates.append(((before[name] - after[name]) * (numpy.sqrt(v) + 1e-8) / m).ravel())
         expected = 1e-4 * min(1, (options.iteration - t) / half)
         assert numpy.median(numpy.concatenate(rates)) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", [TRACED, "g_first_per_pass"], ids=["fixed loss scale", "dynamic loss scale"])
+def test_the_state_is_every_parameter_in_the_order_of_the_files(name):
+    """Of version 1's files, which were written from all parameters that the step's Cell reaches."""
+    step = compile_step(CONFIGURATIONS[name])
+    reached = [p.name for p in step.get_parameters()]
+    assert list(step.state()) == reached
+    assert ("loss_scale" in reached) == (name != TRACED)
+    assert all(parameter.name == key for key, parameter in step.state().items())
+    step.odd = nn.Cell()
+    step.odd.w = Parameter(Tensor([1.0]), name="w")
+    assert len(list(step.get_parameters())) == len(reached) + 1 and list(step.state()) == reached
