@@ -191,7 +191,7 @@ def compare(networks, run: Path, img_size: int) -> dict[str, float]:
         found[f"{name}'s heat map"] = float(np.abs(heat - heatmap).max() / np.abs(heatmap).max())
     judges = {}
     folder, meta = checkpoint.find(run)
-    o = checkpoint.Options(**meta["options"])
+    o = checkpoint.run_options(folder, meta)
     for name in ("disGA", "disGB", "disLA", "disLB"):
         layers = o.n_dis + (1 if name[3] == "G" else -1)
         if layers not in judges:  # compiled once for both domains

@@ -23,9 +23,9 @@ from ugatit_train.evaluation import kid, testpictures
 from ugatit_train.evaluation.features import Features
 from ugatit_train.inference import models, translate
 from ugatit_train.options import arguments
-from ugatit_train.options.config import OPTIONS_FILE, Options
+from ugatit_train.options.config import OPTIONS_FILE
 from ugatit_train.pictures import drawing
-from ugatit_train.training.checkpoint import META_FILE, find, read_meta
+from ugatit_train.training.checkpoint import META_FILE, find, read_meta, run_options
 
 DIRECTIONS = ("a2b", "b2a")
 METRICS_FILE = "metrics.json"
@@ -50,7 +50,7 @@ def own_data(checkpoint: Path) -> Path:
         OptionError, CheckpointError: the folder is neither.
     """
     if (checkpoint / META_FILE).exists():
-        return Options(**read_meta(checkpoint)["options"]).data_folder
+        return run_options(checkpoint, read_meta(checkpoint)).data_folder
     return arguments.load(checkpoint / OPTIONS_FILE).data_folder
 
 

@@ -251,7 +251,7 @@ def to_pytorch(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], list[str
         InteropError: networks that the PyTorch implementation does not have.
     """
     found, meta = checkpoint.find(folder)
-    options = config.Options(**meta["options"])
+    options = checkpoint.run_options(found, meta)
     if options.padding != "reflect":
         raise InteropError(f"{found}: trained with --padding {options.padding}: the PyTorch implementation reflects")
     notes = [f"{names}: state of the training" for names in ("adam_m.*, adam_v.*, step",)]

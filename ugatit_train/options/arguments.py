@@ -1,7 +1,7 @@
 """Options from the command line and from YAML files: what is given, in which order it counts, what is refused.
 
-Precedence, lowest first: the defaults, the run's own `options.yaml` (only with `--resume`), the file given with
-`--config`, the command line. Nothing here imports MindSpore: bad input is reported within a second.
+Precedence, lowest first: the defaults, the run's own `options.yaml` (with `--resume` and `--phase test`), the file
+given with `--config`, the command line. Nothing here imports MindSpore: bad input is reported within a second.
 """
 
 import argparse
@@ -16,17 +16,19 @@ from typing import Any, Literal
 import jsonargparse
 import yaml
 
-from ugatit_train.options.config import FIXED_ON_RESUME, OPTIONS_FILE, OptionError, Options
+from ugatit_data.commands import command
+from ugatit_train.options import saved
+from ugatit_train.options.config import FIXED_ON_RESUME, OPTIONS_FILE, OptionError, Options, wanted
 
-# Names of the seed that are no options here: the values that ask for nothing (and pass), and what to do instead.
+# The model zoo's names that are no options here: the values that ask for nothing (and pass), and the tool to use.
 _OFF = (False, None, "")
 NOT_HERE: dict[str, tuple[tuple[Any, ...], str]] = {
-    "device_num": ((1,), "the number of devices is msrun's: use tools/run_distributed_train.sh"),
-    "genA2B_ckpt": (_OFF, "it is an option of tools/export.py: leave it out"),
-    "MINDIR_outdir": (_OFF, "it is an option of tools/export.py: leave it out"),
-    "export_file_format": (_OFF, "it is an option of tools/export.py: leave it out"),
-    "bifile_inputdir": ((*_OFF, "./bifile_in"), "it is an option of tools/infer_310.py: leave it out"),
-    "bifile_outputdir": ((*_OFF, "./bifile_out"), "it is an option of tools/infer_310.py: leave it out"),
+    "device_num": ((1,), ""),
+    "genA2B_ckpt": (_OFF, "export"),
+    "MINDIR_outdir": (_OFF, "export"),
+    "export_file_format": (_OFF, "export"),
+    "bifile_inputdir": ((*_OFF, "./bifile_in"), "infer_310"),
+    "bifile_outputdir": ((*_OFF, "./bifile_out"), "infer_310"),
 }
 
 
@@ -59,10 +61,10 @@ def resolve(values: dict[str, Any]) -> Options:
     saved_file = Path(values.get("load_path") or here) / OPTIONS_FILE
     if not saved_file.is_file():
         raise OptionError(f"{goes_on}: no run in {saved_file.parent}, which has no {OPTIONS_FILE}: leave {goes_on} out")
-    saved = load(saved_file)
-    options = Options(**_merge([dataclasses.asdict(saved), values | {"output_path": here}]))
+    of_the_run = load(saved_file)
+    options = Options(**_merge([dataclasses.asdict(of_the_run), values | {"output_path": here}]))
     for name in FIXED_ON_RESUME:
-        before, now = getattr(saved, name), getattr(options, name)
+        before, now = getattr(of_the_run, name), getattr(options, name)
         if before != now:
             raise OptionError(
                 f"{goes_on}: the run in {saved_file.parent} has {name} {before}, not {now}: "
@@ -77,19 +79,21 @@ def parse(argv: list[str]) -> Options:
 
 
 def load(path: Path) -> Options:
-    """The options in a YAML file, as `save` wrote it or as `--config` takes it. Raises OptionError."""
-    return Options(**_merge([_read_file(_parser(), path)]))
+    """The options of a run, from its `options.yaml`, which any version up to this one wrote. Raises OptionError."""
+    values = _read_yaml(path)
+    saved.check_names(values, path)
+    return saved.options_of(_typed(_parser(), values, path), path)
 
 
 def _parser() -> jsonargparse.ArgumentParser:
     parser = jsonargparse.ArgumentParser(
-        prog="tools/train.py",
-        usage="tools/train.py [--config FILE] [--NAME VALUE] ...",
+        prog=command("train"),
+        usage=f"{command('train')} [--config FILE] [--NAME VALUE] ...",
         description="Train U-GAT-IT on a converted data set.",
         epilog="Examples:\n"
-        "  tools/train.py --data_path demo/dataset --output_path runs/first --light --img_size 64 --n_dis 5\n"
-        "  tools/train.py --output_path runs/first --resume\n"
-        "  tools/train.py --config runs/first/options.yaml --output_path runs/second --seed 2\n\n"
+        f"  {command('train')} --data_path demo/dataset --output_path runs/first --light --img_size 64 --n_dis 5\n"
+        f"  {command('train')} --output_path runs/first --resume\n"
+        f"  {command('train')} --config runs/first/options.yaml --output_path runs/second --seed 2\n\n"
         "Exit code: 0 done, 1 a failure while training, 2 bad input.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         exit_on_error=False,
@@ -137,7 +141,18 @@ def _read_argv(parser: jsonargparse.ArgumentParser, argv: list[str]) -> dict[str
 
 
 def _read_file(parser: jsonargparse.ArgumentParser, path: Path) -> dict[str, Any]:
-    """What a YAML file gives, without defaults."""
+    """What a file of `--config` gives, without defaults."""
+    values = _read_yaml(path)
+    for name in [*values]:
+        if name in NOT_HERE:
+            _refuse(name, values.pop(name), f"{path}: {name}")
+        else:
+            _check_name(name, f"{path}: {name}")
+    return _typed(parser, values, path)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """What a YAML file of options holds; the values are not checked."""
     try:
         values = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
@@ -146,16 +161,18 @@ def _read_file(parser: jsonargparse.ArgumentParser, path: Path) -> dict[str, Any
             f"{path}: {reason}: give a YAML file of options, as {OPTIONS_FILE} in a run's folder"
         ) from None
     except yaml.YAMLError as error:
-        line = error.problem_mark.line + 1 if getattr(error, "problem_mark", None) else "?"
-        raise OptionError(f"{path}, line {line}: not YAML: write one `name: value` a line") from None
+        mark = getattr(error, "problem_mark", None)
+        raise OptionError(
+            f"{path}, line {mark.line + 1 if mark else '?'}: not YAML: write one `name: value` a line"
+        ) from None
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise OptionError(f"{path}: holds a {type(values).__name__}, not options: write one `name: value` a line")
-    for name in [*values]:
-        if name in NOT_HERE:
-            _refuse(name, values.pop(name), f"{path}: {name}")
-        else:
-            _check_name(str(name), f"{path}: {name}")
+    return {str(name): value for name, value in values.items()}
+
+
+def _typed(parser: jsonargparse.ArgumentParser, values: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The same values as the options' types: YAML reads 1e-3 as text."""
     try:
         found = parser.parse_object(values, defaults=False)
     except argparse.ArgumentError as error:
@@ -190,7 +207,7 @@ def _check_name(name: str, shown: str) -> None:
     begun = [option for option in known if plain and option.startswith(plain)]
     close = begun or difflib.get_close_matches(plain, [*known, "config"], n=1)
     dashes = "--" if shown.startswith("--") else ""
-    remedy = f"did you mean {dashes}{close[0]}?" if close else "tools/train.py --help lists the options"
+    remedy = f"did you mean {dashes}{close[0]}?" if close else f"{command('train')} --help lists the options"
     raise OptionError(f"{shown}: unknown option: {remedy}")
 
 
@@ -203,7 +220,10 @@ def _plain(text: str) -> Any:
 
 
 def _refuse(name: str, value: Any, shown: str) -> None:
-    passing, remedy = NOT_HERE[name]
+    passing, tool = NOT_HERE[name]
+    remedy = "the number of devices is msrun's: use tools/run_distributed_train.sh"
+    if tool:
+        remedy = f"it is an option of {command(tool)}: leave it out"
     if not any(value is fine or (value == fine and not isinstance(value, bool)) for fine in passing):
         raise OptionError(f"{shown} {value}: {remedy}")
 
@@ -214,11 +234,6 @@ def _one_line(error: argparse.ArgumentError) -> str:
     name = re.search(r'Parser key "(\w+)"', text)
     value = re.search(r"(?:Got|Given) value: (.*)", text)
     if name and value:
-        hint = typing.get_type_hints(Options).get(name[1], str)
-        choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
-        names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-        kinds = [kind for kind in (typing.get_args(hint) or (hint,)) if kind in names]
-        wanted = " or ".join(map(str, choices)) if choices else " or ".join(names[kind] for kind in kinds)
-        return f"--{name[1]} {value[1]}: give {wanted}"
+        return f"--{name[1]} {value[1]}: give {wanted(name[1]) if name[1] != 'config' else 'text'}"
     text = text.replace("unrecognized arguments:", "what is not an option's value:").replace("argument ", "")
-    return " ".join(text.split()) + ": tools/train.py --help lists the options"
+    return " ".join(text.split()) + f": {command('train')} --help lists the options"

@@ -1,17 +1,20 @@
-"""The options of a training run: their names (the seed's), types, ranges and defaults, and the file they are kept in.
+"""The options of a training run: names (the model zoo's), types, ranges and defaults, and the file that keeps them.
 
 `arguments.py` reads them from files and command lines. Nothing here imports MindSpore.
 """
 
 import dataclasses
+import functools
 import math
-import os
 import re
+import types
+import typing
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
+from ugatit_data.files import write_whole
 from ugatit_train.errors import UgatitError
 from ugatit_train.options.schedule import Schedule
 
@@ -115,6 +118,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
+            _check_type(field.name, getattr(self, field.name))
             _check_range(field, getattr(self, field.name))
         if self.seed >= 2**32:
             raise OptionError(f"--seed {self.seed} is too large: give 0 to {2**32 - 1}")
@@ -146,7 +150,7 @@ class Options:
             )
         if self.amp and self.device_target == "CPU":
             raise OptionError("--amp: the CPU computes in float32: leave it out, or give --device_target")
-        if self.loss_scale not in (None, "dynamic") and not 1 <= self.loss_scale <= 2**24:
+        if isinstance(self.loss_scale, int | float) and not 1 <= self.loss_scale <= 2**24:
             raise OptionError(f"--loss_scale {self.loss_scale:g} is out of range: give 1 to {2**24}, or dynamic")
         if self.compute_metrics and self.phase != "test":
             raise OptionError("--compute_metrics goes with --phase test: give both, or neither")
@@ -227,14 +231,39 @@ def lasting(options: Options) -> dict[str, Any]:
 
 def save(options: Options, path: Path) -> None:
     """Write every option to a YAML file that `--config` reads back; the file appears complete or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(yaml.safe_dump(lasting(options), sort_keys=False))
-    os.replace(partial, path)
+    write_whole(path, yaml.safe_dump(lasting(options), sort_keys=False))
 
 
 def describe(options: Options) -> str:
     """The resolved options as YAML text, one a line, in the order of the manual."""
     return yaml.safe_dump(dataclasses.asdict(options), sort_keys=False)
+
+
+@functools.cache
+def _allowed() -> dict[str, list[Any]]:
+    """The types and the single values that each option takes."""
+
+    def flat(hint: Any) -> list[Any]:
+        if typing.get_origin(hint) is Literal:
+            return [*typing.get_args(hint)]
+        return [kind for part in typing.get_args(hint) for kind in flat(part)] or [hint]
+
+    return {name: flat(hint) for name, hint in typing.get_type_hints(Options).items()}
+
+
+def wanted(name: str) -> str:
+    """What an option takes, in words: "a whole number or text", "reflect or zero"."""
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    return " or ".join(words.get(kind, str(kind)) for kind in _allowed()[name] if kind is not types.NoneType)
+
+
+def _check_type(name: str, value: Any) -> None:
+    for kind in _allowed()[name]:
+        if type(value) is kind or (kind is float and type(value) is int):
+            return
+        if type(value) is type(kind) and value == kind:
+            return
+    raise OptionError(f"--{name} {value}: give {wanted(name)}")
 
 
 def _check_range(field: dataclasses.Field, value: Any) -> None:

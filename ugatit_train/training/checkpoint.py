@@ -7,7 +7,6 @@ checkpoint.json                          step, data position, options, SHA-256 a
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +15,14 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from ugatit_data.files import canonical, sha256_file, sha256_hex
+from ugatit_data.files import canonical, fsync, sha256_file, sha256_hex
 from ugatit_train.errors import UgatitError
+from ugatit_train.options import saved
 from ugatit_train.options.config import Options
 from ugatit_train.training import tensorfile
 
+# Every version up to this one is read, for ever. The number rises only when an older program could not read the file:
+# a new option or a new kind of loss is no reason.
 FORMAT_VERSION = 1
 META_FILE = "checkpoint.json"
 TRAINING_FILE = "training.safetensors"
@@ -35,8 +37,14 @@ class CheckpointError(UgatitError, ValueError):
     exit_code = 2
 
 
+class NewerCheckpointError(CheckpointError):
+    """A checkpoint that a later version of ugatit wrote."""
+
+
 class NotFiniteError(UgatitError, ValueError):
     """A weight or moment to be saved is NaN or infinite."""
+
+    exit_code = 2
 
 
 def _file_of(parameter_name: str) -> str:
@@ -69,7 +77,7 @@ def save(folder: Path, parameters: Mapping[str, Any], meta: Mapping[str, Any], k
     if final.exists():  # a run that went on from an older checkpoint comes by this step again
         _remove(final)
     partial.rename(final)
-    _fsync_folder(folder)
+    fsync(folder)
     for old in _committed(folder)[:-keep]:
         _remove(old)
     return final
@@ -88,25 +96,15 @@ def _write(folder: Path, parameters: Mapping[str, Any], meta: Mapping[str, Any])
         files[file_name] = {"bytes": path.stat().st_size, "sha256": digest}
     body = {"format_version": FORMAT_VERSION, **meta, "files": files}
     body["digest"] = sha256_hex(canonical(body))
-    with (folder / META_FILE).open("w") as file:
-        json.dump(body, file, indent=1, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-    _fsync_folder(folder)
+    (folder / META_FILE).write_text(json.dumps(body, indent=1, sort_keys=True))
+    fsync(folder / META_FILE)
+    fsync(folder)
 
 
 def _finite(name: str, array: np.ndarray) -> np.ndarray:
     if not np.isfinite(array).all():
         raise NotFiniteError(f"{name} holds a value that is not finite")
     return array
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove(checkpoint: Path) -> None:
@@ -129,7 +127,12 @@ def _committed(folder: Path) -> list[Path]:
 
 
 def read_meta(checkpoint: Path) -> dict[str, Any]:
-    """The checked `checkpoint.json`. Raises CheckpointError, which names what is wrong."""
+    """The checked `checkpoint.json`, of any version up to this one's.
+
+    Raises:
+        NewerCheckpointError: a later version wrote it.
+        CheckpointError: it is missing or damaged.
+    """
     path = checkpoint / META_FILE
     try:
         body = json.loads(path.read_bytes())
@@ -141,12 +144,17 @@ def read_meta(checkpoint: Path) -> dict[str, Any]:
         canonical({name: value for name, value in body.items() if name != "digest"})
     ):
         raise CheckpointError(f"{path}: damaged (its digest does not match): give another checkpoint")
-    if body["format_version"] != FORMAT_VERSION:
-        raise CheckpointError(
+    if body["format_version"] > FORMAT_VERSION:
+        raise NewerCheckpointError(
             f"{path}: format version {body['format_version']}, this program reads {FORMAT_VERSION}: "
             "use the version of ugatit that wrote it"
         )
     return body
+
+
+def run_options(checkpoint: Path, meta: Mapping[str, Any]) -> Options:
+    """The options of the run that wrote a checkpoint, by its meta. Raises OptionError: it has one that is not known."""
+    return saved.options_of(meta["options"], checkpoint / META_FILE)
 
 
 def _check_file(checkpoint: Path, name: str, meta: Mapping[str, Any]) -> None:
@@ -168,6 +176,7 @@ def latest_good(
     """The newest checkpoint whose every byte is as written, and its meta; damaged newer ones are named in the log.
 
     Raises:
+        NewerCheckpointError: a later version of ugatit wrote the newest one: going on from an older one would lose it.
         CheckpointError: there is none; the message ends with `remedy`.
     """
     found = _committed(folder)
@@ -176,6 +185,8 @@ def latest_good(
             meta = read_meta(checkpoint)
             for name in meta["files"]:
                 _check_file(checkpoint, name, meta)
+        except NewerCheckpointError:
+            raise
         except CheckpointError as error:
             _log.warning("%s. Trying the one before.", error)
         else:
@@ -236,12 +247,12 @@ def load_generator(folder: Path, direction: str) -> tuple[Any, Options]:
 
     Raises:
         CheckpointError: there is no good checkpoint.
+        OptionError: its run had an option that this version does not know.
     """
     from ugatit_train.networks.ugatit import Generator
 
     checkpoint, meta = find(folder)
-    options = Options(**meta["options"])
-    o = options
+    o = options = run_options(checkpoint, meta)
     generator = Generator(o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding)
     prefix = GENERATORS[direction]
     parameters = {f"{prefix}.{name}": p for name, p in generator.parameters_and_names()}

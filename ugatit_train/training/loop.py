@@ -211,7 +211,7 @@ def _start_step(options: config.Options, place: runtime.Place, found: Path, meta
     Raises:
         CheckpointError: another batch or number of devices, and no --change_batch.
     """
-    data, before = meta["data"], meta["options"]["batch_size"]
+    data, before = meta["data"], checkpoint.run_options(found, meta).batch_size
     devices, batch = data["global_batch"] // before, options.batch_size * place.world
     if (devices, before) != (place.world, options.batch_size) and not options.change_batch:
         raise checkpoint.CheckpointError(

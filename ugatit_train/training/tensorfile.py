@@ -7,11 +7,12 @@ Format: 8 bytes, little-endian, the header's length; the JSON header, padded wit
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+
+from ugatit_data.files import fsync
 
 _TYPES = {"float32": "F32", "int32": "I32"}
 
@@ -31,11 +32,9 @@ def write(path: Path, shapes: Mapping[str, tuple[tuple[int, ...], str]], get: Ca
             digest.update(part)
         for name, (shape, dtype) in shapes.items():
             array = get(name)
-            if array.shape != shape:
-                raise ValueError(f"{path.name}: {name} has shape {array.shape}, not {shape}")
+            assert array.shape == shape, f"{path.name}: {name} has shape {array.shape}, not {shape}"
             array = np.ascontiguousarray(array, dtype)
             file.write(array.data)
             digest.update(array.data)
-        file.flush()
-        os.fsync(file.fileno())
+    fsync(path)
     return digest.hexdigest()

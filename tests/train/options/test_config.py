@@ -112,7 +112,7 @@ def test_schedule_in_steps():
         (["--epoch", "3", "--decay_epoch", "4"], "at most --epoch 3"),
         (["--device_num", "8"], "--device_num 8: the number of devices is msrun's: use tools/run_distributed_train.sh"),
         (["--phase=try"], "--phase try: give train or test"),
-        (["--bifile_inputdir", "mine"], "--bifile_inputdir mine: it is an option of tools/infer_310.py: leave it out"),
+        (["--bifile_inputdir", "mine"], "--bifile_inputdir mine: it is an option of ugatit infer_310: leave it out"),
         (["--enable_modarts"], "unknown option"),
         (["--amp"], "--amp: the CPU computes in float32: leave it out, or give --device_target"),
         (["--loss_scale", "0.5"], "--loss_scale 0.5 is out of range: give 1 to 16777216, or dynamic"),

@@ -9,8 +9,11 @@ import pytest
 from mindspore import Parameter, Tensor
 from safetensors.numpy import load_file
 
-from ugatit_train.options import config
-from ugatit_train.options.config import Options
+from ugatit_train.evaluation import evaluate
+from ugatit_train.exchange import pytorch
+from ugatit_train.inference import models
+from ugatit_train.options import config, saved
+from ugatit_train.options.config import OptionError, Options
 from ugatit_train.training import checkpoint
 
 OPTIONS = Options(img_size=32, n_dis=4, ch=2, n_res=1, light=True)
@@ -168,12 +171,49 @@ def test_other_networks_are_refused(tmp_path):
         checkpoint.load(found, meta, other)
 
 
-def test_another_format_version_is_refused(tmp_path):
-    path = save(tmp_path, 1) / "checkpoint.json"
-    body = json.loads(path.read_text())
-    body["format_version"] = 2
+def write_meta(folder, **changes):
+    """Changes the contents of `checkpoint.json`, and its digest with them."""
+    path = folder / "checkpoint.json"
+    body = json.loads(path.read_text()) | changes
     del body["digest"]
     body["digest"] = checkpoint.sha256_hex(checkpoint.canonical(body))
     path.write_text(json.dumps(body))
-    with pytest.raises(checkpoint.CheckpointError, match="format version 2, this program reads 1"):
-        checkpoint.read_meta(path.parent)
+    return folder
+
+
+def test_a_lower_format_version_is_read_and_a_newer_one_refused(tmp_path):
+    save(tmp_path, 1)
+    newest = write_meta(save(tmp_path, 2), format_version=0)
+    assert_holds(tmp_path, 2)
+    write_meta(newest, format_version=2)
+    words = f"{newest}/checkpoint.json: format version 2, this program reads 1: use the version of ugatit that wrote it"
+    for read in (checkpoint.read_meta, checkpoint.find):
+        with pytest.raises(checkpoint.CheckpointError, match=f"^{words}$"):
+            read(newest)
+    with pytest.raises(checkpoint.CheckpointError, match=f"^{words}$"):
+        checkpoint.latest_good(tmp_path)  # the good one before is none to go on from: its step 2 would be lost
+
+
+def test_a_checkpoint_of_unknown_options_is_refused_by_all_that_read_it(tmp_path):
+    folder = write_meta(save(tmp_path, 1), options={"ch": 2, "light": True, "sharpness": 1.5})
+    words = f"^{folder}/checkpoint.json: unknown option sharpness: use the version of ugatit that wrote it$"
+    for read in (
+        lambda: checkpoint.load_generator(folder, "a2b"),
+        lambda: models.from_checkpoint(folder, "b2a"),  # translate, export
+        lambda: evaluate.own_data(folder),
+        lambda: pytorch.to_pytorch(folder),
+    ):
+        with pytest.raises(OptionError, match=words):
+            read()
+
+
+def test_an_option_that_a_checkpoint_does_not_have_is_that_of_0_1(tmp_path, monkeypatch):
+    """As if the default of today were another one."""
+    monkeypatch.setitem(saved.VALUES_OF_0_1, "padding", "zero")
+    monkeypatch.setitem(saved.VALUES_OF_0_1, "data_path", "that of 0.1")
+    folder = write_meta(save(tmp_path, 1), options={"ch": 2})
+    options = checkpoint.run_options(folder, checkpoint.read_meta(folder))
+    assert options == Options(ch=2, padding="zero", data_path="that of 0.1")
+    assert evaluate.own_data(folder).name == "that of 0.1"
+    with pytest.raises(pytorch.InteropError, match="trained with --padding zero"):
+        pytorch.to_pytorch(folder)

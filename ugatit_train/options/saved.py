@@ -1,0 +1,44 @@
+"""Options as a run saved them, in its `options.yaml` and in its checkpoints, by any version up to this one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ugatit_train.options.config import OptionError, Options
+
+# What 0.1 did, option by option. A saved file without an option takes its value from here: today's default may be
+# another one. A new option gets the value that means what 0.1 did without it; no value here ever changes.
+VALUES_OF_0_1: dict[str, Any] = {
+    "dataset": "selfie2anime", "data_path": "", "output_path": "results", "resume": False, "load_path": "",
+    "change_batch": False, "phase": "train", "compute_metrics": False, "inception_ckpt_path": "", "eval_outputdir": "",
+    "dry_run": False, "enable_modelarts": False, "data_url": "", "train_url": "", "checkpoint_url": "",
+    "iteration": None, "epoch": None, "decay_flag": True, "decay_epoch": None, "print_freq": 1000,
+    "save_freq": 100000, "tensorboard": False, "keep": 3,
+    "batch_size": 1, "lr": 1e-4, "weight_decay": 1e-4, "adv_weight": 1.0, "cycle_weight": 10.0,
+    "identity_weight": 10.0, "cam_weight": 1000.0, "use_global_norm": False, "amp": False, "loss_scale": None,
+    "update_order": "d_first", "seed": 1,
+    "light": False, "ch": 64, "n_res": 4, "n_dis": 6, "img_size": 256, "img_ch": 3, "padding": "reflect",
+    "spectral_norm": True, "sn_iterations": "per_step",
+    "distributed": False, "device_target": "CPU", "device_id": 0, "recompute": False, "threads": None,
+    "enable_profiling": False, "save_graphs": False, "graph_path": "graph_path",
+}  # fmt: skip
+
+
+def options_of(values: Mapping[str, Any], source: Path) -> Options:
+    """The options of a run, from what it saved in the file `source`.
+
+    Raises:
+        OptionError: a name or a value that this version does not know.
+    """
+    check_names(values, source)
+    try:
+        return Options(**{**VALUES_OF_0_1, **values})
+    except OptionError as error:
+        raise OptionError(f"{source}: {error}") from None
+
+
+def check_names(values: Mapping[str, Any], source: Path) -> None:
+    """Raises OptionError where the file `source` has an option that this version does not know."""
+    unknown = [name for name in values if name not in VALUES_OF_0_1]
+    if unknown:
+        raise OptionError(f"{source}: unknown option {unknown[0]}: use the version of ugatit that wrote it")
