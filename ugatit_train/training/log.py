@@ -1,33 +1,113 @@
-"""What a run tells while it goes: the line of the console and the log, the metrics file, TensorBoard's events."""
+"""What a run tells while it goes: console and train.log, metrics.jsonl, TensorBoard's events."""
 
+import contextlib
 import json
-import os
-from collections.abc import Mapping
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
+from ugatit_data.files import write_whole
+from ugatit_train.errors import UgatitError
+from ugatit_train.options.schedule import Schedule
+
+METRICS_FILE = "metrics.jsonl"
+
+_log = logging.getLogger(__name__)
+
+
+class MetricsError(UgatitError):
+    """A metrics file with a line that is no step of a run."""
+
+    exit_code = 2
+
+
+@contextlib.contextmanager
+def reporting(
+    out: Path | None, schedule: Schedule, done: int, tensorboard: bool
+) -> Iterator[Callable[[int, dict[str, float]], None]]:
+    """A function that reports a step, by its number and its values, everywhere; ten log lines a sample picture.
+
+    `out` is the run's folder, None in a process that only logs to the console; `done` steps were done before.
+
+    Raises:
+        MetricsError: a line of the metrics is no step.
+    """
+    with contextlib.ExitStack() as stack:
+        metrics = events = None
+        if out:
+            metrics = stack.enter_context(Metrics(out / METRICS_FILE, done))
+            if tensorboard:
+                events = stack.enter_context(Events(out / "tensorboard", done))
+        stack.enter_context(_log_to(out / "train.log" if out else None))
+        shown = out is not None and sys.stderr.isatty()
+        bar = stack.enter_context(tqdm(total=schedule.iteration, initial=done, unit="step", disable=not shown))
+
+        def report(step: int, values: dict[str, float]) -> None:
+            if metrics:
+                metrics.write(step, values)
+            if events:
+                events.write(step, values)
+            bar.set_postfix(
+                d_loss=f"{values['d_loss']:.3f}",
+                g_loss=f"{values['g_loss']:.1f}",
+                data=f"{values['data_wait_s']:.3f}s",
+                device=f"{values['step_s']:.3f}s",
+                refresh=False,
+            )
+            bar.update()
+            if step % max(1, schedule.print_every // 10) == 0 or step == schedule.iteration:
+                step_s = values["data_wait_s"] + values["step_s"]
+                _log.info(log_line(step, schedule.iteration, step_s, values["d_loss"], values["g_loss"]))
+
+        yield report
+
+
+@contextlib.contextmanager
+def _log_to(path: Path | None) -> Iterator[None]:
+    """The package's log on the console, beside the progress bar, and in a file if there is one."""
+    logger = logging.getLogger("ugatit_train")
+    layout = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S")
+    handlers: list[logging.Handler] = [_TqdmHandler(), *([logging.FileHandler(path)] if path else [])]
+    for handler in handlers:
+        handler.setFormatter(layout)
+        logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
+
+
+class _TqdmHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record))
+
 
 def log_line(step: int, iteration: int, step_s: float, d_loss: float, g_loss: float) -> str:
-    """The seed's line of the console and the log."""
+    """The model zoo's line of a step on the console and in the log."""
     width = len(str(iteration))
     return f"[{step:{width}d}/{iteration}] time per iter: {step_s:.3f}s, d_loss: {d_loss:.7g}, g_loss: {g_loss:.7g}"
 
 
 class Metrics:
-    """The run's `metrics.jsonl`: a JSON object a step, each line on the disk's way before `write` returns.
+    """The run's `metrics.jsonl`: a JSON object a step, each line handed to the system before `write` returns.
 
-    Opened for a run that has done `done_steps`: later lines, of steps that a killed run had done after its last
-    checkpoint, are dropped, so that the file is that of a run without an interruption, apart from the times.
+    Opening it drops every line after `done_steps`: a killed run has done steps after its last checkpoint. The file
+    then equals that of a run without an interruption, apart from the times.
 
     Raises:
-        ValueError: the file holds a line that is no step (a torn last line is dropped instead).
+        MetricsError: the file holds a line that is no step (a torn last line is dropped instead).
     """
 
     def __init__(self, path: Path, done_steps: int = 0):
         kept = [line for line in read_metrics(path) if line["step"] <= done_steps] if path.exists() else []
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        os.replace(partial, path)
+        write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = path.open("a")
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
@@ -47,7 +127,7 @@ class Metrics:
 
 
 class Events:
-    """TensorBoard's files of the same values, for who has tensorboardX; a resumed run overwrites what it does again."""
+    """TensorBoard's files of the same values, written by tensorboardX; a resumed run overwrites what it does again."""
 
     def __init__(self, folder: Path, done_steps: int = 0):
         from tensorboardX import SummaryWriter
@@ -69,7 +149,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Every step of a metrics file in order; a torn last line, of a run that was killed, is left out.
 
     Raises:
-        ValueError: a line in the middle is not a step.
+        MetricsError: a line in the middle is not a step.
         OSError: the file cannot be read.
     """
     lines = path.read_text().split("\n")[:-1]  # what follows the last newline is nothing, or a torn line
@@ -79,5 +159,5 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             line = json.loads(text)
             steps.append({**line, "step": int(line["step"])})
         except (ValueError, TypeError, KeyError):
-            raise ValueError(f"{path}, line {number}: not a step of a run: remove the line, or the file") from None
+            raise MetricsError(f"{path}, line {number}: not a step of a run: remove the line, or the file") from None
     return steps

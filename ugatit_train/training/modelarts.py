@@ -1,7 +1,6 @@
-"""ModelArts: data and checkpoints come from object storage before a run, its results go there during and after it."""
+"""ModelArts: copies data and checkpoints from object storage before a run, and brings its results there."""
 
 import contextlib
-import fcntl
 import logging
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from typing import Any
 
 from ugatit_data.conversion.verify import verify
 from ugatit_data.errors import BadInputError
+from ugatit_data.files import lock, partial_path
 from ugatit_data.storage import Mirror, StorageError, open_storage
 from ugatit_train import runtime
 from ugatit_train.options import config
@@ -22,8 +22,8 @@ _log = logging.getLogger(__name__)
 def copy_in(given: dict[str, Any]) -> dict[str, Any]:
     """The given options (`arguments.given`) with local paths for what --data_url and --checkpoint_url name.
 
-    Both are copied to this machine, once: other processes wait, and find it done. A data set's every file is compared
-    with its recorded SHA-256; a checkpoint's are when it is loaded.
+    Copies both to this machine, once: other processes wait, and find it done. Every file of a data set is compared with
+    its recorded SHA-256 here, those of a checkpoint when it is loaded.
 
     Raises:
         DataError: the storage refuses, or what came is damaged.
@@ -43,9 +43,9 @@ def copy_in(given: dict[str, Any]) -> dict[str, Any]:
 
 def _copy(url: str, folder: Path, check: Callable[[Path, str], None], option: str) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    receipt, partial = (folder.with_name(folder.name + suffix) for suffix in (".url", ".partial"))
-    with folder.with_name(folder.name + ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    receipt, partial = folder.with_name(folder.name + ".url"), partial_path(folder)
+    with folder.with_name(folder.name + ".lock").open("w") as held:
+        lock(held.fileno(), wait=True)
         if folder.exists():
             if receipt.exists() and receipt.read_text() == url:
                 _log.warning("%s: the copy of %s that is here is used; remove it to copy again", folder, url)
@@ -74,13 +74,13 @@ def _check_run(folder: Path, url: str) -> None:
 
 @contextlib.contextmanager
 def publishing(folder: Path, url: str, last: str) -> Iterator[Callable[[], None]]:
-    """A function that brings `folder` to `url`, for in between, after each checkpoint; at the end it is brought too.
+    """A function that brings `folder` to `url`, to be called after each checkpoint; the end brings it once more.
 
-    In between, a failure is a warning, and the next time tries again. Without a URL the function does nothing.
-    Files named `last` are sent after all others, which they vouch for.
+    A failure of the function is a warning, and the next call tries again. Without a URL it does nothing.
+    Files named `last` are sent after all others, for they tell that the others are whole.
 
     Raises:
-        DataError: at the beginning, no such URL; at the end, the results could not be brought.
+        DataError: there is no such URL (at the beginning), or the results could not be brought (at the end).
     """
     if not url:
         yield lambda: None

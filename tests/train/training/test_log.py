@@ -8,7 +8,7 @@ import pytest
 from ugatit_train.training import log
 
 
-def test_log_line_is_the_seeds():
+def test_log_line_is_the_model_zoos():
     line = log.log_line(7, 1000, 0.66642, 3.2190554, 2914.113)
     assert line == "[   7/1000] time per iter: 0.666s, d_loss: 3.219055, g_loss: 2914.113"
 
@@ -49,7 +49,7 @@ def test_a_new_run_begins_with_an_empty_file(tmp_path):
 @pytest.mark.parametrize("text", ['{"step": 1}\nnoise\n{"step": 3}\n', '{"loss": 1}\n', "[1]\n"])
 def test_a_broken_line_is_named(tmp_path, text):
     (tmp_path / "m.jsonl").write_text(text)
-    with pytest.raises(ValueError, match=r"m\.jsonl, line \d: not a step"):
+    with pytest.raises(log.MetricsError, match=r"m\.jsonl, line \d: not a step"):
         log.read_metrics(tmp_path / "m.jsonl")
 
 

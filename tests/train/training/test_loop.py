@@ -19,7 +19,7 @@ from ugatit_data.conversion.convert import convert, make_plan
 from ugatit_data.conversion.sources import FolderSource
 from ugatit_train.networks.ugatit import initialise
 from ugatit_train.options import arguments, config
-from ugatit_train.training import checkpoint, log, loop
+from ugatit_train.training import checkpoint, log, loop, runfolder
 from ugatit_train.training.step import LOSS_NAMES
 
 STEPS = 30
@@ -320,6 +320,8 @@ def test_a_second_training_into_the_folder_is_refused(options, tmp_path, monkeyp
 
 def test_a_full_disk_is_found_before_the_first_step(options, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(loop.shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(OSError, match=r"0.0 GB free, 5 checkpoints .* make room, or give a smaller --keep"):
+    monkeypatch.setattr(runfolder.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(
+        runfolder.NoRoomError, match=r"0.0 GB free, 5 checkpoints .* make room, or give a smaller --keep"
+    ):
         loop.train(dataclasses.replace(options, output_path=str(tmp_path / "run")))

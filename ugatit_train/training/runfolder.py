@@ -1,0 +1,105 @@
+"""A run's folder: where it goes on from, and its lock against a second training."""
+
+import contextlib
+import dataclasses
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ugatit_data.files import lock
+from ugatit_train.errors import UgatitError
+from ugatit_train.options import config
+from ugatit_train.training import checkpoint
+from ugatit_train.training.log import METRICS_FILE
+
+CHECKPOINTS = "checkpoints"
+
+_log = logging.getLogger(__name__)
+
+
+class NoRoomError(UgatitError):
+    """The disk has too little room for a run's checkpoints."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Start:
+    """Where a run begins: after `step` steps, with batch `loader_step` of the loader."""
+
+    step: int = 0
+    loader_step: int = 0
+    found: Path | None = None  # the checkpoint
+
+
+BEGIN = Start()
+
+
+def resume(options: config.Options, world: int, dataset_id: str, state: Mapping[str, Any]) -> Start:
+    """Load the newest good checkpoint into `state` (name -> Parameter), and tell where the run goes on.
+
+    `world` is the number of devices, `dataset_id` the data set's. At another batch the loader goes on with the next
+    samples, counted in batches of today's size.
+
+    Raises:
+        CheckpointError: there is none, it is of other networks or data, or of another batch without `change_batch`.
+        OptionError: the run had an option that this version does not know.
+    """
+    found, meta = checkpoint.latest_good(Path(options.load_path or options.output_path) / CHECKPOINTS)
+    data = meta["data"]
+    if data["dataset_id"] != dataset_id:
+        raise checkpoint.CheckpointError(
+            f"{found}: trained on data set {data['dataset_id'][:12]}, {options.data_folder} is {dataset_id[:12]}: "
+            "give the same data set, or begin a new run with another --output_path"
+        )
+    before, batch = checkpoint.run_options(found, meta).batch_size, options.batch_size * world
+    devices = data["global_batch"] // before
+    if (devices, before) != (world, options.batch_size) and not options.change_batch:
+        raise checkpoint.CheckpointError(
+            f"{found}: trained on {devices} devices with --batch_size {before}, this start is on {world} with "
+            f"--batch_size {options.batch_size}: make them equal, or give --change_batch"
+        )
+    checkpoint.load(found, meta, state)
+    return Start(step=meta["step"], loader_step=data["step"] * data["global_batch"] // batch, found=found)
+
+
+@contextlib.contextmanager
+def own(options: config.Options, checkpoint_bytes: int) -> Iterator[None]:
+    """Make the run's folder, with its options, and lock it against a second training while inside.
+
+    Raises:
+        OptionError: another process trains into it.
+        NoRoomError: no room for checkpoints of `checkpoint_bytes` each.
+    """
+    out = Path(options.output_path)
+    out.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(out, os.O_RDONLY)
+    try:
+        try:
+            locked = lock(descriptor)
+        except OSError as error:  # as on some network file systems
+            _log.warning("%s: cannot be locked (%s): start no second training into it", out, error.strerror)
+            locked = True
+        if not locked:
+            raise config.OptionError(
+                f"{out}: another training is at work there: wait for its end, or give another --output_path"
+            )
+        _check_room(out, checkpoint_bytes, options.keep)
+        before = Path(options.load_path or out)
+        if options.resume and before != out:
+            shutil.copyfile(before / METRICS_FILE, out / METRICS_FILE)
+        config.save(options, out / config.OPTIONS_FILE)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _check_room(out: Path, size: int, keep: int) -> None:
+    """Raises NoRoomError where the disk has no room for `keep` checkpoints and the one being written."""
+    free, need = shutil.disk_usage(out).free, size * (keep + 1)
+    if free < need:
+        raise NoRoomError(
+            f"{out}: {free / 1e9:.1f} GB free, {keep} checkpoints and the one being written take {need / 1e9:.1f} GB: "
+            "make room, or give a smaller --keep"
+        )
