@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
-CORES = len(os.sched_getaffinity(0))
+from ugatit_data.files import available_cores
+
+CORES = available_cores()
 
 
 class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):

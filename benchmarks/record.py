@@ -14,6 +14,8 @@ import statistics
 import subprocess
 from pathlib import Path
 
+from ugatit_data.files import available_cores
+
 SCHEMA = 1
 
 
@@ -74,11 +76,10 @@ def host() -> dict:
     if cpuinfo.exists():
         lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
         model = lines[0].partition(":")[2].strip() if lines else model
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "cpu": model,
-        "cores": cores,
+        "cores": available_cores(),
         "memory_gib": round(memory / (1 << 30), 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

@@ -19,9 +19,9 @@ from commandline import Parser, run_tool, whole
 
 from ugatit_data import BadInputError
 from ugatit_data.conversion.sources import FolderSource
-from ugatit_train.inference import translate
 from ugatit_train.options import config
 from ugatit_train.pictures import drawing
+from ugatit_train.pictures.files import find_pictures, output_names, read_picture
 from ugatit_train.training import log
 
 TOOLS = Path(__file__).parent
@@ -197,8 +197,8 @@ def hold_out(data: Path, pictures: Path) -> None:
 def draw(pictures: Path, translated: Path, sheet: Path, size: int) -> str:
     """Write the contact sheet, and say how much nearer the translated pictures are to the true ones."""
     source, targets = pictures / "testA", pictures / "testA_target"
-    found = translate.find_pictures(source)
-    made = {path: translated / name for path, name in zip(found, translate.output_names(found, source), strict=True)}
+    found = find_pictures(source)
+    made = {path: translated / name for path, name in zip(found, output_names(found, source), strict=True)}
     rows = [path for path in found if made[path].exists()]
     if not rows:
         raise ValueError(f"{source}: not one of its {len(found)} pictures could be translated")
@@ -213,9 +213,7 @@ def draw(pictures: Path, translated: Path, sheet: Path, size: int) -> str:
         "heat map": lambda path: made[path].with_name(made[path].stem + ".heatmap.png"),
         "output": lambda path: made[path],
     } | ({"true target": true.__getitem__} if known else {})
-    columns = [
-        [translate.read_picture(file(path), size) for path in block] for block in blocks for file in files.values()
-    ]
+    columns = [[read_picture(file(path), size) for path in block] for block in blocks for file in files.values()]
     drawing.contact_sheet(columns, [*files] * len(blocks), sheet)
 
     if not known:
@@ -230,7 +228,7 @@ def draw(pictures: Path, translated: Path, sheet: Path, size: int) -> str:
 
 def difference(one: Path, other: Path, size: int) -> float:
     """Mean absolute difference of two pictures at `size` pixels, 0-255."""
-    a, b = (translate.read_picture(path, size).astype(np.int16) for path in (one, other))
+    a, b = (read_picture(path, size).astype(np.int16) for path in (one, other))
     return float(np.abs(a - b).mean())
 
 

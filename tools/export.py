@@ -11,7 +11,9 @@ from ugatit_data import DataError
 from ugatit_data.errors import RejectedImageError
 from ugatit_train import runtime
 from ugatit_train.exchange import export
-from ugatit_train.inference import models, translate
+from ugatit_train.inference import models
+from ugatit_train.pictures import drawing
+from ugatit_train.pictures.files import find_pictures, read_picture
 from ugatit_train.training.checkpoint import GENERATORS
 
 COUNT = 5  # pictures to compare with
@@ -65,13 +67,13 @@ def main(argv: list[str]) -> int:
         lambda: shutil.rmtree(partial, ignore_errors=True),
     )
     try:
-        found = translate.find_pictures(options.pictures)[:COUNT] if options.pictures else []
+        found = find_pictures(options.pictures)[:COUNT] if options.pictures else []
         runtime.let_plain_convolutions_be_fast()
         runtime.setup(options.device_target, options.device_id)  # MindSpore loads here
         trained = models.from_checkpoint(options.checkpoint, options.direction, any_size=True)
-        form = export.form_of(trained, file_format, options.size, options.static)
-        size = form.size or form.img_size
-        images = [translate.to_network(translate.read_picture(path, size), form.img_ch) for path in found]
+        signature = export.signature_for(trained, file_format, options.size, options.static)
+        size = signature.size or signature.img_size
+        images = [drawing.to_network(read_picture(path, size), signature.img_ch) for path in found]
     except RejectedImageError as error:
         parser.refuse(f"{options.pictures}: {error.reason}: give pictures that can be read")
     except (DataError, ValueError, OSError) as error:
@@ -80,12 +82,12 @@ def main(argv: list[str]) -> int:
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        path = export.write(options.checkpoint, form, file_format, partial)
+        path = export.write(options.checkpoint, signature, file_format, partial)
         if file_format == "AIR":
             path = export.move(path, options.out)
             print(f"{path}: written; MindSpore does not read AIR back: it was not compared")
             return 0
-        difference = export.compare(trained, models.from_file(path), images or export.trial_images(form, COUNT))
+        difference = export.compare(trained, models.from_file(path), images or export.trial_images(signature, COUNT))
         if not difference.is_small:
             raise models.ModelError(f"it {_said(difference)}, more than {export.BOUND}: no file is left")
         weight = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())

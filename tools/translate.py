@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Translate pictures and videos with a trained generator."""
 
+import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from tqdm import tqdm
 from ugatit_data import DataError
 from ugatit_train import runtime
 from ugatit_train.inference import models, translate
-from ugatit_train.pictures.fitting import Fit
+from ugatit_train.pictures.files import count_images, find_jobs
 
 
 def main(argv: list[str]) -> int:
@@ -69,33 +70,30 @@ def main(argv: list[str]) -> int:
         lambda: [path.unlink() for path in options.out.rglob("*.partial*")],
     )
     try:
-        jobs = translate.plan(options.sources)
+        jobs = find_jobs(options.sources)
         opened = open_model(options)
-        fit = fit_for(opened.form, options.size, options.keep_size, options.tiles)
-        if opened.form.batch and options.batch != opened.form.batch:
-            raise models.ModelError(f"--batch {options.batch}: this file takes {opened.form.batch}: leave --batch out")
     except (DataError, ValueError, OSError) as error:
         parser.refuse(str(error))
 
-    problems, total = 0, translate.count_images(jobs)
+    total = count_images(jobs)
     pace = Pace()
     try:
         with tqdm(total=total, unit="img", disable=not sys.stderr.isatty()) as bar:
             outcomes = translate.translate(
-                pace.watch(opened.run),
+                dataclasses.replace(opened, run=pace.watch(opened.run)),
                 options.sources,
                 options.out,
-                fit=fit,
-                img_ch=opened.form.img_ch,
+                size=options.size,
+                keep_size=options.keep_size,
+                tiles=options.tiles,
                 batch=options.batch,
                 heatmap=options.heatmap,
                 side_by_side=options.side_by_side,
                 progress=bar.update,
+                report=lambda outcome: report(parser.prog, outcome),
             )
-            for outcome in outcomes:
-                if outcome.problem:
-                    problems += 1
-                    tqdm.write(f"{parser.prog}: {outcome.source}: {outcome.problem}: left out", file=sys.stderr)
+    except models.ModelError as error:
+        parser.refuse(str(error))
     except OSError as error:
         print(f"{parser.prog}: {os_reason(error)}: what is in {options.out} so far is whole", file=sys.stderr)
         return 1
@@ -105,9 +103,15 @@ def main(argv: list[str]) -> int:
             raise
         print(f"{parser.prog}: {lack}: give a smaller --size or --batch, or --tiles", file=sys.stderr)
         return 1
+    problems = sum(bool(outcome.problem) for outcome in outcomes)
     left_out = f", {problems} left out" if problems else ""
     print(f"{len(jobs) - problems} of {len(jobs)} pictures translated into {options.out}{left_out}{pace.said()}")
     return 1 if problems else 0
+
+
+def report(prog: str, outcome: translate.Outcome) -> None:
+    if outcome.problem:
+        tqdm.write(f"{prog}: {outcome.source}: {outcome.problem}: left out", file=sys.stderr)
 
 
 def open_model(options) -> models.Model:
@@ -122,21 +126,11 @@ def open_model(options) -> models.Model:
             opened = models.from_mindir(options.mindir)
         else:
             opened = models.from_checkpoint(options.checkpoint, options.direction or "a2b", any_size=options.keep_size)
-    if options.direction not in (None, opened.form.direction):
+    if options.direction not in (None, opened.signature.direction):
         raise models.ModelError(
-            f"--direction {options.direction}: this file holds {opened.form.direction}: export the other one"
+            f"--direction {options.direction}: this file holds {opened.signature.direction}: export the other one"
         )
     return opened
-
-
-def fit_for(form: models.Form, size: tuple[int, int] | None, keep_size: bool, tiles: bool) -> Fit:
-    """How pictures meet a model of this form."""
-    own = form.size or form.img_size
-    if tiles:
-        return Fit(way="tiles", size=own)
-    if keep_size:
-        return Fit(way="resize" if form.size else "whole", size=own)
-    return Fit(way="squash", size=own if form.size else size or own, shown=size)
 
 
 class Pace:

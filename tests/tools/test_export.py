@@ -93,8 +93,8 @@ def test_a_light_checkpoint_is_compiled_once_for_all_sizes(runs):
     from ugatit_train.inference import models
     from ugatit_train.training import checkpoint
 
-    form = models.from_checkpoint(runs / "light", "a2b").form
-    assert (form.size, form.batch, form.img_size) == (None, None, (SIZE, SIZE))
+    signature = models.from_checkpoint(runs / "light", "a2b").signature
+    assert (signature.size, signature.batch, signature.img_size) == (None, None, (SIZE, SIZE))
     with runtime.any_size():
         any_size, _ = checkpoint.load_generator(runs / "light", "a2b")
     one_size, _ = checkpoint.load_generator(runs / "light", "a2b")
@@ -117,7 +117,7 @@ def test_static_files_take_one_picture_of_one_size(tool, runs, photos, tmp_path)
         assert code == 0, complaint
     for name in ("genA2B.onnx", "genA2B.mindir"):
         model = models.from_file(tmp_path / name)
-        assert (model.form.batch, model.form.size) == (1, (16, 24))
+        assert (model.signature.batch, model.signature.size) == (1, (16, 24))
         assert model.run(np.zeros((1, 3, 16, 24), np.float32))[1].shape == (1, 1, 4, 6)
     model = ("--onnx", tmp_path / "genA2B.onnx")
     code, _, complaint = tool("translate", photos, *model, "--out", tmp_path / "out", "--batch", 4)
@@ -135,7 +135,7 @@ def test_a_file_that_differs_is_an_error_and_is_not_left(tool, runs, tmp_path, m
 
     def changed(path):
         model = true(path)
-        return models.Model(run=lambda x: (model.run(x)[0] + 2e-4, model.run(x)[1]), form=model.form)
+        return models.Model(run=lambda x: (model.run(x)[0] + 2e-4, model.run(x)[1]), signature=model.signature)
 
     monkeypatch.setattr(models, "from_onnx", changed)
     arguments = ("--checkpoint", runs / "light", "--out", tmp_path, "--export_file_format", "ONNX")
@@ -261,7 +261,7 @@ def test_files_that_are_damaged_or_not_ours_are_named(tool, photos, exported, tm
     assert code == 2 and "--direction a2b: this file holds b2a" in complaint
     if suffix == ".onnx":
         model = onnx.load(good)
-        for notes, words in (([("ugatit", json.dumps({"x": 1}))], "another version"), ([], "no generator that tools")):
+        for notes, words in (([("ugatit", json.dumps({"x": 1}))], "another version"), ([], "no generator that ugatit export")):
             del model.metadata_props[:]
             onnx.helper.set_model_props(model, dict(notes))
             onnx.save(model, path)

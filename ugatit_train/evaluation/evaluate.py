@@ -8,7 +8,6 @@ that of the *identity*, the test pictures as they are: what a translation must b
 import dataclasses
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -19,12 +18,14 @@ import numpy as np
 from tqdm import tqdm
 
 from ugatit_data import BadInputError
+from ugatit_data.files import write_whole
 from ugatit_train.evaluation import kid, testpictures
 from ugatit_train.evaluation.features import Features
-from ugatit_train.inference import models, translate
+from ugatit_train.inference import models
 from ugatit_train.options import arguments
 from ugatit_train.options.config import OPTIONS_FILE
 from ugatit_train.pictures import drawing
+from ugatit_train.pictures.files import write_picture
 from ugatit_train.training.checkpoint import META_FILE, find, read_meta, run_options
 
 DIRECTIONS = ("a2b", "b2a")
@@ -108,9 +109,7 @@ def evaluate(
     if rows:
         titles = [name.split(" ", 1)[1] for name in columns]
         drawing.contact_sheet([column[:rows] for column in columns.values()], titles, out / SHEET_FILE)
-    partial = out / f"{METRICS_FILE}.partial"
-    partial.write_text(json.dumps(result, indent=1) + "\n")
-    os.replace(partial, out / METRICS_FILE)
+    write_whole(out / METRICS_FILE, json.dumps(result, indent=1) + "\n")
     return result
 
 
@@ -121,10 +120,10 @@ def _translate(
     judged = _Judged()
     began = time.perf_counter()
     model = models.from_checkpoint(checkpoint, direction)
-    size = model.form.img_size
+    size = model.signature.img_size
     (out / direction).mkdir(parents=True, exist_ok=True)
     for name, picture in _good_pictures(data, direction[0], size, problems, direction):
-        x = translate.to_network(picture, model.form.img_ch)
+        x = drawing.to_network(picture, model.signature.img_ch)
         if not judged.image_s:
             model.run(x)  # compiles
             judged.build_s = time.perf_counter() - began
@@ -134,7 +133,7 @@ def _translate(
         output = drawing.to_uint8(made)[0]
         path = out / direction / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        drawing.write_image(path, output)
+        write_picture(path, output)
         if len(judged.rows) < SHEET_ROWS:
             judged.rows.append((picture, drawing.heatmap_to_uint8(heat, size)[0], output))
         judged.vectors.append(features.extract(output))

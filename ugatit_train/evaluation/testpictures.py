@@ -11,7 +11,7 @@ from ugatit_data import BadInputError, open_loader
 from ugatit_data.dataset.manifest import DATASET_FILE, read_dataset
 from ugatit_data.errors import RejectedImageError
 from ugatit_data.pixels.geometry import Size
-from ugatit_train.inference import translate
+from ugatit_train.pictures.files import find_pictures, output_names, read_picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ def count(data: Path, domain: str) -> int:
         )
     folder = folders["ab".index(domain)]
     try:
-        return len(translate.find_pictures(folder)) if folder.is_dir() else 0
+        return len(find_pictures(folder)) if folder.is_dir() else 0
     except BadInputError:  # it is there, and empty
         return 0
 
@@ -54,15 +54,15 @@ def read(data: Path, domain: str, size: Size) -> Iterator[TestPicture]:
     """
     if not (data / DATASET_FILE).exists():
         root = data / f"test{domain.upper()}"
-        found = translate.find_pictures(root)
-        for path, output in zip(found, translate.output_names(found, root), strict=True):
+        found = find_pictures(root)
+        for path, output in zip(found, output_names(found, root), strict=True):
             source = path.relative_to(root)
             try:
-                yield TestPicture(source, output, translate.read_picture(path, size))
+                yield TestPicture(source, output, read_picture(path, size))
             except RejectedImageError as error:
                 yield TestPicture(source, output, problem=error.reason)
         return
     with open_loader(data, "test", domain=domain, augment=False, batch_size=1, img_size=size) as loader:
         keys = [Path(os.fsdecode(key)) for key in loader.keys(domain)]
-        for source, output, batch in zip(keys, translate.output_names(keys, Path()), loader, strict=True):
+        for source, output, batch in zip(keys, output_names(keys, Path()), loader, strict=True):
             yield TestPicture(source, output, batch[0])

@@ -12,7 +12,7 @@ import numpy as np
 
 from ugatit_train import runtime
 from ugatit_train.inference import models
-from ugatit_train.inference.models import Form, Model, ModelError
+from ugatit_train.inference.models import Model, ModelError, Signature
 from ugatit_train.training.checkpoint import GENERATORS, load_generator
 
 SUFFIXES = {"MINDIR": ".mindir", "ONNX": ".onnx", "AIR": ".air"}
@@ -32,21 +32,21 @@ class Difference:
         return self.picture <= BOUND and self.heatmap <= BOUND  # so NaN is not
 
 
-def form_of(model: Model, file_format: str, size: tuple[int, int] | None, static: bool) -> Form:
+def signature_for(model: Model, file_format: str, size: tuple[int, int] | None, static: bool) -> Signature:
     """What the file will take: anything that the model does, or with `static`, and as AIR, one picture of one size.
 
     Raises:
         ModelError: the full model has another size.
     """
-    form = model.form
-    if size and form.size not in (None, size):
-        raise ModelError(f"--size: this full model takes {form.size[0]} pixels only: leave it out")
+    signature = model.signature
+    if size and signature.size not in (None, size):
+        raise ModelError(f"--size: this full model takes {signature.size[0]} pixels only: leave it out")
     if static or file_format == "AIR":
-        return dataclasses.replace(form, size=size or form.img_size, batch=1)
-    return dataclasses.replace(form, size=size or form.size)
+        return dataclasses.replace(signature, size=size or signature.img_size, batch=1)
+    return dataclasses.replace(signature, size=size or signature.size)
 
 
-def write(checkpoint: Path, form: Form, file_format: str, folder: Path) -> Path:
+def write(checkpoint: Path, signature: Signature, file_format: str, folder: Path) -> Path:
     """Writes the generator of a run or a checkpoint into `folder`: genA2B.onnx; the file that a reader opens.
 
     Weights of more than a gigabyte (MINDIR) or two (ONNX) lie beside it: keep the files together.
@@ -55,39 +55,39 @@ def write(checkpoint: Path, form: Form, file_format: str, folder: Path) -> Path:
         CheckpointError: there is no good checkpoint.
         ModelError: a package is missing.
     """
-    stem = GENERATORS[form.direction]
+    stem = GENERATORS[signature.direction]
     path = folder / f"{stem}{SUFFIXES[file_format]}"
     if file_format == "ONNX":
-        generator, options = load_generator(checkpoint, form.direction)
-        _write_onnx(path, {n: p.asnumpy() for n, p in generator.parameters_and_names()}, form, options.padding)
+        generator, options = load_generator(checkpoint, signature.direction)
+        _write_onnx(path, {n: p.asnumpy() for n, p in generator.parameters_and_names()}, signature, options.padding)
         return path
     with runtime.plain_operators():
-        generator, _ = load_generator(checkpoint, form.direction)
-    return _write_with_mindspore(path, generator, form, file_format)
+        generator, _ = load_generator(checkpoint, signature.direction)
+    return _write_with_mindspore(path, generator, signature, file_format)
 
 
-def _write_onnx(path: Path, parameters: dict[str, np.ndarray], form: Form, padding: str) -> None:
+def _write_onnx(path: Path, parameters: dict[str, np.ndarray], signature: Signature, padding: str) -> None:
     try:
         import onnx
 
         from ugatit_train.exchange import onnxgraph
     except ImportError:
         raise ModelError("onnx is not installed: pip install 'ugatit[onnx]'") from None
-    model = onnxgraph.generator(parameters, padding=padding, light=form.light, shape=form.shape())
-    onnx.helper.set_model_props(model, {models.KEY: form.text()})
+    model = onnxgraph.generator(parameters, padding=padding, light=signature.light, shape=signature.shape())
+    onnx.helper.set_model_props(model, {models.KEY: signature.text()})
     beside = sum(p.nbytes for p in parameters.values()) > ONE_FILE
     onnx.save(model, path, save_as_external_data=beside, location=f"{path.name}.data" if beside else None)
     onnx.checker.check_model(path)
 
 
-def _write_with_mindspore(path: Path, generator, form: Form, file_format: str) -> Path:
+def _write_with_mindspore(path: Path, generator, signature: Signature, file_format: str) -> Path:
     import mindspore as ms
 
     def note(proto) -> None:
-        proto.user_info[models.KEY] = form.text()
+        proto.user_info[models.KEY] = signature.text()
 
     generator.set_train(False)
-    shape = form.shape()
+    shape = signature.shape()
     image = ms.Tensor(shape=shape, dtype=ms.float32) if None in shape else ms.Tensor(np.zeros(shape, np.float32))
     syntax = ms.get_context("jit_syntax_level")  # an export that fails leaves another one behind
     try:
@@ -114,15 +114,18 @@ def compare(one: Model, other: Model, images: Iterable[np.ndarray]) -> Differenc
     return Difference(picture=float(np.max(picture)), heatmap=float(np.max(heatmap)))
 
 
-def trial_images(form: Form, count: int = 5, seed: int = 0) -> list[np.ndarray]:
-    """Pictures to compare with: smooth noise of the form's size; where it is open, of the training's and two others."""
+def trial_images(signature: Signature, count: int = 5, seed: int = 0) -> list[np.ndarray]:
+    """Pictures to compare two models on: smooth noise, float32 (N, C, H, W) in [-1, 1].
+
+    If the signature's size is open, they have the training's size and two others.
+    """
     random = np.random.default_rng(seed)
     made = []
     for i in range(count):
-        high, wide = form.size or form.img_size
-        if form.size is None:
+        high, wide = signature.size or signature.img_size
+        if signature.size is None:
             high, wide = high + 4 * (i % 3), wide + 8 * (i % 3)
-        coarse = random.uniform(-1, 1, (form.batch or 1 + i % 2, form.img_ch, high // 4 + 1, wide // 4 + 1))
+        coarse = random.uniform(-1, 1, (signature.batch or 1 + i % 2, signature.img_ch, high // 4 + 1, wide // 4 + 1))
         fine = coarse.repeat(4, 2).repeat(4, 3)[:, :, :high, :wide] + random.normal(0, 0.1, (high, wide))
         made.append(np.clip(fine, -1, 1).astype(np.float32))
     return made

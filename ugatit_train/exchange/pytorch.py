@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
+from ugatit_data.files import partial_path
 from ugatit_train.errors import UgatitError
 from ugatit_train.options import config
 from ugatit_train.training import checkpoint
@@ -230,7 +231,7 @@ def save_run(imported: Imported, out: Path, dataset_id: str | None = None) -> No
     data = {"dataset_id": dataset_id or "no data set", "global_batch": batch, "step": 0, "seed": imported.options.seed}
     meta = {"step": 0, "data": data, "options": config.lasting(imported.options)}
     report = [*imported.taken, *(f"not used: {line}" for line in imported.unused)]
-    partial = out.with_name(out.name + ".partial")
+    partial = partial_path(out)
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)

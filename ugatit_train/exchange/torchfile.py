@@ -1,6 +1,5 @@
 """PyTorch's files of weights as NumPy arrays: read without executing what they hold, and written."""
 
-import os
 import pickle
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ugatit_data.files import partial_path, write_whole
 from ugatit_train.errors import UgatitError
 
 
@@ -54,13 +54,15 @@ def write(path: Path, states: Mapping[str, Mapping[str, np.ndarray]]) -> None:
         name: OrderedDict((key, torch.from_numpy(np.ascontiguousarray(array))) for key, array in state.items())
         for name, state in states.items()
     }
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as file:
+
+    def save(partial: Path) -> None:
+        with partial.open("wb") as file:  # given a path, torch.save would write its name into the file
             torch.save(tensors, file)
-        os.replace(partial, path)
+
+    try:
+        write_whole(path, save)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        partial_path(path).unlink(missing_ok=True)
         raise
 
 

@@ -18,10 +18,11 @@ import numpy as np
 
 from ugatit_data import BadInputError
 from ugatit_data.errors import RejectedImageError
-from ugatit_train.inference import models, translate
+from ugatit_train.inference import models
 from ugatit_train.inference.models import ModelError
 from ugatit_train.inference.translate import Outcome
 from ugatit_train.pictures import drawing
+from ugatit_train.pictures.files import find_pictures, output_names, read_picture, write_picture
 
 TIME_FILE = "test_perform_static.txt"
 
@@ -62,10 +63,10 @@ def cpu_runner(mindir: Path, shape: tuple[int, ...]) -> Runner:
     """
     import mindspore as ms
 
-    form = models.from_mindir(mindir).form
-    if form.img_ch != shape[1] or form.size not in (None, shape[2:]):
-        high, wide = form.size or shape[2:]
-        raise ModelError(f"{mindir}: takes other pictures: give --img_size {high}x{wide} --img_ch {form.img_ch}")
+    signature = models.from_mindir(mindir).signature
+    if signature.img_ch != shape[1] or signature.size not in (None, shape[2:]):
+        high, wide = signature.size or shape[2:]
+        raise ModelError(f"{mindir}: takes other pictures: give --img_size {high}x{wide} --img_ch {signature.img_ch}")
     cell = ms.nn.GraphCell(ms.load(str(mindir)))
 
     def run(x: np.ndarray) -> list[np.ndarray]:
@@ -81,7 +82,7 @@ def _first_line(error: Exception) -> str:
 def binary_names(pictures: Sequence[Path], source: Path) -> list[str]:
     """A name of its own for each picture, without dots or slashes: sub/my.cat.jpg becomes sub_my_cat."""
     names: dict[str, None] = {}  # in order
-    for path in translate.output_names(pictures, source):
+    for path in output_names(pictures, source):
         plain = "_".join(path.with_suffix("").parts).replace(".", "_")
         tried = itertools.chain([plain], (f"{plain}-{i}" for i in itertools.count(2)))
         names[next(name for name in tried if name not in names)] = None
@@ -95,16 +96,16 @@ def preprocess(source: Path, out: Path, size: tuple[int, int], img_ch: int) -> I
         BadInputError: `source` holds no file.
         OSError: `out` cannot be written.
     """
-    pictures = translate.find_pictures(source)
+    pictures = find_pictures(source)
     out.mkdir(parents=True, exist_ok=True)
     for path, name in zip(pictures, binary_names(pictures, source), strict=True):
         try:
-            picture = translate.read_picture(path, size)
+            picture = read_picture(path, size)
         except RejectedImageError as error:
             yield Outcome(source=path, problem=error.reason)
             continue
         target = out / f"{name}.bin"
-        translate.to_network(picture, img_ch).tofile(target)
+        drawing.to_network(picture, img_ch).tofile(target)
         yield Outcome(source=path, written=(target,))
 
 
@@ -177,5 +178,5 @@ def postprocess(results: Path, out: Path, size: tuple[int, int], img_ch: int, su
             yield Outcome(source=path, problem=error.reason)
             continue
         target = out / f"{path.stem}{suffix}"
-        drawing.write_image(target, drawing.to_uint8(picture)[0])
+        write_picture(target, drawing.to_uint8(picture)[0])
         yield Outcome(source=path, written=(target,))

@@ -1,6 +1,6 @@
-"""A trained generator, from a run's checkpoint, a MINDIR or an ONNX file, as a function of NumPy arrays.
+"""Opens a trained generator, from a run's checkpoint, a MINDIR or an ONNX file, as a function of NumPy arrays.
 
-The function takes float32 (N, C, H, W) in [-1, 1] and gives the picture in the same form and a heat map
+The function takes float32 (N, C, H, W) in [-1, 1]; it gives pictures of the same shape and range, and heat maps
 (N, 1, H/4, W/4). Only checkpoints and MINDIR files need MindSpore.
 """
 
@@ -9,58 +9,63 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ugatit_data.commands import command
 from ugatit_train.errors import UgatitError
 
 Translator = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-KEY = "ugatit"  # under which an exported file holds its `Form`, as JSON
+KEY = "ugatit"  # an exported file holds its `Signature` under it, as JSON
 
 
 class ModelError(UgatitError, ValueError):
-    """A model file that is missing, damaged or none of ours; one line with the remedy."""
+    """A model file that is missing, damaged or not ours; the message is one line with the remedy."""
 
     exit_code = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Form:
-    """What a generator takes. A `size` of None is any of multiples of 4, from 8; a `batch` of None any number."""
+class Signature:
+    """What a generator takes: the direction, and the pictures' channels and sizes in pixels (height, width)."""
 
     direction: str  # "a2b" or "b2a"
     light: bool
-    img_size: tuple[int, int]  # (height, width) of the training
+    img_size: tuple[int, int]  # of the training
     img_ch: int
-    size: tuple[int, int] | None
-    batch: int | None
+    size: tuple[int, int] | None  # None: any, of multiples of 4 from 8
+    batch: int | None  # None: any number
 
     def shape(self) -> list[int | None]:
-        """Of the input (N, C, H, W); None is open."""
+        """The input's shape (N, C, H, W), with None for what may vary."""
         return [self.batch, self.img_ch, *(self.size or (None, None))]
 
     def text(self) -> str:
+        """JSON, as an exported file holds it."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
-    def of(cls, text: str) -> "Form":
-        """The form of such a text. Raises ValueError or TypeError where it is none."""
-        values = dict(json.loads(text))
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    def of(cls, text: str) -> "Signature":
+        """The signature in such a text. Raises ValueError or TypeError if there is none."""
+        found = dict(json.loads(text)).items()
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found}
+        return cls(**values)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Model:
-    """A generator and what it takes."""
+    """A generator, ready to run, and what it takes."""
 
     run: Translator
-    form: Form
+    signature: Signature
 
 
 def from_checkpoint(folder: Path, direction: str, any_size: bool = False) -> Model:
-    """The generator of a run's folder (its newest good checkpoint) or of one checkpoint's.
+    """The generator in a run's folder (its newest good checkpoint) or in one checkpoint's.
 
-    It is compiled once for each size that it meets; with `any_size`, for a light one, once for all, in a slower form.
+    It compiles once for each size that it meets. With `any_size` a light generator compiles once for all sizes, and is
+    slower. Needs `runtime.setup` before.
 
     Raises:
         CheckpointError: there is no good checkpoint.
@@ -70,7 +75,7 @@ def from_checkpoint(folder: Path, direction: str, any_size: bool = False) -> Mod
 
     with runtime.any_size() if any_size else contextlib.nullcontext():
         generator, options = checkpoint.load_generator(folder, direction)
-    form = Form(
+    signature = Signature(
         direction=direction,
         light=options.light,
         img_size=options.image_size,
@@ -78,21 +83,23 @@ def from_checkpoint(folder: Path, direction: str, any_size: bool = False) -> Mod
         size=None if options.light else options.image_size,
         batch=None,
     )
-    return Model(run=from_cell(generator, any_size and options.light), form=form)
+    return Model(run=from_cell(generator, any_size and options.light), signature=signature)
 
 
 def from_cell(generator, any_size: bool = False) -> Translator:
-    """A `networks.Generator` as a function of NumPy arrays, compiled once a size, or once for all.
+    """A `networks.ugatit.Generator` as a function of NumPy arrays, compiled once for each size or once for all.
 
-    A batch that is smaller than one before of its size is filled up for the network, which takes each sample by itself.
+    A batch smaller than an earlier one of its size is filled up to that, which saves a compilation and changes no
+    output: the network treats each sample by itself.
     """
     import mindspore as ms
 
-    run, largest = _called(generator.set_train(False)), {}
+    run = _called(generator.set_train(False))
+    largest: dict[tuple[int, ...], int] = {}  # (H, W) -> the largest batch so far
     if any_size:
         channels = generator.down0.weight.shape[1]
-        # One sample a call: with an open batch, every product asks at run time how many there are, and each question
-        # doubles what the compiler goes through (76 s for the paper's light generator, 3 s without).
+        # One sample a call: with an open batch every matrix product asks for its size at run time, and each question
+        # doubles the compiler's work (76 s for the paper's light generator instead of 3 s).
         generator.set_inputs(ms.Tensor(shape=[1, channels, None, None], dtype=ms.float32))
 
         def one_by_one(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -121,7 +128,7 @@ def _called(cell) -> Translator:
 
 
 def from_mindir(path: Path) -> Model:
-    """A MINDIR file that `export` wrote, run by MindSpore on this device. Raises ModelError."""
+    """A MINDIR file that `ugatit export` wrote, run by MindSpore on this device. Raises ModelError."""
     import mindspore as ms
     from google.protobuf.message import DecodeError
     from mindspore.train.mind_ir_pb2 import ModelProto
@@ -129,17 +136,17 @@ def from_mindir(path: Path) -> Model:
     proto = ModelProto()
     try:
         proto.ParseFromString(_read(path))
-        form = _form(path, dict(proto.user_info))
+        signature = _signature(path, dict(proto.user_info))
         graph = ms.load(str(path))
     except (DecodeError, RuntimeError, ValueError) as error:
         if isinstance(error, ModelError):
             raise
         raise ModelError(f"{path}: no MINDIR, or damaged: export it again") from None
-    return Model(run=_called(ms.nn.GraphCell(graph)), form=form)
+    return Model(run=_called(ms.nn.GraphCell(graph)), signature=signature)
 
 
 def from_onnx(path: Path) -> Model:
-    """An ONNX file that `export` wrote, run by onnxruntime on the CPU. Raises ModelError."""
+    """An ONNX file that `ugatit export` wrote, run by onnxruntime on the CPU. Raises ModelError."""
     try:
         import onnxruntime
     except ImportError:
@@ -148,10 +155,10 @@ def from_onnx(path: Path) -> Model:
         raise ModelError(f"{path}: no such file: check the path")
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # its own exceptions have no other common base
+    except Exception as error:  # onnxruntime's exceptions have no other common base
         reason = " ".join(str(error).split())
         raise ModelError(f"{path}: onnxruntime cannot use it ({reason}): export it again") from None
-    form = _form(path, session.get_modelmeta().custom_metadata_map)
+    signature = _signature(path, session.get_modelmeta().custom_metadata_map)
 
     def run(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         try:
@@ -160,11 +167,11 @@ def from_onnx(path: Path) -> Model:
             raise RuntimeError(f"{path}: {error}") from error
         return picture, heatmap
 
-    return Model(run=run, form=form)
+    return Model(run=run, signature=signature)
 
 
 def from_file(path: Path) -> Model:
-    """An ONNX file by its suffix .onnx, MINDIR otherwise. Raises ModelError."""
+    """An ONNX file if its suffix is .onnx, else a MINDIR file. Raises ModelError."""
     return from_onnx(path) if path.suffix == ".onnx" else from_mindir(path)
 
 
@@ -175,10 +182,10 @@ def _read(path: Path) -> bytes:
         raise ModelError(f"{path}: {error.strerror}: check the path") from None
 
 
-def _form(path: Path, notes: dict[str, str]) -> Form:
+def _signature(path: Path, notes: dict[str, str]) -> Signature:
     if KEY not in notes:
-        raise ModelError(f"{path}: holds no generator that tools/export.py wrote: export a checkpoint with it")
+        raise ModelError(f"{path}: holds no generator that {command('export')} wrote: export a checkpoint with it")
     try:
-        return Form.of(notes[KEY])
+        return Signature.of(notes[KEY])
     except (TypeError, ValueError):
         raise ModelError(f"{path}: written by another version of ugatit: export the checkpoint again") from None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+
+from ugatit_data.files import available_cores
 
 UNITS = {"sgemm": "gflop_per_s", "convolution": "gflop_per_s", "copy": "gb_per_s"}
 
@@ -16,7 +17,7 @@ def probes(scale: float = 1.0) -> dict[str, Callable[[], float]]:
     """Functions that measure once, by name. `scale` makes them smaller; without torch there is no `convolution`."""
     source = np.ones(max(1 << 16, round((1 << 26) * scale)), np.float32)  # 256 MiB: no cache holds it
     target = np.zeros_like(source)
-    parts = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    parts = available_cores()
     pairs = list(zip(np.array_split(target, parts), np.array_split(source, parts), strict=True))
     pool = ThreadPoolExecutor(parts)
 

@@ -1,11 +1,9 @@
-"""Pictures that are drawn: sample grids with heat maps, contact sheets, loss curves.
+"""Pictures as networks take and give them, and what is drawn of them: sample grids, contact sheets, loss curves.
 
-NumPy, OpenCV and matplotlib only; no MindSpore. Shapes: N images, C channels, H height, W width. Pictures are float32
-(N, C, H, W) in [-1, 1] with C 1 or 3 (RGB) as the networks give them, or uint8 HWC RGB as files hold them.
+A network's pictures are float32 (N, C, H, W) in [-1, 1] with C 1 (gray) or 3 (RGB); a file's are uint8 (H, W, 3) RGB.
 """
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,22 +11,31 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ugatit_data import BadInputError
+from ugatit_data.files import write_whole
 from ugatit_data.pixels.geometry import Size, sides
+from ugatit_train.pictures.files import write_picture
 
-# The rows of a sample grid for one direction, in the seed's order.
+# The rows of a sample grid for one direction, in the model zoo's order.
 SAMPLE_ROWS = ("real_a", "heatmap_a2a", "fake_a2a", "heatmap_a2b", "fake_a2b", "heatmap_a2b2a", "fake_a2b2a")
 
 
+def to_network(picture: np.ndarray, img_ch: int) -> np.ndarray:
+    """uint8 (H, W, 3) RGB to float32 (1, img_ch, H, W) in [-1, 1]; one channel is BT.601 luma."""
+    pixels = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None] if img_ch == 1 else picture
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32) / np.float32(127.5) - np.float32(1)
+
+
 def to_uint8(pictures: np.ndarray) -> np.ndarray:
-    """float32 (N, C, H, W) in [-1, 1] to uint8 (N, H, W, 3) RGB; gray is repeated, values outside are clipped."""
+    """float32 (N, C, H, W) in [-1, 1] to uint8 (N, H, W, 3) RGB; gray becomes three channels, values are clipped."""
     pixels = np.rint((np.clip(pictures, -1, 1) + 1) * 127.5).astype(np.uint8).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:3], 3)))
 
 
 def heatmap_to_uint8(heatmaps: np.ndarray, size: Size) -> np.ndarray:
-    """float32 (N, 1, h, w) of any range to uint8 (N, H, W, 3) RGB of `size`: least is blue, most is red, per image.
+    """float32 (N, 1, h, w) of any range to uint8 (N, H, W, 3) RGB of `size`.
 
-    A constant map, which says nothing, comes out as its lowest colour.
+    Each map's least value is blue, its largest red; a constant map is all blue.
     """
     low = heatmaps.min((1, 2, 3), keepdims=True)
     span = heatmaps.max((1, 2, 3), keepdims=True) - low
@@ -40,15 +47,15 @@ def heatmap_to_uint8(heatmaps: np.ndarray, size: Size) -> np.ndarray:
 
 
 def sample_grid(rows: Mapping[str, np.ndarray]) -> np.ndarray:
-    """One picture of all samples: uint8 HWC RGB, a column an image, a row an entry of `rows`, in its order.
+    """One picture of all samples, uint8 (H, W, 3) RGB: a column for each image, a row for each entry of `rows`.
 
-    `rows` maps names to arrays of the same N: pictures float32 (N, C, H, W) in [-1, 1], and under names that begin with
-    `heatmap` maps float32 (N, 1, h, w), drawn at the pictures' size. `SAMPLE_ROWS` lists the seed's seven.
+    `rows` maps names to arrays of the same N: pictures float32 (N, C, H, W) in [-1, 1], or heat maps float32
+    (N, 1, h, w) if the name begins with `heatmap`; these are drawn at the pictures' size.
 
     Raises:
         ValueError: there is no picture among the rows.
     """
-    sizes = [array.shape[2:] for name, array in rows.items() if not name.startswith("heatmap")]
+    sizes = [(array.shape[2], array.shape[3]) for name, array in rows.items() if not name.startswith("heatmap")]
     if not sizes:
         raise ValueError(f"sample_grid: no picture among the rows {list(rows)}: their size is the heat maps' size")
     drawn = [
@@ -58,28 +65,12 @@ def sample_grid(rows: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.concatenate([np.concatenate(list(row), axis=1) for row in drawn], axis=0)
 
 
-def write_image(path: Path, image: np.ndarray) -> None:
-    """Write uint8 HWC RGB as what the suffix says (.png, .jpg); the file appears complete or not at all.
-
-    Raises:
-        ValueError: OpenCV has no writer for the suffix.
-        OSError: the file cannot be written.
-    """
-    quality = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix.lower() in (".jpg", ".jpeg") else []
-    try:
-        data = cv2.imencode(path.suffix, np.ascontiguousarray(image[..., ::-1]), quality)[1].tobytes()
-    except cv2.error:
-        raise ValueError(f"{path}: no writer for {path.suffix!r}: name it .png or .jpg") from None
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)
-
-
 def contact_sheet(columns: Sequence[Sequence[np.ndarray]], titles: Sequence[str], out: Path, cell: int = 128) -> None:
-    """Write a table of pictures: a column of uint8 HWC RGB images under each title, each drawn `cell` pixels wide.
+    """Write a table of pictures: under each title a column of uint8 (H, W, 3) RGB, each resized to `cell` pixels.
 
     Raises:
-        ValueError: columns of different lengths, or another number of titles.
+        ValueError: the columns have different lengths, or there is not one title for each.
+        BadInputError, OSError: see `write_picture`.
     """
     lengths = sorted({len(column) for column in columns})
     if len(columns) != len(titles) or len(lengths) != 1 or lengths[0] == 0:
@@ -96,21 +87,22 @@ def contact_sheet(columns: Sequence[Sequence[np.ndarray]], titles: Sequence[str]
             y = head + j * (cell + gap)
             way = cv2.INTER_AREA if image.shape[0] > cell else cv2.INTER_CUBIC
             sheet[y : y + cell, x : x + cell] = cv2.resize(image, (cell, cell), interpolation=way)
-    write_image(out, sheet)
+    write_picture(out, sheet)
 
 
 def loss_curves(steps: Sequence[Mapping[str, Any]], out: Path) -> None:
-    """Draw every loss of a run's steps, raw and smoothed, a panel each, into a PNG.
+    """Draw every loss of a run's steps, raw and smoothed, into a PNG, each in a panel of its own.
 
     Raises:
-        ValueError: there is no step.
+        BadInputError: there is no step.
+        OSError: `out` cannot be written.
     """
-    # matplotlib takes half a second to import: only who draws pays. No pyplot: it keeps global state.
+    # Here, because matplotlib takes half a second to import. No pyplot: it keeps global state.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     if not steps:
-        raise ValueError(f"{out}: no step to draw: train first")
+        raise BadInputError(f"{out}: no step to draw: train first")
     names = [name for name in steps[0] if name not in ("step", "lr") and not name.endswith("_s")]
     x = np.array([line["step"] for line in steps])
     window = max(1, len(steps) // 30)
@@ -124,7 +116,7 @@ def loss_curves(steps: Sequence[Mapping[str, Any]], out: Path) -> None:
         axes = figure.add_subplot(down, across, i + 1)
         axes.plot(x, y, color="tab:blue", alpha=0.25, linewidth=0.8)
         axes.plot(x[window - 1 :], _moving_mean(y, window), color="tab:blue", linewidth=1.6)
-        # The first steps dwarf the rest (the CAM loss weighs 1000): a log axis keeps both readable.
+        # The first steps are far above the rest (the CAM loss weighs 1000): a log axis keeps both readable.
         if np.nanmin(y) > 0:
             axes.set_yscale("log")
         axes.set_title(name.replace("_", " "))
@@ -132,11 +124,9 @@ def loss_curves(steps: Sequence[Mapping[str, Any]], out: Path) -> None:
         if i >= len(names) - across:
             axes.set_xlabel("step")
     figure.suptitle(f"Losses over {x[-1]} steps (line: mean of {window})")
-    partial = out.with_name(out.name + ".partial")
-    figure.savefig(partial, format="png", dpi=100)
-    os.replace(partial, out)
+    write_whole(out, lambda partial: figure.savefig(partial, format="png", dpi=100))
 
 
 def _moving_mean(values: np.ndarray, window: int) -> np.ndarray:
-    """The mean of each `window` values in a row, (n - window + 1,)."""
+    """The means of every `window` consecutive values, (n - window + 1,)."""
     return np.convolve(values, np.full(window, 1 / window), mode="valid")

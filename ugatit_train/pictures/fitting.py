@@ -1,9 +1,9 @@
-"""How a picture of any size meets a network: what the network sees, and how its outputs become one picture again.
+"""How a picture of any size goes through a network of one size: what the network sees, and how outputs are joined.
 
-squash   resized to one size, as the training data were; pictures of one size come out
-resize   the same, and the output resized to the picture's own size
-whole    the picture as it is, its edges reflected up to a multiple of 4; for networks that take any size
-tiles    overlapping parts of it, blended where they overlap; each is normalised by itself, so tones may drift
+squash   the picture is resized to one size, as the training data were, and stays so
+resize   the same, and the output is resized to the picture's own size
+whole    the picture as it is, edges reflected up to a multiple of 4; for networks that take any size
+tiles    overlapping parts of the picture, blended; the network normalises each by itself, so tones may differ
 """
 
 import dataclasses
@@ -15,14 +15,14 @@ import numpy as np
 from ugatit_data.pixels.geometry import resize
 
 Way = Literal["squash", "resize", "whole", "tiles"]
-SMALLEST = 8  # pixels: two halvings leave the 2 that a reflection by 1 needs
+SMALLEST = 8  # pixels: after two halvings 2 are left, which a reflection by 1 needs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fit:
-    """A way, and the height and width in pixels of what the network sees (`whole` sees what there is).
+    """A way, and the height and width in pixels of what the network sees (`whole` ignores it).
 
-    `shown` is the size of what comes out of `squash`, where it is not the same.
+    `shown` is the size of `squash`'s output, if it differs.
     """
 
     way: Way
@@ -30,7 +30,7 @@ class Fit:
     shown: tuple[int, int] | None = None
 
     def pieces(self, picture: np.ndarray) -> list[np.ndarray]:
-        """What the network is to see of a picture, uint8 (H, W, 3): pieces of one shape."""
+        """What the network sees of a picture, uint8 (H, W, 3): one or more pieces of one shape."""
         if self.way in ("squash", "resize"):
             return [resize(picture, self.size)]
         full = self._full(*picture.shape[:2])
@@ -44,9 +44,9 @@ class Fit:
         return resize(picture, self.shown or self.size) if self.way == "squash" else picture
 
     def joined(self, outputs: list[np.ndarray], high: int, wide: int) -> np.ndarray:
-        """The pieces' outputs, float32 (C, h, w) each, as one (C, H, W), for a picture of (high, wide).
+        """The outputs of a picture's pieces, float32 (C, h, w) each, as one (C, H, W); the picture is high x wide.
 
-        Maps that are smaller than their pieces, heat maps, are enlarged.
+        Outputs smaller than their pieces (heat maps) are enlarged.
         """
         if self.way == "squash":
             return _scaled(outputs[0], *(self.shown or self.size))
@@ -64,13 +64,13 @@ class Fit:
         return (total / weights)[:, :high, :wide]
 
     def _full(self, high: int, wide: int) -> tuple[int, int]:
-        """The size that a picture is extended to before it is cut: what the network can take."""
+        """The height and width to which a picture is extended before it is cut into pieces."""
         if self.way == "whole":
-            return tuple(max(SMALLEST, -(-side // 4) * 4) for side in (high, wide))
+            return max(SMALLEST, -(-high // 4) * 4), max(SMALLEST, -(-wide // 4) * 4)
         return max(high, self.size[0]), max(wide, self.size[1])
 
     def _parts(self, full: tuple[int, int]) -> list[tuple[slice, slice]]:
-        """Rows and columns of each piece: tiles evenly spread, overlapping by a quarter of their side or more."""
+        """Rows and columns of each piece. Tiles are evenly spread and overlap by at least a quarter of their side."""
         if self.way == "whole":
             return [(slice(None), slice(None))]
         spread = []
@@ -83,12 +83,12 @@ class Fit:
 
 
 def _to_the_edge(side: int) -> np.ndarray:
-    """1, 2, ... 2, 1: how far each pixel of a row is from the nearer edge."""
+    """1, 2, ... 2, 1: the distance of each pixel of a row from the nearer edge."""
     return np.minimum(np.arange(1, side + 1), np.arange(side, 0, -1)).astype(np.float32)
 
 
 def _scaled(maps: np.ndarray, high: int, wide: int) -> np.ndarray:
-    """float32 (C, h, w) at another size."""
+    """float32 (C, h, w) resized to high x wide."""
     if maps.shape[1:] == (high, wide):
         return maps
     way = cv2.INTER_AREA if high <= maps.shape[1] and wide <= maps.shape[2] else cv2.INTER_LINEAR

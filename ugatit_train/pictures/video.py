@@ -1,4 +1,4 @@
-"""Video files as pictures in a row, read and written by OpenCV; sound is left out."""
+"""Video files as sequences of pictures, read and written by OpenCV. Sound is left out."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def is_video(path: Path) -> bool:
 
 
 def frames(path: Path) -> Iterator[np.ndarray]:
-    """Every frame as uint8 (H, W, 3) RGB, upright. Raises RejectedImageError where there is none."""
+    """Every frame as uint8 (H, W, 3) RGB, upright. Raises RejectedImageError if no frame can be read."""
     capture = cv2.VideoCapture(str(path))
     try:
         count = 0
@@ -34,7 +34,7 @@ def frames(path: Path) -> Iterator[np.ndarray]:
 
 
 def about(path: Path) -> tuple[float, int]:
-    """Frames per second, and about how many; 25 and 0 where the file does not say."""
+    """Frames per second and the approximate number of frames; 25 and 0 if the file does not say."""
     capture = cv2.VideoCapture(str(path))
     try:
         rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -44,15 +44,15 @@ def about(path: Path) -> tuple[float, int]:
 
 
 class Writer:
-    """An MP4 (MPEG-4) file of frames of one size; it appears complete, when the writer is closed, or not at all."""
+    """Writes an MP4 (MPEG-4) file of frames of one size; it appears complete, when it is closed, or not at all."""
 
     def __init__(self, path: Path, rate: float):
         self._path, self._rate = path, rate
-        self._partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+        self._partial = path.with_name(f"{path.stem}.partial{path.suffix}")  # OpenCV tells the format by the suffix
         self._video: cv2.VideoWriter | None = None
 
     def write(self, frame: np.ndarray) -> None:
-        """Append uint8 (H, W, 3) RGB; an odd row or column at the edge is left out, which the format wants even.
+        """Append uint8 (H, W, 3) RGB; the format wants even sides, so an odd last row or column is left out.
 
         Raises:
             OSError: the file cannot be written.
@@ -66,7 +66,7 @@ class Writer:
         self._video.write(np.ascontiguousarray(frame[:high, :wide, ::-1]))
 
     def close(self, *, whole: bool) -> None:
-        """End the file; one that is not whole is removed."""
+        """End the file; remove it if it is not whole."""
         if self._video is not None:
             self._video.release()
         if whole:

@@ -10,6 +10,7 @@ from ugatit_data.dataset.manifest import Dataset
 from ugatit_train.networks.ugatit import Generator
 from ugatit_train.options.config import Options
 from ugatit_train.pictures import drawing
+from ugatit_train.pictures.files import write_picture
 
 COUNT = 4  # images of each domain in a grid
 
@@ -50,7 +51,7 @@ class Sampler:
             made = [_rows(there, back, Tensor(image[None])) for image in images]
             columns = [images, *(np.concatenate(parts) for parts in zip(*made, strict=True))]
             grid = drawing.sample_grid(dict(zip(drawing.SAMPLE_ROWS, columns, strict=True)))
-            drawing.write_image(self._folder / f"{step:08d}_{direction}.png", grid)
+            write_picture(self._folder / f"{step:08d}_{direction}.png", grid)
 
 
 def _rows(there: Generator, back: Generator, x: Tensor) -> list[np.ndarray]:

@@ -14,7 +14,7 @@ from ugatit_data.conversion.convert import convert, make_plan
 from ugatit_data.conversion.sources import FolderSource
 from ugatit_train.evaluation import evaluate, features, kid, testpictures
 from ugatit_train.inference import models, translate
-from ugatit_train.pictures.fitting import Fit
+from ugatit_train.pictures.files import find_pictures, read_picture
 
 SMOKE = features.open_features(None)
 
@@ -47,8 +47,7 @@ def test_the_pictures_are_those_of_translate(from_folder, untrained_run, picture
     _, out = from_folder
     for direction, domain in (("a2b", "testA"), ("b2a", "testB")):
         model = models.from_checkpoint(untrained_run, direction)
-        fit = Fit(way="squash", size=model.form.img_size)
-        outcomes = translate.translate(model.run, picture_folder / domain, tmp_path / direction, fit=fit)
+        outcomes = translate.translate(model, picture_folder / domain, tmp_path / direction)
         written = [path for outcome in outcomes for path in outcome.written]
         assert len(written) == len(list((out / direction).rglob("*.png")))
         for path in written:
@@ -124,8 +123,8 @@ def test_the_identity_loses_against_the_true_drawings_of_the_sample_data(tmp_pat
     assert sample.main([str(tmp_path / "s"), "--size", "64", "--train", "1", "--test", "80"]) == 0
 
     def vectors(folder: str) -> np.ndarray:
-        pictures = translate.find_pictures(tmp_path / "s" / folder)
-        return np.array([SMOKE.extract(translate.read_picture(path, 64)) for path in pictures])
+        pictures = find_pictures(tmp_path / "s" / folder)
+        return np.array([SMOKE.extract(read_picture(path, 64)) for path in pictures])
 
     photographs, drawings, true = vectors("testA"), vectors("testB"), vectors("testA_target")
     perfect = evaluate.figures("smoke_mmd", photographs, drawings, true)

@@ -1,7 +1,6 @@
 """Translation with a known function in the generator's place: what is read, what is written, what is reported."""
 
 import os
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,11 +8,9 @@ import pytest
 
 from ugatit_data import BadInputError
 from ugatit_train.inference import models, translate
-from ugatit_train.pictures import drawing
-from ugatit_train.pictures.fitting import Fit
+from ugatit_train.pictures import drawing, files
 
 SIZE = 16
-SQUASH = Fit(way="squash", size=(SIZE, SIZE))
 
 
 def invert(x):
@@ -36,8 +33,15 @@ def noise(seed=0, shape=(SIZE, SIZE, 3)):
     return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
 
 
-def run(source, out, **options):
-    return list(translate.translate(invert, source, out, **{"fit": SQUASH, **options}))
+def model_of(function, size=None, img_ch=3, batch=None):
+    signature = models.Signature(
+        direction="a2b", light=size is None, img_size=(SIZE, SIZE), img_ch=img_ch, size=size, batch=batch
+    )
+    return models.Model(run=function, signature=signature)
+
+
+def run(source, out, img_ch=3, **options):
+    return translate.translate(model_of(invert, img_ch=img_ch), source, out, **options)
 
 
 def test_one_picture(tmp_path):
@@ -74,18 +78,6 @@ def test_any_size_and_orientation_and_gray(tmp_path):
     assert np.array_equal(read(outcome.written[0]), made)
 
 
-def test_to_network_range_and_luma():
-    picture = np.zeros((2, 2, 3), np.uint8)
-    picture[0, 0] = 255
-    picture[0, 1] = (255, 0, 0)
-    x = translate.to_network(picture, 3)
-    assert x.shape == (1, 3, 2, 2) and x.dtype == np.float32
-    assert x[0, :, 0, 0].tolist() == [1, 1, 1] and x[0, :, 0, 1].tolist() == [1, -1, -1]
-    gray = translate.to_network(picture, 1)
-    assert gray.shape == (1, 1, 2, 2)
-    assert gray[0, 0, 0, 1] == pytest.approx(2 * 0.299 - 1, abs=0.005)
-
-
 def test_a_bad_picture_is_named_and_the_rest_goes_on(tmp_path):
     write(tmp_path / "in" / "a.png", noise(1))
     (tmp_path / "in" / "b.jpg").write_bytes(b"not a picture")
@@ -116,21 +108,36 @@ def test_nothing_to_translate(tmp_path, made, words):
     assert not (tmp_path / "out").exists()
 
 
-def test_globs_lists_and_collisions(tmp_path):
-    for name in ("one/x.png", "one/deep/y.png", "one/.hidden.png", "two/x.png"):
-        write(tmp_path / name, noise())
-    found = translate.find_pictures(tmp_path / "one" / "**" / "*.png")
-    assert [str(path.relative_to(tmp_path)) for path in found] == ["one/deep/y.png", "one/x.png"]
-    names = translate.output_names(found, tmp_path / "one" / "**" / "*.png")
-    assert [str(name) for name in names] == ["deep/y.png", "x.png"]
-    assert len(translate.plan([tmp_path / "one", tmp_path / "one" / "x.png"])) == 2
-    three = [Path("x.jpg"), Path("x.jpg.png"), Path("x.png"), Path("x.mp4"), Path("deep/x.jpg")]
-    names = translate.output_names(three, Path())
-    assert [str(name) for name in names] == ["x.jpg.png", "x.jpg.png.png", "x.png.png", "x.mp4", "deep/x.png"]
-    with pytest.raises(BadInputError, match="one/x.png and .*two/x.png would both become x.png"):
-        translate.plan([tmp_path / "one", tmp_path / "two"])
-    with pytest.raises(BadInputError, match="matches no file"):
-        translate.plan([tmp_path / "*.jpg"])
+def test_the_ways_to_a_size(tmp_path):
+    write(tmp_path / "in.png", noise(shape=(20, 24, 3)))
+    ways = {"none": {}, "size": {"size": (8, 12)}, "keep": {"keep_size": True}, "tiles": {"tiles": True}}
+    seen = {}
+    for kind, size in {"any": None, "one": (SIZE, SIZE)}.items():
+        for way, options in ways.items():
+            recorder = Recorder()
+            (outcome,) = translate.translate(model_of(recorder, size), tmp_path / "in.png", tmp_path / "out", **options)
+            seen[kind, way] = {shape[2:] for shape in recorder.shapes}, read(outcome.written[0]).shape[:2]
+    one = {(SIZE, SIZE)}
+    assert seen == {
+        ("any", "none"): (one, (SIZE, SIZE)), ("one", "none"): (one, (SIZE, SIZE)),
+        ("any", "size"): ({(8, 12)}, (8, 12)), ("one", "size"): (one, (8, 12)),
+        ("any", "keep"): ({(20, 24)}, (20, 24)), ("one", "keep"): (one, (20, 24)),
+        ("any", "tiles"): (one, (20, 24)), ("one", "tiles"): (one, (20, 24)),
+    }  # fmt: skip
+
+
+def test_two_ways_to_a_size_are_refused(tmp_path):
+    write(tmp_path / "in.png", noise())
+    with pytest.raises(BadInputError, match="give one of them"):
+        run(tmp_path / "in.png", tmp_path / "out", keep_size=True, tiles=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_batch_than_the_model_takes_is_refused(tmp_path):
+    write(tmp_path / "in.png", noise())
+    with pytest.raises(models.ModelError, match="--batch 4: this file takes 1: leave --batch out"):
+        translate.translate(model_of(invert, batch=1), tmp_path / "in.png", tmp_path / "out", batch=4)
+    assert not (tmp_path / "out").exists()
 
 
 class Recorder:
@@ -150,14 +157,9 @@ def test_batches_hold_pictures_of_one_shape_and_every_picture_comes_back(tmp_pat
         write(tmp_path / "in" / f"{i}.png", noise(i, (*size, 3)))
     recorder, counted = Recorder(), []
     outcomes = translate.translate(
-        recorder,
-        tmp_path / "in",
-        tmp_path / "out",
-        fit=Fit(way="whole", size=(16, 16)),
-        batch=2,
-        progress=counted.append,
+        model_of(recorder), tmp_path / "in", tmp_path / "out", keep_size=True, batch=2, progress=counted.append
     )
-    assert len(list(outcomes)) == len(sizes) == sum(counted)
+    assert len(outcomes) == len(sizes) == sum(counted)
     assert sorted(shape[0] for shape in recorder.shapes) == [1, 2, 2, 2]
     for i, size in enumerate(sizes):
         assert np.array_equal(read(tmp_path / "out" / f"{i}.png"), 255 - noise(i, (*size, 3)))
@@ -166,13 +168,13 @@ def test_batches_hold_pictures_of_one_shape_and_every_picture_comes_back(tmp_pat
 def test_no_more_than_four_batches_wait(tmp_path):
     for i in range(30):
         write(tmp_path / "in" / f"{i:02d}.png", noise(i, (8 + 4 * i, 8, 3)))  # thirty shapes: no batch ever fills
-    recorder = Recorder()
+    recorder, calls = Recorder(), []
     outcomes = translate.translate(
-        recorder, tmp_path / "in", tmp_path / "out", fit=Fit(way="whole", size=(16, 16)), batch=2
-    )
-    next(outcomes)
-    assert len(recorder.shapes) == 1
-    assert len(list(outcomes)) == 29
+        model_of(recorder), tmp_path / "in", tmp_path / "out", keep_size=True, batch=2,
+        report=lambda outcome: calls.append((outcome, len(recorder.shapes))),
+    )  # fmt: skip
+    assert calls[0][1] == 1
+    assert [outcome for outcome, _ in calls] == outcomes and len(outcomes) == 30
 
 
 def video_of(path, frames, rate=10.0):
@@ -192,16 +194,16 @@ def test_a_video_keeps_its_frames_rate_and_order(tmp_path):
     video_of(tmp_path / "in" / "clip.mp4", frames)
     write(tmp_path / "in" / "still.png", noise())
     (tmp_path / "in" / "broken.mp4").write_bytes(b"no video")
-    jobs = translate.plan([tmp_path / "in"])
-    assert translate.count_images(jobs) == 6
+    jobs = files.find_jobs([tmp_path / "in"])
+    assert files.count_images(jobs) == 6
     counted = []
     outcomes = {
         outcome.source.name: outcome
         for outcome in translate.translate(
-            Recorder(),
+            model_of(Recorder()),
             tmp_path / "in",
             tmp_path / "out",
-            fit=Fit(way="whole", size=(16, 16)),
+            keep_size=True,
             batch=2,
             side_by_side=True,
             progress=counted.append,
@@ -229,7 +231,7 @@ def test_an_interrupted_video_leaves_no_file(tmp_path):
         return invert(x)
 
     with pytest.raises(KeyboardInterrupt):
-        list(translate.translate(interrupted, tmp_path / "clip.mp4", tmp_path / "out", fit=SQUASH))
+        translate.translate(model_of(interrupted), tmp_path / "clip.mp4", tmp_path / "out")
     assert os.listdir(tmp_path / "out") == []
 
 
@@ -241,6 +243,6 @@ def test_an_output_folder_that_takes_no_video(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[1]", '"a2b"', "3", '{"x": 1}'])
-def test_a_note_that_is_no_form(text):
+def test_a_note_that_is_no_signature(text):
     with pytest.raises((TypeError, ValueError)):
-        models.Form.of(text)
+        models.Signature.of(text)

@@ -4,12 +4,25 @@ import cv2
 import numpy as np
 import pytest
 
+from ugatit_data import BadInputError
 from ugatit_train.pictures import drawing
 from ugatit_train.training import log
 
 
 def read(path):
     return cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+
+
+def test_to_network_range_and_luma():
+    picture = np.zeros((2, 2, 3), np.uint8)
+    picture[0, 0] = 255
+    picture[0, 1] = (255, 0, 0)
+    x = drawing.to_network(picture, 3)
+    assert x.shape == (1, 3, 2, 2) and x.dtype == np.float32
+    assert x[0, :, 0, 0].tolist() == [1, 1, 1] and x[0, :, 0, 1].tolist() == [1, -1, -1]
+    gray = drawing.to_network(picture, 1)
+    assert gray.shape == (1, 1, 2, 2)
+    assert gray[0, 0, 0, 1] == pytest.approx(2 * 0.299 - 1, abs=0.005)
 
 
 def test_to_uint8_range_clipping_and_gray():
@@ -52,16 +65,6 @@ def test_sample_grid_has_the_seeds_seven_rows_in_order():
         drawing.sample_grid({"heatmap_a2b": rows["heatmap_a2b"]})
 
 
-def test_write_image_keeps_rgb_and_leaves_no_partial_file(tmp_path):
-    image = np.zeros((4, 5, 3), np.uint8)
-    image[..., 0] = 200
-    drawing.write_image(tmp_path / "x.png", image)
-    assert np.array_equal(read(tmp_path / "x.png"), image)
-    assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
-    with pytest.raises(ValueError, match=r"name it \.png or \.jpg"):
-        drawing.write_image(tmp_path / "x.doc", image)
-
-
 def test_contact_sheet_places_the_pictures(tmp_path):
     red, blue = np.zeros((64, 64, 3), np.uint8), np.zeros((16, 16, 3), np.uint8)
     red[..., 0], blue[..., 2] = 255, 255
@@ -98,5 +101,5 @@ def test_loss_curves_draw_every_loss_once(tmp_path, monkeypatch):
 
 def test_loss_curves_of_nothing_are_refused(tmp_path):
     (tmp_path / "m.jsonl").write_text("")
-    with pytest.raises(ValueError, match="no step to draw: train first"):
+    with pytest.raises(BadInputError, match="no step to draw: train first"):
         drawing.loss_curves(log.read_metrics(tmp_path / "m.jsonl"), tmp_path / "curves.png")
