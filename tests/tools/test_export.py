@@ -261,7 +261,10 @@ def test_files_that_are_damaged_or_not_ours_are_named(tool, photos, exported, tm
     assert code == 2 and "--direction a2b: this file holds b2a" in complaint
     if suffix == ".onnx":
         model = onnx.load(good)
-        for notes, words in (([("ugatit", json.dumps({"x": 1}))], "another version"), ([], "no generator that ugatit export")):
+        for notes, words in (
+            ([("ugatit", json.dumps({"x": 1}))], "another version"),
+            ([], "no generator that ugatit export"),
+        ):
             del model.metadata_props[:]
             onnx.helper.set_model_props(model, dict(notes))
             onnx.save(model, path)
