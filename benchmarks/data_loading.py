@@ -31,9 +31,7 @@ import peers
 import pictures
 import record
 
-from ugatit_data import open_loader
-from ugatit_data.conversion.convert import convert, make_plan
-from ugatit_data.conversion.sources import FolderSource
+from ugatit_data import convert, open_loader
 
 BASE = "imdecode alone, 1 thread"
 ENCODINGS = ("original", "jpeg", "raw")
@@ -195,10 +193,10 @@ def main(argv: list[str] | None = None) -> int:
         root = Path(scratch)
         size = pictures.make_source(root / "source", options.images, options.img_size)
         for encoding in ENCODINGS:
-            plan = make_plan(
-                FolderSource(root / "source"), root / encoding, encoding=encoding, stored_size=options.img_size + 30
-            )
-            report = convert(plan, root / encoding, workers=options.threads)
+            report = convert(
+                root / "source", root / encoding, encoding=encoding, stored_size=options.img_size + 30,
+                workers=options.threads,
+            )  # fmt: skip
         results = measure(options, root / "source", root)
     data = {"images_per_domain": options.images, "mean_jpeg_bytes": size // (2 * options.images)}
     data["digest_of_raw"] = report.dataset.dataset_id

@@ -7,8 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ugatit_data.conversion.convert import convert, make_plan
-from ugatit_data.conversion.sources import FolderSource
+from ugatit_data import convert
 
 
 def photograph(seed: int, side: int) -> np.ndarray:
@@ -47,5 +46,5 @@ def dataset(root: Path, count: int, side: int, encoding: str) -> Path:
         make_source(source, count, side)
     if not out.exists():
         stored = {} if encoding == "original" else {"stored_size": side + 30}
-        convert(make_plan(FolderSource(source), out, encoding=encoding, **stored), out)
+        convert(source, out, encoding=encoding, **stored)
     return out

@@ -9,8 +9,10 @@ from pathlib import Path
 from commandline import Parser, os_reason, run_tool, whole
 from tqdm import tqdm
 
-from ugatit_data.conversion.convert import Report, convert, make_plan
+from ugatit_data.conversion.convert import carry_out
 from ugatit_data.conversion.parquet import ParquetSource
+from ugatit_data.conversion.plan import make_plan
+from ugatit_data.conversion.report import Report
 from ugatit_data.conversion.sources import FolderSource
 from ugatit_data.conversion.workers import open_scheduler
 from ugatit_data.dataset.encodings import ENCODINGS
@@ -68,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
             f"{_size(plan.estimated_bytes)} in {len(plan.jobs)} shards"
         )
         with tqdm(total=plan.images, unit="img", disable=None) as bar:
-            report = convert(
+            report = carry_out(
                 plan,
                 options.out,
                 workers=options.workers,

@@ -9,9 +9,9 @@ from pathlib import Path
 from commandline import Parser, os_reason, run_tool, whole
 from tqdm import tqdm
 
-from ugatit_data.conversion.parquet import ParquetSource
+from ugatit_data import ParquetSource, repair, verify
+from ugatit_data.conversion.looking import extract, peek
 from ugatit_data.conversion.sources import FolderSource
-from ugatit_data.conversion.verify import extract, peek, repair, verify
 from ugatit_data.dataset.manifest import read_dataset
 from ugatit_data.errors import BadInputError, DataError
 

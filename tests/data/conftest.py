@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ugatit_data.conversion.convert import convert, make_plan
-from ugatit_data.conversion.sources import FolderSource
+from ugatit_data import convert
 
 COUNTS = {"trainA": 13, "trainB": 9, "testA": 5, "testB": 3}
 
@@ -37,8 +36,7 @@ def write_source(root: Path, counts: dict[str, int] = COUNTS) -> Path:
 
 
 def convert_folder(source: Path, out: Path, **options) -> Path:
-    running = {name: options.pop(name) for name in ("workers", "strict") if name in options}
-    convert(make_plan(FolderSource(source), out, **options), out, **running)
+    convert(source, out, **options)
     return out
 
 

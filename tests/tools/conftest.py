@@ -126,9 +126,8 @@ def pictures(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def dataset(pictures, tmp_path_factory):
-    from ugatit_data.conversion.convert import convert, make_plan
-    from ugatit_data.conversion.sources import FolderSource
+    from ugatit_data import convert
 
     out = tmp_path_factory.mktemp("converted") / "dataset"
-    convert(make_plan(FolderSource(pictures), out), out, workers=1)
+    convert(pictures, out, workers=1)
     return out

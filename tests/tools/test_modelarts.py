@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from ugatit_data.conversion.convert import convert, make_plan
-from ugatit_data.conversion.sources import FolderSource
+from ugatit_data import convert
 from ugatit_data.storage import Mirror, open_storage
 from ugatit_train.training import checkpoint
 
@@ -29,7 +28,7 @@ def test_two_workers_bring_their_results(job, s3_server, tmp_path, monkeypatch):
 
 
 def test_a_test_brings_its_pictures_and_figures(job, s3_server, untrained_run, picture_folder, tmp_path):
-    convert(make_plan(FolderSource(picture_folder), tmp_path / "judged"), tmp_path / "judged", workers=1)
+    convert(picture_folder, tmp_path / "judged", workers=1)
     for folder, name in ((tmp_path / "judged", "judged"), (untrained_run, "job")):
         Mirror(folder, open_storage(f"s3://bucket/{name}", s3_server), "dataset.json").push()
     urls = ("--data_url", "s3://bucket/judged", "--checkpoint_url", "s3://bucket/job", "--train_url", "s3://bucket/job")

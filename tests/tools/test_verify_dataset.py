@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ugatit_data.conversion.convert import convert, make_plan
-from ugatit_data.conversion.sources import FolderSource
+from ugatit_data import convert
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def source(tmp_path):
 
 @pytest.fixture
 def dataset(source, tmp_path):
-    convert(make_plan(FolderSource(source), tmp_path / "data"), tmp_path / "data")
+    convert(source, tmp_path / "data")
     return tmp_path / "data"
 
 

@@ -1,16 +1,14 @@
-"""Convert a source into a data set: plan -> validate and encode -> shards -> checksums -> commit.
+"""Convert a source into a data set: plan -> check, decode and encode -> shards -> checksums -> commit.
 
-Everything is written into `<out>.partial`; the last act renames it. A finished shard leaves a receipt, so that the
-same command, run again after a kill at any moment, redoes only what was not finished, and ends with the same bytes.
+Everything is written into `<out>.partial`; the last act renames it. A finished shard leaves a receipt. So after a kill
+at any moment the same command redoes only what was not finished, and ends with the same bytes.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, as_completed
 from pathlib import Path
@@ -18,100 +16,50 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ugatit_data.conversion.jobs import RECEIPT_SUFFIX, Job, Receipt, plan_digest, run_job, valid_receipt
+from ugatit_data.conversion.jobs import RECEIPT_SUFFIX, Job, Receipt, run_job, valid_receipt
 from ugatit_data.conversion.lock import Lock
-from ugatit_data.conversion.sources import Domain, Source
+from ugatit_data.conversion.plan import Plan, make_plan
+from ugatit_data.conversion.report import Report, empty_domain, tally
+from ugatit_data.conversion.sources import Source, as_source
 from ugatit_data.conversion.workers import holding_ctrl_c, process_pool
-from ugatit_data.dataset.encodings import ENCODINGS
 from ugatit_data.dataset.manifest import DATASET_FILE, MANIFEST_FILE, MANIFEST_SCHEMA, Dataset, Shard, render
 from ugatit_data.dataset.shards import db_path
 from ugatit_data.errors import BadInputError, ConversionError
-from ugatit_data.files import PARTIAL_SUFFIX, fsync, sha256_file
-
-SHARD_BYTES = 64 << 20
-"""Aim of a shard's size: enough for sequential disks, small enough to share out and to lose."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Report:
-    """What a conversion did."""
-
-    dataset: Dataset
-    converted: int
-    rejected: dict[str, int]
-    """reason -> how many."""
-    notes: dict[str, int]
-    """What the decoding policy changed or ignored -> in how many images."""
-    rejected_keys: list[tuple[str, str]]
-    """The first rejected images: ("trainA/name", reason)."""
-    resumed_shards: int
-    stored_bytes: int
-    elapsed_s: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What will be done, before anything is."""
-
-    jobs: tuple[Job, ...]
-    images: int
-    source_bytes: int
-    estimated_bytes: int
-
-
-def make_plan(
-    source: Source, out: Path, *, encoding: str = "original", stored_size: int = 286, shards: int | None = None
-) -> Plan:
-    """List the source and cut each domain into shards: contiguous ranges in key order, of equal counts.
-
-    How many depends on the bytes alone, unless `shards` gives it for every domain.
-
-    Raises:
-        BadInputError: an option or the source is wrong, or `out` exists.
-    """
-    if encoding not in ENCODINGS:
-        raise BadInputError(f"encoding {encoding!r}: unknown. Choose one of {', '.join(ENCODINGS)}.")
-    if not 1 <= stored_size <= 8192:
-        raise BadInputError(f"stored_size {stored_size}: must be 1 to 8192 pixels.")
-    if shards is not None and not 1 <= shards <= 1000:
-        raise BadInputError(f"shards {shards}: must be 1 to 1000.")
-    if os.path.lexists(out):
-        raise BadInputError(f"{out}: exists already. Remove it, or choose another output folder.")
-    if not out.absolute().parent.is_dir():
-        raise BadInputError(f"{out.absolute().parent}: no such folder. Make it first.")
-    domains = source.entries()
-    estimate = ENCODINGS[encoding].estimate
-    jobs, total = [], 0
-    size = stored_size if ENCODINGS[encoding].fixed_size else None
-    for (split, domain), entries in domains.items():
-        estimated = sum(estimate(entry.size, stored_size) for entry in entries)
-        count = min(shards or -(-estimated // SHARD_BYTES) or 1, len(entries))
-        total += estimated
-        for index in range(count):
-            start, stop = len(entries) * index // count, len(entries) * (index + 1) // count
-            file = f"{split}{domain.upper()}-{index:05d}-of-{count:05d}.mindrecord"
-            jobs.append(
-                Job(
-                    file=file,
-                    split=split,
-                    domain=domain,
-                    keys=tuple(entry.key for entry in entries[start:stop]),
-                    source=source,
-                    encoding=encoding,
-                    stored_size=size,
-                    plan=plan_digest(encoding, size, file, entries[start:stop]),
-                )
-            )
-    everything = [entry for entries in domains.values() for entry in entries]
-    return Plan(
-        jobs=tuple(jobs),
-        images=len(everything),
-        source_bytes=sum(entry.size for entry in everything),
-        estimated_bytes=total,
-    )
+from ugatit_data.files import fsync, partial_path, sha256_file
 
 
 def convert(
+    source: str | os.PathLike | Source,
+    out: str | os.PathLike,
+    *,
+    encoding: str = "original",
+    stored_size: int = 286,
+    shards: int | None = None,
+    workers: int = 0,
+    executor: Executor | None = None,
+    strict: bool = False,
+    progress: Callable[[int], object] = lambda images: None,
+) -> Report:
+    """Convert a source of images into a data set; the same call resumes an interrupted conversion.
+
+    Args:
+        source: a folder with trainA, trainB and, if there are any, testA and testB; or a `ParquetSource`.
+        out: the folder to make.
+        encoding: a name in `ENCODINGS`: "original" keeps the source's bytes, "jpeg" and "raw" store squares.
+        stored_size: side of stored squares, in pixels.
+        shards: shards per domain; by default one for each 64 MiB.
+        workers, executor, strict, progress: see `carry_out`.
+
+    Raises:
+        BadInputError: an option or the source is wrong, or `out` exists, or a domain has no readable image.
+        ConversionError, LockedError: see `carry_out`.
+    """
+    out = Path(out)
+    plan = make_plan(as_source(source), out, encoding=encoding, stored_size=stored_size, shards=shards)
+    return carry_out(plan, out, workers=workers, executor=executor, strict=strict, progress=progress)
+
+
+def carry_out(
     plan: Plan,
     out: Path,
     *,
@@ -123,7 +71,8 @@ def convert(
     """Carry out a plan. `progress` is called with the number of images of each finished shard.
 
     `executor` runs the shards; one that runs elsewhere must see the same folders. Without one, `workers` processes do;
-    0 is this process, which a crash of MindRecord or of a decoder then ends.
+    0 is this process, which a crash of MindRecord or of a decoder then ends. A program that has workers must guard its
+    main part by `if __name__ == "__main__":`, for they are spawned.
 
     Raises:
         BadInputError: `out` exists, or a domain has no readable image; nothing is left behind.
@@ -131,9 +80,9 @@ def convert(
         LockedError: another conversion into `out` is at work.
     """
     began = time.monotonic()
-    partial = out.with_name(out.name + PARTIAL_SUFFIX)
+    partial = partial_path(out)
     with Lock(partial) as lock:
-        _check_room(plan, partial)
+        _check_space(plan, partial)
         _remove_foreign(plan, partial)
         todo = []
         for job in plan.jobs:
@@ -143,23 +92,23 @@ def convert(
                 todo.append(job)
         _run(todo, partial, executor, workers, progress)
         receipts = [Receipt.read(partial / (job.file + RECEIPT_SUFFIX)) for job in plan.jobs]
-        tally = _tally(receipts)
-        empty = _empty_domain(receipts)
+        counted = tally(receipts)
+        empty = empty_domain(receipts)
         if empty:
             lock.discard()
-            raise BadInputError(f"{empty}: no readable image ({_reasons(tally.rejected)}). Put images there.")
-        if strict and tally.rejected:
+            raise BadInputError(f"{empty}: no readable image ({counted.reasons()}). Put images there.")
+        if strict and counted.rejected:
             raise ConversionError(
-                f"{sum(tally.rejected.values())} images were rejected ({_reasons(tally.rejected)}), first "
-                f"{tally.keys[0][0]}. Repair or remove them and run again, or leave out --strict."
+                f"{sum(counted.rejected.values())} images were rejected ({counted.reasons()}), first "
+                f"{counted.rejected_keys[0][0]}. Repair or remove them and run again, or leave out --strict."
             )
         dataset = _commit(receipts, partial, out, lock, plan)
     return Report(
         dataset=dataset,
-        converted=tally.converted,
-        rejected=dict(tally.rejected),
-        notes=dict(tally.notes),
-        rejected_keys=tally.keys,
+        converted=counted.converted,
+        rejected=dict(counted.rejected),
+        notes=dict(counted.notes),
+        rejected_keys=counted.rejected_keys,
         resumed_shards=len(plan.jobs) - len(todo),
         stored_bytes=sum(file.stat().st_size for file in out.iterdir()),
         elapsed_s=time.monotonic() - began,
@@ -203,8 +152,8 @@ def _gather(executor: Executor, jobs: list[Job], partial: Path, progress: Callab
             future.cancel()
 
 
-def _check_room(plan: Plan, partial: Path) -> None:
-    """The finished shards count as room: a resumed conversion needs only the rest."""
+def _check_space(plan: Plan, partial: Path) -> None:
+    """Finished shards count as free space: a resumed conversion needs only the rest."""
     there = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
     free = shutil.disk_usage(partial).free + there
     if free < plan.estimated_bytes:
@@ -224,41 +173,6 @@ def _remove_foreign(plan: Plan, partial: Path) -> None:
             path.unlink()
 
 
-@dataclasses.dataclass
-class _Tally:
-    converted: int = 0
-    rejected: Counter = dataclasses.field(default_factory=Counter)
-    notes: Counter = dataclasses.field(default_factory=Counter)
-    keys: list[tuple[str, str]] = dataclasses.field(default_factory=list)
-
-
-def _tally(receipts: list[Receipt]) -> _Tally:
-    tally = _Tally()
-    for receipt in receipts:
-        columns = [receipt.rows[name].to_pylist() for name in ("split", "domain", "key", "reason", "notes")]
-        for split, domain, key, reason, notes in zip(*columns, strict=True):
-            if reason is None:
-                tally.converted += 1
-                tally.notes.update(notes.split(",") if notes else ())
-                continue
-            tally.rejected[reason.split(":")[0]] += 1
-            if len(tally.keys) < 20:
-                tally.keys.append((f"{split}{domain.upper()}/{os.fsdecode(key)}", reason))
-    return tally
-
-
-def _reasons(rejected: Counter) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in rejected.most_common(3))
-
-
-def _empty_domain(receipts: list[Receipt]) -> str | None:
-    """The name of the first domain that was listed, but holds no image that can be read."""
-    counts: Counter[Domain] = Counter()
-    for receipt in receipts:
-        counts[receipt.job_split, receipt.job_domain] += receipt.shard.rows if receipt.shard else 0
-    return next((f"{split}{domain.upper()}" for (split, domain), count in counts.items() if count == 0), None)
-
-
 def _commit(receipts: list[Receipt], partial: Path, out: Path, lock: Lock, plan: Plan) -> Dataset:
     """Manifest, fsync, `dataset.json`, rename."""
     with pq.ParquetWriter(partial / MANIFEST_FILE, MANIFEST_SCHEMA, compression="zstd") as writer:
@@ -276,10 +190,9 @@ def _commit(receipts: list[Receipt], partial: Path, out: Path, lock: Lock, plan:
         manifest_sha256=sha256_file(partial / MANIFEST_FILE),
         manifest_rows=sum(receipt.rows.num_rows for receipt in receipts),
     )
-    for listed in shards.values():
-        for shard in (shard for group in listed.values() for shard in group):
-            fsync(partial / shard.file)
-            fsync(db_path(partial / shard.file))
+    for shard in dataset.all_shards():
+        fsync(partial / shard.file)
+        fsync(db_path(partial / shard.file))
     (partial / DATASET_FILE).write_bytes(render(dataset))
     for receipt_file in partial.glob("*" + RECEIPT_SUFFIX):
         receipt_file.unlink()

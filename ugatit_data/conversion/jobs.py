@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,12 +20,11 @@ import pyarrow.parquet as pq
 import xxhash
 
 from ugatit_data.conversion.sources import Entry, Source
-from ugatit_data.dataset.encodings import ENCODINGS
 from ugatit_data.dataset.manifest import MANIFEST_SCHEMA, VERSION, Shard
 from ugatit_data.dataset.shards import MAX_RECORD, db_path, write_shard
 from ugatit_data.errors import RejectedImageError
-from ugatit_data.files import canonical, sha256_file
-from ugatit_data.pixels.policy import decode
+from ugatit_data.files import canonical, sha256_file, write_whole
+from ugatit_data.pixels.policy import Decoded, decode
 
 RECEIPT_SUFFIX = ".receipt"
 _SPOOL_BYTES = 8 << 20  # encoded records held in memory; those of a larger shard go through a file
@@ -42,6 +41,8 @@ class Job:
     keys: tuple[bytes, ...]
     source: Source
     encoding: str
+    encode: Callable[[bytes, Decoded, int], bytes]
+    """The encoding's: carried along, for a worker's table of encodings need not hold what the caller's does."""
     stored_size: int | None
     plan: str
     """`plan_digest` of this shard: a receipt of another plan is void."""
@@ -86,12 +87,7 @@ class Receipt:
         buffer = pa.BufferOutputStream()
         pq.write_table(self.rows.replace_schema_metadata({"receipt": json.dumps(meta)}), buffer, compression="zstd")
         data = buffer.getvalue().to_pybytes()
-        temporary = path.with_name(path.name + ".tmp")
-        with temporary.open("wb") as file:
-            file.write(hashlib.sha256(data).digest() + data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
+        write_whole(path, hashlib.sha256(data).digest() + data, durable=True)
 
     @staticmethod
     def read(path: Path) -> Receipt:
@@ -222,7 +218,7 @@ def _encode(job: Job, key: bytes) -> tuple[dict, bytes | None]:
         data = job.source.read(job.split, job.domain, key)
         row.update(size=len(data), sha256=hashlib.sha256(data).digest())
         decoded = decode(data)
-        record = ENCODINGS[job.encoding].encode(data, decoded, job.stored_size or 0)
+        record = job.encode(data, decoded, job.stored_size or 0)
         if len(record) > MAX_RECORD:
             raise RejectedImageError(f"too large: a record of {len(record)} bytes, the limit is {MAX_RECORD}")
     except RejectedImageError as error:

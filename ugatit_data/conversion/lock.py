@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 from pathlib import Path
 
 from ugatit_data.errors import BadInputError, LockedError
+from ugatit_data.files import lock
 
 
 class Lock:
     """The working folder `partial`, held by this process while the context is open.
 
-    The lock is the kernel's (flock): it is gone when its owner is, whatever killed it. On leaving without `publish`
-    the folder stays for the next run, unless it is empty.
+    The lock goes with its owner, whatever kills it (see `files.lock`). Without `publish` the folder stays for the next
+    run, unless it is empty.
     """
 
     NAME = ".lock"
@@ -28,13 +28,11 @@ class Lock:
     def __enter__(self) -> Lock:
         self.partial.mkdir(exist_ok=True)
         self._descriptor = os.open(self.partial / self.NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock(self._descriptor):
             os.close(self._descriptor)
             raise LockedError(
                 f"{self.partial}: another conversion is at work there. Wait for it, or choose another output folder."
-            ) from None
+            )
         return self
 
     def publish(self, out: Path) -> None:

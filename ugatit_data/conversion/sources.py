@@ -88,6 +88,11 @@ class FolderSource:
             raise RejectedImageError(f"unreadable: {error.strerror}") from None
 
 
+def as_source(source: str | os.PathLike | Source) -> Source:
+    """A folder's name as a `FolderSource`; a source as it is."""
+    return FolderSource(Path(source)) if isinstance(source, str | os.PathLike) else source
+
+
 def read_regular(path: bytes) -> bytes:
     """The bytes of a regular file. Raises RejectedImageError for another kind or a huge one, OSError otherwise."""
     # O_NONBLOCK: opening a FIFO must not wait for a writer.

@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ugatit_data.commands import command
 from ugatit_data.errors import BadInputError, CorruptDatasetError, FormatVersionError
-from ugatit_data.files import PARTIAL_SUFFIX, canonical, sha256_hex
+from ugatit_data.files import canonical, partial_path, sha256_hex
 
 FORMAT = "ugatit-mindrecord"
 VERSION = 1
@@ -108,6 +112,12 @@ class Dataset:
         """How many images a domain of a split holds; 0 where there is none."""
         return sum(shard.rows for shard in self.shards.get(split, {}).get(domain, ()))
 
+    def all_shards(self) -> Iterator[Shard]:
+        """The shards of every split and domain."""
+        for domains in self.shards.values():
+            for shards in domains.values():
+                yield from shards
+
 
 def render(dataset: Dataset) -> bytes:
     """The bytes of `dataset.json`: the object, its id, and a digest over both."""
@@ -148,12 +158,13 @@ def read_dataset(folder: Path) -> Dataset:
 
 
 def _missing(folder: Path) -> str:
-    partial = folder.with_name(folder.name + PARTIAL_SUFFIX)
+    partial = partial_path(folder)
     if partial.exists():
         return f"{folder}: not finished yet, its conversion is in {partial}. Wait for it, or run it again to resume."
+    remedy = f"Make one with {command('convert')} SRC OUT"
     if folder.exists():
-        return f"{folder}: no data set, {DATASET_FILE} is missing. Make one with tools/convert_dataset.py SRC OUT."
-    return f"{folder}: no such data set. Make one with tools/convert_dataset.py SRC OUT, or check the path."
+        return f"{folder}: no data set, {DATASET_FILE} is missing. {remedy}."
+    return f"{folder}: no such data set. {remedy}, or check the path."
 
 
 def _parse(data: bytes) -> Dataset:
@@ -208,6 +219,16 @@ def read_manifest(folder: Path, dataset: Dataset, columns: list[str] | None = No
     return table
 
 
+def rows_of(table: pa.Table, shard: Shard) -> list[dict]:
+    """The manifest's rows of a shard, in the order of its records."""
+    return table.filter(pc.equal(table["shard"], shard.file)).to_pylist()
+
+
+def row_name(row: dict) -> str:
+    """The image of a manifest's row, for messages: "trainA/name"."""
+    return f"{row['split']}{row['domain'].upper()}/{os.fsdecode(row['key'])}"
+
+
 def check_shard_sizes(folder: Path, shards: tuple[Shard, ...]) -> None:
     """Raises CorruptDatasetError for a shard that is missing or has another size than recorded."""
     for shard in shards:
@@ -223,4 +244,5 @@ def check_shard_sizes(folder: Path, shards: tuple[Shard, ...]) -> None:
 
 
 def repair_hint(folder: Path) -> str:
-    return f"Run `tools/verify_dataset.py {folder} --repair SRC` to rewrite this shard, or restore the file."
+    """What to do about a damaged shard, for messages."""
+    return f"Run `{command('verify')} {folder} --repair SRC` to rewrite this shard, or restore the file."

@@ -11,14 +11,34 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from ugatit_data.dataset.encodings import ENCODINGS
+from ugatit_data.dataset.encodings import ENCODINGS, Encoding
 from ugatit_data.dataset.manifest import MANIFEST_FILE, Dataset, check_shard_sizes, repair_hint
 from ugatit_data.dataset.shards import map_shard
 from ugatit_data.errors import CorruptDatasetError
-from ugatit_data.pixels.jpeg import Room
+from ugatit_data.pixels.jpeg import Scratch
 
 CHECKS = ("once", "every", "off")
 _PLACE = struct.Struct("=qqq")  # shard, begin, end
+
+
+def encoding_of(folder: Path, dataset: Dataset) -> Encoding:
+    """The encoding of a data set.
+
+    Raises:
+        CorruptDatasetError: the table has no such encoding.
+    """
+    if dataset.encoding not in ENCODINGS:
+        raise CorruptDatasetError(
+            f"{folder}: encoding {dataset.encoding!r} is unknown here. Update this package, or convert again; one of "
+            "your own must be in ENCODINGS before."
+        )
+    return ENCODINGS[dataset.encoding]
+
+
+def stored_record(mapped: np.ndarray, row: dict) -> tuple[np.ndarray, bool]:
+    """The record of a manifest's row in its mapped shard, uint8 (length,); and whether it has the recorded checksum."""
+    record = mapped[row["offset"] : row["offset"] + row["length"]]
+    return record, xxhash.xxh3_64_intdigest(record.data) == row["xxh3"]
 
 
 class Records:
@@ -32,11 +52,8 @@ class Records:
         self._folder = folder
         self._name = f"{split}{domain.upper()}"
         self._stored_size = dataset.stored_size
-        if dataset.encoding not in ENCODINGS:
-            raise CorruptDatasetError(
-                f"{folder}: encoding {dataset.encoding!r} is unknown here. Update this package, or convert again."
-            )
-        self._decode = ENCODINGS[dataset.encoding].decode
+        self.encoding = encoding_of(folder, dataset)
+        self._decode = self.encoding.decode
         shards = dataset.shards[split][domain]
         check_shard_sizes(folder, shards)
         mine = pc.and_(pc.equal(table["split"], split), pc.equal(table["domain"], domain))
@@ -99,11 +116,11 @@ class Records:
         shard, begin, end = self.place(sample)
         return self.maps[shard][begin:end]
 
-    def image(self, sample: int, room: Room) -> np.ndarray:
-        """uint8 (H, W, 3) RGB, which may lie in `room`; for raw records a read-only view of the mapped file.
+    def image(self, sample: int, scratch: Scratch) -> np.ndarray:
+        """uint8 (H, W, 3) RGB, which may lie in `scratch`; for raw records a read-only view of the mapped file.
 
         Raises:
             CorruptDatasetError: as `record`.
             RejectedImageError: the record cannot be decoded.
         """
-        return self._decode(self.record(sample), self._stored_size, room)
+        return self._decode(self.record(sample), self._stored_size, scratch)

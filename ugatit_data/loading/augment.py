@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from ugatit_data.pixels.geometry import Size, resize, resize_corner, sides
-from ugatit_data.pixels.jpeg import Room
+from ugatit_data.pixels.jpeg import Scratch
 
 MARGIN = 30  # the paper's: 256 is cropped out of 286
 # What each of the 256 values is as float32; this way round the ends are exactly -1 and 1.
@@ -47,7 +47,7 @@ class Output:
     def __init__(self, layout: str, channels: int, size: Size):
         high, wide = sides(size)
         self._float, self._gray = layout == "float32", channels == 1
-        self.room = Room()  # for decoding
+        self.decoded = Scratch()  # for decoding
         self.scratch = np.empty((high + MARGIN, wide + MARGIN, 3), np.uint8)
         self._pixels = np.empty((high, wide, 3), np.uint8)
         self._planes = np.empty((channels, high, wide), np.uint8)

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from ugatit_data.dataset.manifest import SPLITS, read_dataset, read_manifest
-from ugatit_data.dataset.records import CHECKS, Records
+from ugatit_data.dataset.records import CHECKS, Records, encoding_of
 from ugatit_data.errors import BadInputError, CorruptDatasetError, RejectedImageError
 from ugatit_data.files import available_cores
 from ugatit_data.loading import order
@@ -96,7 +96,7 @@ def open_loader(
         dataset_id=dataset.dataset_id,
         nums={name: dataset.num_images(split, name) for name in order.DOMAINS},
         stored_size=dataset.stored_size,
-        raw=dataset.encoding == "raw",
+        raw=encoding_of(folder, dataset).contents == "pixels",
         batch_size=batch_size,
         img_size=img_size,
         layout=layout,
@@ -298,7 +298,7 @@ class Loader:
         output = self._own.output
         for place, sample, flip, x, y in zip(batch, *(values.tolist() for values in (ids, *draws)), strict=True):
             try:
-                image = records.image(sample, output.room)
+                image = records.image(sample, output.decoded)
             except RejectedImageError as error:
                 raise CorruptDatasetError(f"{records.describe(sample)}: {error.reason}") from None
             pixels = output.pixels(place)

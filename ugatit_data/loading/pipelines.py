@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ugatit_data.commands import command
 from ugatit_data.conversion.verify import verify
 from ugatit_data.dataset.manifest import read_dataset
+from ugatit_data.dataset.records import encoding_of
 from ugatit_data.dataset.shards import COLUMN, mind_dataset
 from ugatit_data.errors import BadInputError, CorruptDatasetError
 from ugatit_data.loading import order
@@ -68,20 +70,25 @@ def ascend_pipeline(
     every shard is compared with its SHA-256 first. `device="CPU"` runs the same pipeline without a card.
 
     Raises:
-        BadInputError: no data set, a split without both domains, or raw records, which need no decoding.
+        BadInputError: no data set, a split without both domains, or records that are no JPEGs and PNGs.
         CorruptDatasetError: a file differs from what was recorded.
     """
     import mindspore.dataset as ds
 
     folder = Path(folder)
     dataset = read_dataset(folder)
-    if dataset.encoding == "raw":
-        raise BadInputError(f"{folder}: raw records need no decoding. Use open_loader, which only copies them.")
+    contents = encoding_of(folder, dataset).contents
+    if contents == "pixels":
+        raise BadInputError(
+            f"{folder}: {dataset.encoding} records need no decoding. Use open_loader, which only copies them."
+        )
+    if contents != "file":
+        raise BadInputError(f"{folder}: a card decodes JPEG and PNG, not {dataset.encoding!r}. Use open_loader.")
     counts = {domain: dataset.num_images(split, domain) for domain in order.DOMAINS}
     if not all(counts.values()):
         raise BadInputError(f"{folder}: {split} lacks a domain. Convert a source that has both.")
     for problem in verify(folder):
-        raise CorruptDatasetError(f"{folder / problem.file}: {problem.what}. Run `tools/verify_dataset.py {folder}`.")
+        raise CorruptDatasetError(f"{folder / problem.file}: {problem.what}. Run `{command('verify')} {folder}`.")
     steps = order.steps_per_epoch(counts["a"], counts["b"], batch_size * world)
     branches = []
     for domain in order.DOMAINS:

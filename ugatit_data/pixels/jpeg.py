@@ -12,7 +12,7 @@ _KEEP_BYTES = 16 << 20  # an image that needs more gets memory of its own, so th
 _ALIGN, _SHIFT = 64, 16
 
 
-class Room:
+class Scratch:
     """Memory for one decoded image at a time, used again for the next; for one thread.
 
     It begins 16 bytes after a multiple of 64: rows that begin at a multiple of 32 would be written past the cache
@@ -34,14 +34,14 @@ class Room:
         return block[:size].reshape(height, width, 3)
 
 
-def decode_jpeg(data: bytes | np.ndarray, room: Room) -> np.ndarray | None:
-    """uint8 (H, W, 3) RGB of a JPEG of three components, in `room`.
+def decode_jpeg(data: bytes | np.ndarray, scratch: Scratch) -> np.ndarray | None:
+    """uint8 (H, W, 3) RGB of a JPEG of three components, in `scratch`.
 
     None where the decoder has anything to say against it, a mere warning too: whether such a file is good enough is
     for the decoding policy.
     """
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-        return simplejpeg.decode_jpeg(data, "RGB", buffer=room.pixels(height, width))
+        return simplejpeg.decode_jpeg(data, "RGB", buffer=scratch.pixels(height, width))
     except ValueError:
         return None

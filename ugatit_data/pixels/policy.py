@@ -16,7 +16,7 @@ import numpy as np
 
 from ugatit_data.errors import RejectedImageError
 from ugatit_data.pixels.headers import Header, read_header
-from ugatit_data.pixels.jpeg import Room, decode_jpeg
+from ugatit_data.pixels.jpeg import Scratch, decode_jpeg
 
 MAX_PIXELS = 178_956_970  # half a GiB of RGB; Pillow's limit too, under the name of decompression bomb
 
@@ -67,13 +67,13 @@ def decode(data: bytes) -> Decoded:
     return Decoded(np.ascontiguousarray(orient(pixels, upright)), plain, header.half_chroma, _notes(header))
 
 
-def decode_stored(record: np.ndarray, room: Room) -> np.ndarray:
-    """uint8 (H, W, 3) RGB of a stored JPEG or PNG that passed `decode` when it was converted; it may lie in `room`.
+def decode_stored(record: np.ndarray, scratch: Scratch) -> np.ndarray:
+    """uint8 (H, W, 3) RGB of a stored JPEG or PNG that passed `decode` when it was converted; it may lie in `scratch`.
 
     Raises:
         RejectedImageError: the decoder failed.
     """
-    pixels = decode_jpeg(record, room) if record[0] == 0xFF else None  # a PNG begins with 0x89
+    pixels = decode_jpeg(record, scratch) if record[0] == 0xFF else None  # a PNG begins with 0x89
     return _imdecode(record, _RGB, "stored") if pixels is None else pixels
 
 
@@ -99,7 +99,7 @@ def _imdecode(data: bytes | np.ndarray, flags: int, name: str) -> np.ndarray:
 
 
 def _decode_rgb(data: bytes, header: Header) -> np.ndarray:
-    pixels = decode_jpeg(data, Room()) if (header.format, header.channels, header.bits) == ("jpeg", 3, 8) else None
+    pixels = decode_jpeg(data, Scratch()) if (header.format, header.channels, header.bits) == ("jpeg", 3, 8) else None
     return _imdecode(data, _RGB, header.format) if pixels is None else pixels
 
 

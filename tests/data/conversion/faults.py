@@ -29,10 +29,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ugatit_data import ConversionError, CorruptDatasetError, DataError, open_loader
-from ugatit_data.conversion.convert import convert, make_plan
-from ugatit_data.conversion.sources import FolderSource
-from ugatit_data.conversion.verify import verify
+from ugatit_data import ConversionError, CorruptDatasetError, DataError, convert, open_loader, verify
 from ugatit_data.dataset.manifest import read_dataset, read_manifest
 
 TOOL = Path(__file__).parents[3] / "tools" / "convert_dataset.py"
@@ -59,7 +56,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def run_convert(source: Path, out: Path) -> None:
-    convert(make_plan(FolderSource(source), out, shards=SHARDS), out)
+    convert(source, out, shards=SHARDS)
 
 
 def in_child(work: Callable[[], None]) -> int:

@@ -134,7 +134,7 @@ def test_another_format_version_is_named(dataset, tmp_path):
 
 
 def test_a_missing_data_set_is_named(tmp_path):
-    with pytest.raises(BadInputError, match="no such data set. Make one with tools/convert_dataset.py"):
+    with pytest.raises(BadInputError, match="no such data set. Make one with ugatit convert SRC OUT"):
         open_loader(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInputError, match="dataset.json is missing"):

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from ugatit_data import BadInputError, ConversionError, LockedError, open_loader
-from ugatit_data.conversion.convert import convert, make_plan
+from ugatit_data import BadInputError, ConversionError, LockedError, convert, open_loader
+from ugatit_data.conversion.convert import carry_out
 from ugatit_data.conversion.lock import Lock
+from ugatit_data.conversion.plan import make_plan
 from ugatit_data.conversion.sources import FolderSource
 
 SCRIPT = Path(__file__).with_name("faults.py")
@@ -86,7 +87,7 @@ def test_ctrl_c_ends_at_once_and_the_next_run_resumes(source, tmp_path, referenc
     assert process.returncode == 1
     assert said.splitlines()[-1] == "tools/convert_dataset.py: interrupted. Run the same command again to resume."
     assert "Traceback" not in said
-    convert(make_plan(FolderSource(source), out, shards=3), out)
+    convert(source, out, shards=3)
     assert contents(out) == reference
 
 
@@ -110,14 +111,14 @@ def test_a_second_converter_is_kept_out_and_a_reader_told_to_wait(source, tmp_pa
     plan = make_plan(FolderSource(source), out)
     with Lock(tmp_path / "out.partial"):
         with pytest.raises(LockedError, match="another conversion is at work there. Wait for it"):
-            convert(plan, out)
+            carry_out(plan, out)
         with pytest.raises(BadInputError, match="not finished yet, its conversion is in .*out.partial"):
             open_loader(out)
-    convert(plan, out)  # the owner is gone: its lock is too
+    carry_out(plan, out)  # the owner is gone: its lock is too
     with pytest.raises(BadInputError, match="exists already"):
         make_plan(FolderSource(source), out)
     with pytest.raises(BadInputError, match="exists already, made meanwhile"):
-        convert(plan, out)
+        carry_out(plan, out)
 
 
 def test_finished_shards_are_kept_unless_damaged_or_of_changed_files(source, tmp_path, reference):
@@ -134,14 +135,14 @@ def test_finished_shards_are_kept_unless_damaged_or_of_changed_files(source, tmp
     plan = make_plan(FolderSource(own), out, shards=3)
     assert len(plan.jobs) == 12
     with pytest.raises(RuntimeError):
-        convert(plan, out, progress=fail_at_the_end)
+        carry_out(plan, out, progress=fail_at_the_end)
     assert len(list(partial.glob("*.receipt"))) == 12
     shard = partial / plan.jobs[0].file
     shard.write_bytes(shard.read_bytes()[:-1] + b"x")  # damaged meanwhile
     (partial / (plan.jobs[1].file + ".receipt")).write_bytes(b"half a receipt")
     changed = own / "trainA" / os.fsdecode(plan.jobs[2].keys[0])
     changed.touch()  # its time stamp says that it may have changed
-    report = convert(make_plan(FolderSource(own), out, shards=3), out)
+    report = convert(own, out, shards=3)
     assert report.resumed_shards == 9
     assert contents(out) == reference
 
@@ -161,7 +162,7 @@ class DyingExecutor:
 def test_a_dying_worker_is_a_typed_error(source, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(ConversionError, match="a worker died .* Run the same command again to resume"):
-        convert(make_plan(FolderSource(source), out), out, executor=DyingExecutor())
+        convert(source, out, executor=DyingExecutor())
     assert not out.exists()
 
 
@@ -170,7 +171,7 @@ def test_any_executor_runs_the_shards(source, tmp_path, reference):
 
     out = tmp_path / "out"
     with ThreadPoolExecutor(1) as executor:
-        convert(make_plan(FolderSource(source), out, shards=3), out, executor=executor)
+        convert(source, out, shards=3, executor=executor)
     assert contents(out) == reference
 
 
@@ -203,5 +204,5 @@ def test_too_little_room_is_refused_beforehand(source, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     out = tmp_path / "out"
     with pytest.raises(ConversionError, match="0 MiB free, but the data set needs about 0 MiB. Make room"):
-        convert(make_plan(FolderSource(source), out), out)
+        convert(source, out)
     assert not list(tmp_path.glob("out*"))

@@ -6,9 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ugatit_data import BadInputError, open_loader
-from ugatit_data.conversion.convert import convert, make_plan
-from ugatit_data.conversion.parquet import ParquetSource
+from ugatit_data import BadInputError, ParquetSource, convert, open_loader
 from ugatit_data.dataset.manifest import read_dataset, read_manifest
 from ugatit_data.errors import RejectedImageError
 
@@ -42,7 +40,7 @@ def root(source, tmp_path):
 
 def test_rows_become_images_in_order(root, source, tmp_path):
     out = tmp_path / "out"
-    convert(make_plan(ParquetSource(root), out, shards=2), out, workers=2)
+    convert(ParquetSource(root), out, shards=2, workers=2)
     with open_loader(out, img_size=32, domain="a", augment=False) as loader:
         keys = loader.keys("a")
         assert len(list(loader)) == len(keys) == 13
@@ -70,7 +68,7 @@ def test_null_rows_and_paths(root, source, tmp_path):
     ]
     write(root / "trainB.parquet", rows)
     out = tmp_path / "out"
-    report = convert(make_plan(ParquetSource(root), out), out)
+    report = convert(ParquetSource(root), out)
     assert report.converted == 15
     assert report.rejected_keys == [
         ("trainB/trainB.parquet/0000000001", "null row: neither bytes nor path"),

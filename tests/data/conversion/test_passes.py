@@ -11,9 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ugatit_data import open_loader
-from ugatit_data.conversion.convert import convert, make_plan
-from ugatit_data.conversion.parquet import ParquetSource
+from ugatit_data import ParquetSource, convert, open_loader
 
 COUNTS = {"a": 8000, "b": 3000}
 FIRST = {"a": 0, "b": 1 << 20}  # a number tells the domain too
@@ -39,8 +37,8 @@ def large(tmp_path_factory):
         images = [{"bytes": colour(FIRST[domain] + index), "path": None} for index in range(count)]
         column = pa.array(images, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
         pq.write_table(pa.table({"image": column}), root / "hub" / f"train{domain.upper()}.parquet")
-    plan = make_plan(ParquetSource(root / "hub"), root / "data", encoding="raw", stored_size=2, shards=3)
-    assert convert(plan, root / "data").converted == 11_000
+    report = convert(ParquetSource(root / "hub"), root / "data", encoding="raw", stored_size=2, shards=3)
+    assert report.converted == 11_000
     return root / "data"
 
 

@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ugatit_data import BadInputError, CorruptDatasetError, open_loader
-from ugatit_data.conversion.sources import FolderSource
-from ugatit_data.conversion.verify import extract, peek, repair, verify
+from ugatit_data import BadInputError, CorruptDatasetError, open_loader, repair, verify
+from ugatit_data.conversion.looking import extract, peek
 from ugatit_data.dataset.manifest import read_dataset, read_manifest
 
 SHARD = "trainA-00001-of-00002.mindrecord"
@@ -53,11 +52,11 @@ def test_a_flipped_pixel_is_named_by_verify_and_at_read_and_repaired(copy, datas
     with (
         open_loader(copy, img_size=32, batch_size=13) as loader,
         pytest.raises(
-            CorruptDatasetError, match=f"{SHARD}, record 2 .*{key}.*differ from their checksum. Run `tools/ver"
+            CorruptDatasetError, match=f"{SHARD}, record 2 .*{key}.*differ from their checksum. Run `ugatit ver"
         ),
     ):
         next(loader)
-    assert repair(copy, FolderSource(source)) == [SHARD]
+    assert repair(copy, source) == [SHARD]
     assert contents(copy) == contents(dataset)
     assert verify(copy, deep=True) == []
 
@@ -90,7 +89,7 @@ def test_a_missing_file_is_named_and_repaired(copy, dataset, source, name):
     (copy / name).unlink()
     (problem,) = verify(copy)
     assert (problem.file, problem.what, problem.repairable) == (name, "missing", True)
-    assert repair(copy, FolderSource(source)) == [SHARD]
+    assert repair(copy, source) == [SHARD]
     assert contents(copy) == contents(dataset)
 
 
@@ -141,10 +140,10 @@ def test_repair_refuses_another_source(copy, source, tmp_path):
     pixels = cv2.imread(str(path))
     cv2.imwrite(str(path), 255 - pixels)
     with pytest.raises(BadInputError, match="not the image that was converted.*Pass the source that"):
-        repair(copy, FolderSource(own))
+        repair(copy, own)
     path.unlink()
     with pytest.raises(BadInputError, match="No such file or directory"):
-        repair(copy, FolderSource(own))
+        repair(copy, own)
     assert contents(copy) == before
     assert {entry.name for entry in tmp_path.iterdir()} == {"copy", "own"}
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ugatit_data.dataset.encodings import ENCODINGS
 from ugatit_data.pixels.geometry import resize
-from ugatit_data.pixels.jpeg import Room
+from ugatit_data.pixels.jpeg import Scratch
 from ugatit_data.pixels.policy import decode
 
 SMOOTH = cv2.resize(
@@ -27,7 +27,7 @@ def save(pixels, kind, **options):
 
 def round_trip(encoding, data, size):
     record = ENCODINGS[encoding].encode(data, decode(data), size)
-    return record, ENCODINGS[encoding].decode(np.frombuffer(record, np.uint8), size, Room())
+    return record, ENCODINGS[encoding].decode(np.frombuffer(record, np.uint8), size, Scratch())
 
 
 @pytest.mark.parametrize("data", [save(SMOOTH, "JPEG"), save(SMOOTH, "PNG"), save(SMOOTH, "JPEG", progressive=True)])

@@ -57,5 +57,5 @@ def test_ascend_pipeline_refuses_what_it_cannot_do(datasets, tmp_path):
     data = bytearray(shard.read_bytes())
     data[-1] ^= 1
     shard.write_bytes(data)
-    with pytest.raises(CorruptDatasetError, match="trainB-00000-of-00001.mindrecord: sha256 .* Run `tools/verify"):
+    with pytest.raises(CorruptDatasetError, match="trainB-00000-of-00001.mindrecord: sha256 .* Run `ugatit verify"):
         ascend_pipeline(copy, epoch=0, device="CPU")

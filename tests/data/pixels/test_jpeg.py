@@ -11,7 +11,7 @@ from PIL import Image
 
 from ugatit_data.errors import RejectedImageError
 from ugatit_data.pixels import jpeg
-from ugatit_data.pixels.jpeg import Room, decode_jpeg
+from ugatit_data.pixels.jpeg import Scratch, decode_jpeg
 from ugatit_data.pixels.policy import decode, decode_stored
 
 
@@ -33,7 +33,7 @@ def by_opencv(data):
 @pytest.mark.parametrize("sampling", ["411", "420", "422", "440", "444"])
 def test_pixels_are_those_of_opencv(size, sampling):
     factor = getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{sampling}")
-    room, pixels = Room(), picture(*size)
+    room, pixels = Scratch(), picture(*size)
     for quality in (30, 92, 100):
         options = (cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor)
         for more in ((), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1), (cv2.IMWRITE_JPEG_RST_INTERVAL, 3)):
@@ -47,14 +47,14 @@ def test_components_that_are_rgb_already():
     buffer = io.BytesIO()
     Image.fromarray(picture(40, 50)).save(buffer, "JPEG", keep_rgb=True)
     assert b"Adobe" in buffer.getvalue()
-    np.testing.assert_array_equal(decode_jpeg(buffer.getvalue(), Room()), by_opencv(buffer.getvalue()))
+    np.testing.assert_array_equal(decode_jpeg(buffer.getvalue(), Scratch()), by_opencv(buffer.getvalue()))
 
 
 def test_what_the_policy_tolerates_is_left_to_it():
     sound = encode(picture(64, 80))
     noisy = sound[:-2] + bytes(99) + sound[-2:]  # bytes that belong to nothing: libjpeg warns, OpenCV goes on
-    assert decode_jpeg(noisy, Room()) is None
-    for found in (decode(noisy).pixels, decode_stored(np.frombuffer(noisy, np.uint8), Room())):
+    assert decode_jpeg(noisy, Scratch()) is None
+    for found in (decode(noisy).pixels, decode_stored(np.frombuffer(noisy, np.uint8), Scratch())):
         np.testing.assert_array_equal(found, by_opencv(sound))
 
 
@@ -67,19 +67,19 @@ def test_damaged_files_give_what_opencv_gives():
         data[at] ^= 1 << random.integers(8)
         expected = by_opencv(bytes(data))
         try:
-            found = decode_stored(np.frombuffer(bytes(data), np.uint8), Room())
+            found = decode_stored(np.frombuffer(bytes(data), np.uint8), Scratch())
         except RejectedImageError:
             refused += 1
             assert expected is None
             continue
         np.testing.assert_array_equal(found, expected)
-        different += decode_jpeg(bytes(data), Room()) is None
+        different += decode_jpeg(bytes(data), Scratch()) is None
     assert refused > 5
     assert different > 50  # the decoder complained, and OpenCV's pixels were taken
 
 
 def test_memory_is_used_again_unless_it_is_large(monkeypatch):
-    room = Room()
+    room = Scratch()
     first, second = room.pixels(30, 40), room.pixels(20, 50)
     assert np.shares_memory(first, second)
     assert (second.shape, second.dtype) == ((20, 50, 3), np.uint8)

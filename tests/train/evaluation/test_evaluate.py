@@ -9,9 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ugatit_data import BadInputError
-from ugatit_data.conversion.convert import convert, make_plan
-from ugatit_data.conversion.sources import FolderSource
+from ugatit_data import BadInputError, convert
 from ugatit_train.evaluation import evaluate, features, kid, testpictures
 from ugatit_train.inference import models, translate
 from ugatit_train.pictures.files import find_pictures, read_picture
@@ -55,7 +53,7 @@ def test_the_pictures_are_those_of_translate(from_folder, untrained_run, picture
 
 
 def test_a_converted_data_set_gives_the_same(from_folder, untrained_run, picture_folder, tmp_path):
-    convert(make_plan(FolderSource(picture_folder), tmp_path / "dataset"), tmp_path / "dataset", workers=1)
+    convert(picture_folder, tmp_path / "dataset", workers=1)
     result = evaluate.evaluate(untrained_run, tmp_path / "dataset", tmp_path / "out", SMOKE, ("a2b",))
     before, out = from_folder
     assert result["problems"] == {}  # the conversion has left them out, and named them

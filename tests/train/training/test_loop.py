@@ -15,8 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ugatit_data.conversion.convert import convert, make_plan
-from ugatit_data.conversion.sources import FolderSource
+from ugatit_data import convert
 from ugatit_train.networks.ugatit import initialise
 from ugatit_train.options import arguments, config
 from ugatit_train.training import checkpoint, log, loop, runfolder
@@ -35,7 +34,7 @@ def dataset(tmp_path_factory):
         for i in range(count):
             coarse = random.integers(0, 256, (5, 5, 3), np.uint8)
             cv2.imwrite(str(root / "pictures" / folder / f"{i}.png"), cv2.resize(coarse, (70, 70)))
-    convert(make_plan(FolderSource(root / "pictures"), root / "dataset"), root / "dataset", workers=1)
+    convert(root / "pictures", root / "dataset", workers=1)
     return root / "dataset"
 
 
