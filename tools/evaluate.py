@@ -59,7 +59,10 @@ def main(argv: list[str]) -> int:
         parser.refuse(str(error))
 
     try:
-        result = evaluate.evaluate(options.checkpoint, data, options.out, extractor, directions)
+        result = evaluate.evaluate(
+            options.checkpoint, data, options.out, extractor, directions,
+            device_target=options.device_target, device_id=options.device_id,
+        )  # fmt: skip
     except ValueError as error:  # no good checkpoint: nothing was written
         parser.refuse(str(error))
     except DataError as error:

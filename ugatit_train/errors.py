@@ -6,3 +6,8 @@ class UgatitError(Exception):
 
     exit_code = 1
     """1: it failed while it ran. 2: bad input, found before any work was done."""
+
+
+def first_line(error: Exception) -> str:
+    """What another program's error says in its first line, without the full stop."""
+    return str(error).strip().splitlines()[0].rstrip(".")

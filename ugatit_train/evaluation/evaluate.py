@@ -1,8 +1,7 @@
-"""Judge a trained pair of generators on testA and testB: pictures, times, and distances to the domain aimed at.
+"""Judges a trained pair of generators on testA and testB: pictures, times, and distances to the target domain.
 
-Into the output folder go `a2b/` and `b2a/` with a PNG for every test picture, `contact_sheet.png` with heat maps, and
-`metrics.json`. The distance is KID with InceptionV3's features and `smoke_mmd` with the built-in ones. Beside it stands
-that of the *identity*, the test pictures as they are: what a translation must be better than.
+The distance is KID with InceptionV3's features, and `smoke_mmd` with the built-in ones. Beside it stands the distance
+of the *identity*, the test pictures as they are: a translation must be better than that.
 """
 
 import dataclasses
@@ -19,8 +18,9 @@ from tqdm import tqdm
 
 from ugatit_data import BadInputError
 from ugatit_data.files import write_whole
+from ugatit_train import runtime
 from ugatit_train.evaluation import kid, testpictures
-from ugatit_train.evaluation.features import Features
+from ugatit_train.evaluation.features import Features, open_features
 from ugatit_train.inference import models
 from ugatit_train.options import arguments
 from ugatit_train.options.config import OPTIONS_FILE
@@ -36,19 +36,19 @@ SHEET_ROWS = 8
 
 @dataclasses.dataclass
 class _Judged:
-    """What has become of one direction so far."""
+    """What is known of one direction so far."""
 
-    build_s: float = 0.0  # until the first picture is there: load and compile
-    image_s: list[float] = dataclasses.field(default_factory=list)  # of each picture, in the network alone
+    build_s: float = 0.0  # to load and compile, up to the first picture
+    image_s: list[float] = dataclasses.field(default_factory=list)  # of each picture, in the network only
     vectors: list[np.ndarray] = dataclasses.field(default_factory=list)
     rows: list[tuple[np.ndarray, ...]] = dataclasses.field(default_factory=list)  # input, heat map, output
 
 
 def own_data(checkpoint: Path) -> Path:
-    """The data set that a run, or one checkpoint of it, was trained on.
+    """The data set that a run, or one of its checkpoints, was trained on.
 
     Raises:
-        OptionError, CheckpointError: the folder is neither.
+        OptionError, CheckpointError: `checkpoint` is neither.
     """
     if (checkpoint / META_FILE).exists():
         return run_options(checkpoint, read_meta(checkpoint)).data_folder
@@ -56,7 +56,7 @@ def own_data(checkpoint: Path) -> Path:
 
 
 def check(data: Path, directions: tuple[str, ...]) -> None:
-    """Raises BadInputError where there are no test pictures for a direction."""
+    """Raises BadInputError if a direction has no test pictures."""
     for direction in directions:
         domain = direction[0].upper()
         if not testpictures.count(data, direction[0]):
@@ -65,24 +65,37 @@ def check(data: Path, directions: tuple[str, ...]) -> None:
 
 def evaluate(
     checkpoint: Path,
-    data: Path,
+    data: Path | None,
     out: Path,
-    features: Features,
+    features: Features | Path | None = None,
     directions: tuple[str, ...] = DIRECTIONS,
+    *,
+    device_target: str = "CPU",
+    device_id: int = 0,
 ) -> dict[str, Any]:
-    """Judge a run (its newest good checkpoint) or one checkpoint; gives what `metrics.json` holds.
+    """Judge a run (its newest good checkpoint) or one checkpoint on test pictures; gives what `metrics.json` holds.
 
-    `data` is a converted data set or a folder with testA and testB. A picture that cannot be read is named under
-    "problems", and the rest goes on. Needs `runtime.setup` before.
+    `data` is a converted data set or a folder with testA and testB; None is the one that the run was trained on.
+    `features` is an InceptionV3's file (see `open_features`) for KID; None takes the built-in features. `directions`
+    are "a2b", "b2a" or both.
+
+    Writes into the folder `out`: `a2b/` and `b2a/` with a PNG for every test picture, `contact_sheet.png` with heat
+    maps, and `metrics.json`. A picture that cannot be read is named under "problems", and the rest goes on.
 
     Raises:
-        BadInputError: no test pictures for a direction.
-        CheckpointError: there is no good checkpoint.
+        BadInputError: a direction has no test pictures.
+        CheckpointError, OptionError: `checkpoint` is no run and no checkpoint, or has no good one.
+        FeaturesError: the features' file cannot be used.
+        DeviceError: the device cannot be used.
         CorruptDatasetError: the data set was damaged.
         OSError: `out` cannot be written; what is there is whole.
     """
+    data = data or own_data(checkpoint)
     check(data, directions)
-    checkpoint, meta = find(checkpoint)  # one for both directions, though a training may go on beside
+    runtime.setup(device_target, device_id)
+    if not isinstance(features, Features):
+        features = open_features(features)
+    checkpoint, meta = find(checkpoint)  # one for both directions, even if a training writes newer ones meanwhile
     problems: dict[str, str] = {}
     result: dict[str, Any] = {"checkpoint": str(checkpoint), "step": meta["step"]}
     result |= {"data": str(data), "problems": problems}
@@ -91,7 +104,7 @@ def evaluate(
     columns: dict[str, list[np.ndarray]] = {}
 
     for direction in directions:
-        source, _, target = direction
+        source, target = direction[0], direction[2]
         judged, size = _translate(checkpoint, direction, data, out, features, problems)
         result[direction] = {
             "images": len(judged.image_s),
@@ -116,7 +129,7 @@ def evaluate(
 def _translate(
     checkpoint: Path, direction: str, data: Path, out: Path, features: Features, problems: dict[str, str]
 ) -> tuple[_Judged, tuple[int, int]]:
-    """Writes `out/<direction>/*.png`; what is to be judged, and the pictures' height and width."""
+    """Writes `out/<direction>/*.png`; gives what is to be judged, and the pictures' height and width."""
     judged = _Judged()
     began = time.perf_counter()
     model = models.from_checkpoint(checkpoint, direction)
@@ -143,7 +156,7 @@ def _translate(
 def _good_pictures(
     data: Path, domain: str, size: tuple[int, int], problems: dict[str, str], label: str
 ) -> Iterator[tuple[Path, np.ndarray]]:
-    """Output name and pixels of the pictures that can be read, with a progress bar; the others go into `problems`."""
+    """Output name and pixels of every picture that can be read, with a progress bar; the others go into `problems`."""
     total = testpictures.count(data, domain)
     pictures = testpictures.read(data, domain, size) if total else ()
     for found in tqdm(pictures, desc=label, total=total, unit="picture", disable=not sys.stderr.isatty()):
@@ -154,14 +167,14 @@ def _good_pictures(
 
 
 def figures(metric: str, source: np.ndarray, target: np.ndarray, made: np.ndarray) -> dict[str, Any]:
-    """The distances of one direction by name, from feature vectors (N, D) of the domains and of the translations."""
+    """The distances of one direction by name, from the feature vectors (N, D) of both domains and the translations."""
     if min(map(len, (source, target, made))) < 2:
         return {"not_measured": f"{len(source)} source and {len(target)} target pictures: two of each are the least"}
     translated = kid.kernel_distance(made, target)
     identity = kid.kernel_distance(source, target)
     try:
         legacy = kid.legacy_mixed(source, target, made)
-    except ValueError:  # too few pictures for its blocks
+    except kid.KidError:
         legacy = None
     return {
         "subset_size": kid.default_subset_size(made, target),
@@ -173,12 +186,12 @@ def figures(metric: str, source: np.ndarray, target: np.ndarray, made: np.ndarra
 
 
 def _finite(values: dict[str, float]) -> dict[str, float | None]:
-    """The same with None for NaN, which JSON does not know."""
+    """The same with None in place of NaN, which JSON does not have."""
     return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
 def describe(result: dict[str, Any]) -> list[str]:
-    """What `evaluate` gave, as lines for people."""
+    """What `evaluate` gave, as lines to print."""
     lines = [f"{result['checkpoint']}: step {result['step']}"]
     for direction in (name for name in DIRECTIONS if name in result):
         found = result[direction]

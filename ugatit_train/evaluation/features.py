@@ -1,6 +1,6 @@
-"""Pictures to feature vectors: InceptionV3's, on which KID is defined, or a small built-in substitute for smoke runs.
+"""Pictures to feature vectors: InceptionV3's, on which KID is defined, or small built-in ones for smoke runs.
 
-A picture is uint8 (S, S, 3) RGB of any S. Nothing here imports MindSpore unless its checkpoint is what is given.
+A picture is uint8 (S, S, 3) RGB of any S. Only a MindSpore checkpoint needs MindSpore.
 """
 
 import dataclasses
@@ -10,9 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ugatit_data.commands import command
 from ugatit_data.files import sha256_file
 from ugatit_data.pixels.geometry import resize
-from ugatit_train.errors import UgatitError
+from ugatit_train.errors import UgatitError, first_line
 
 NUM_FEATURES = 2048
 IMAGE_SIZE = 299
@@ -28,9 +29,9 @@ class FeaturesError(UgatitError, ValueError):
 class Features:
     """A feature extractor.
 
-    metric: what the kernel distance of its vectors is called, "kid" or "smoke_mmd".
+    metric: the name of the kernel distance between its vectors, "kid" or "smoke_mmd".
     origin: the file's name and SHA-256, or "built in".
-    extract: a picture to its vector, float (D,).
+    extract: gives a picture's vector, float (D,).
     """
 
     metric: str
@@ -39,10 +40,10 @@ class Features:
 
 
 def open_features(path: Path | None) -> Features:
-    """The extractor in a file, `.onnx` or `.ckpt`; without a file the built-in one, whose figure is no KID.
+    """The extractor in a file, `.onnx` or `.ckpt`; None gives the built-in one, whose distance is no KID.
 
-    An ONNX file takes float32 (N, 3, 299, 299) in [-1, 1] and gives (N, 2048); N may be fixed at 1. A MindSpore
-    checkpoint is one that tools/import_inception.py wrote.
+    An ONNX file must take float32 (N, 3, 299, 299) in [-1, 1] and give (N, 2048); N may be fixed at 1. A `.ckpt` is a
+    MindSpore checkpoint that `ugatit import_inception` wrote; it needs `runtime.setup` before.
 
     Raises:
         FeaturesError: the file cannot be used.
@@ -53,7 +54,9 @@ def open_features(path: Path | None) -> Features:
         raise FeaturesError(f"{path}: no such file of an InceptionV3: check the path, or leave it out for a smoke run")
     openers = {".onnx": _open_onnx, ".ckpt": _open_checkpoint}
     if path.suffix not in openers:
-        remedy = "make a .ckpt of it with tools/import_inception.py" if path.suffix in (".pth", ".pt") else "give those"
+        remedy = (
+            f"make a .ckpt of it with {command('import_inception')}" if path.suffix in (".pth", ".pt") else "give those"
+        )
         raise FeaturesError(f"{path}: features come from .onnx or .ckpt files: {remedy}")
     run = openers[path.suffix](path)
 
@@ -64,7 +67,7 @@ def open_features(path: Path | None) -> Features:
 
 
 def to_inception(picture: np.ndarray) -> np.ndarray:
-    """float32 (1, 3, 299, 299) in [-1, 1]: bilinear, without averaging where it shrinks, as pytorch-fid does it."""
+    """float32 (1, 3, 299, 299) in [-1, 1]: bilinear, without averaging if it shrinks, as in pytorch-fid."""
     large = cv2.resize(picture.astype(np.float32), (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_LINEAR)
     return np.ascontiguousarray(large.transpose(2, 0, 1)[None]) / np.float32(127.5) - np.float32(1)
 
@@ -88,8 +91,8 @@ def _open_onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
         raise FeaturesError(f"{path}: needs onnxruntime, which is missing: pip install '.[onnx]'") from None
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no type but this
-        raise FeaturesError(f"{path}: not an ONNX file that runs here ({str(error).splitlines()[0]})") from None
+    except Exception as error:  # onnxruntime's exceptions have no other common base
+        raise FeaturesError(f"{path}: not an ONNX file that runs here ({first_line(error)})") from None
     name = session.get_inputs()[0].name
 
     def run(x: np.ndarray) -> np.ndarray:
@@ -99,7 +102,7 @@ def _open_onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
         shape = run(np.zeros((1, 3, IMAGE_SIZE, IMAGE_SIZE), np.float32)).shape
     except Exception as error:
         raise FeaturesError(
-            f"{path}: does not take float32 (1, 3, {IMAGE_SIZE}, {IMAGE_SIZE}) ({str(error).splitlines()[0]}): "
+            f"{path}: does not take float32 (1, 3, {IMAGE_SIZE}, {IMAGE_SIZE}) ({first_line(error)}): "
             "give FID's InceptionV3"
         ) from None
     if shape != (1, NUM_FEATURES):
@@ -110,15 +113,14 @@ def _open_onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def smoke(picture: np.ndarray) -> np.ndarray:
-    """A cheap description of colours and strokes, float64 (75,), for smoke runs: nothing that was learned.
+    """A cheap description of colours and strokes, float64 (75,), for smoke runs. Nothing in it is learned.
 
-    Of the picture at 64 pixels in Lab: mean, deviation and a histogram of 8 bins of each channel; at 64, 32 and 16
-    pixels the mean, the deviation and a histogram of 8 bins of the lightness's gradient, and its share along 5
-    directions.
+    For each Lab channel of the picture at 64 pixels: mean, deviation, histogram of 8 bins. For the gradient of the
+    lightness at 64, 32 and 16 pixels: mean, deviation, histogram of 8 bins, and its share in each of 5 directions.
     """
-    values = []
+    values: list[float] = []
     lab = cv2.cvtColor(resize(picture, 64).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    unit = lab / np.float32([100, 120, 120]) + np.float32([0, 0.5, 0.5])
+    unit = lab / np.array([100, 120, 120], np.float32) + np.array([0, 0.5, 0.5], np.float32)
     for channel in unit.transpose(2, 0, 1):
         values += [channel.mean(), channel.std(), *_histogram(channel, 1.0)]
     light = unit[..., 0]
@@ -129,10 +131,10 @@ def smoke(picture: np.ndarray) -> np.ndarray:
         values += [size.mean(), size.std(), *_histogram(size, 0.25)]
         bins = (np.arctan2(dy, dx) % np.pi / np.pi * 5).astype(int) % 5
         values += [*(np.bincount(bins.ravel(), size.ravel(), 5) / (size.sum() + 1e-6))]
-    return 3 * np.array(values, np.float64)  # which brings x . y / d, what the kernel sees, to about 1
+    return 3 * np.array(values, np.float64)  # by 3, x . y / d in the kernel becomes about 1
 
 
 def _histogram(values: np.ndarray, top: float) -> np.ndarray:
-    """The share of values in each of 8 equal bins from 0 to `top`; what lies outside counts in the last ones."""
+    """The share of values in each of 8 equal bins from 0 to `top`; the outer bins count what lies outside."""
     bins = np.clip((values / top * 8).astype(int), 0, 7)
     return np.bincount(bins.ravel(), minlength=8) / values.size

@@ -1,4 +1,4 @@
-"""The weights of `inception.Inception`: out of the public PyTorch ones, into a MindSpore checkpoint and back."""
+"""The weights of `inception.Inception`: made of the public PyTorch weights, saved as a MindSpore checkpoint, loaded."""
 
 import math
 from collections.abc import Mapping
@@ -9,11 +9,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
-from ugatit_train.errors import UgatitError
+from ugatit_data.commands import command
+from ugatit_train.errors import UgatitError, first_line
 from ugatit_train.evaluation.inception import Inception
 
-BATCH_NORM_EPSILON = 1e-3  # of every batch norm of the network
-NUM_CLASSES = 1008  # of the FID network's last layer, which is not needed; torchvision's has 1000
+BATCH_NORM_EPSILON = 1e-3
+NUM_CLASSES = 1008  # of the last layer, which is not needed; torchvision's network has 1000
 REMEDY = "give the weights of FID's InceptionV3 (pt_inception-2015-12-05)"
 
 
@@ -24,13 +25,13 @@ class WeightsError(UgatitError, ValueError):
 
 
 def fold(state: Any) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The weights of `Inception` by name, from those of the PyTorch network; and the names that were not needed.
+    """The weights of `Inception` by name, made of a PyTorch state_dict of arrays; and the names that were not needed.
 
-    Each batch norm becomes part of its convolution, in float64: weight * s and beta - mean * s, where
-    s = gamma / sqrt(variance + epsilon).
+    Each batch norm becomes part of its convolution, in float64: the weight is weight * s, the bias beta - mean * s,
+    with s = gamma / sqrt(variance + epsilon).
 
     Raises:
-        WeightsError: a name is missing or has another shape: another network's weights.
+        WeightsError: a name is missing or has another shape.
     """
     if not isinstance(state, dict) or not all(isinstance(value, np.ndarray) for value in state.values()):
         raise WeightsError(f"not a state_dict, names and tensors alone: {REMEDY}")
@@ -39,7 +40,8 @@ def fold(state: Any) -> tuple[dict[str, np.ndarray], list[str]]:
         raise WeightsError(
             f"fc.weight has {classes} classes, not {NUM_CLASSES}: torchvision's InceptionV3 is another: {REMEDY}"
         )
-    folded, used = {}, set()
+    folded: dict[str, np.ndarray] = {}
+    used: set[str] = set()
     for name, shape in _shapes().items():
         block, kind = name.rsplit(".", 1)
         norm = [f"{block}.bn.{part}" for part in ("weight", "bias", "running_mean", "running_var")]
@@ -61,7 +63,7 @@ def fold(state: Any) -> tuple[dict[str, np.ndarray], list[str]]:
 
 
 def save(weights: Mapping[str, np.ndarray], path: Path) -> None:
-    """Write folded weights as a MindSpore checkpoint with a checksum; the file appears complete or not at all."""
+    """Write folded weights as a MindSpore checkpoint with a checksum."""
     listed = [{"name": name, "data": Tensor(value)} for name, value in weights.items()]
     ms.save_checkpoint(listed, str(path), crc_check=True)
 
@@ -72,13 +74,13 @@ def load(path: Path) -> Inception:
     Raises:
         WeightsError: the file is missing, damaged, or holds something else.
     """
-    remedy = "make it with tools/import_inception.py"
+    remedy = f"make it with {command('import_inception')}"
     if not path.is_file():
         raise WeightsError(f"{path}: no such file: {remedy}")
     try:
         found = ms.load_checkpoint(str(path), crc_check=True)
     except (ValueError, RuntimeError, TypeError) as error:
-        raise WeightsError(f"{path}: damaged, or no MindSpore checkpoint ({_first_line(error)}): {remedy}") from None
+        raise WeightsError(f"{path}: damaged, or no MindSpore checkpoint ({first_line(error)}): {remedy}") from None
     network = Inception()
     own = dict(network.parameters_and_names())
     odd = sorted(set(found) ^ set(own)) or [n for n in own if tuple(found[n].shape) != tuple(own[n].shape)]
@@ -92,7 +94,3 @@ def load(path: Path) -> Inception:
 
 def _shapes() -> dict[str, tuple[int, ...]]:
     return {name: tuple(parameter.shape) for name, parameter in Inception().parameters_and_names()}
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")

@@ -1,4 +1,4 @@
-"""The test pictures of a domain, out of a converted data set or of the folders testA and testB of a folder."""
+"""The test pictures of a domain, from a converted data set or from a folder with testA and testB."""
 
 import dataclasses
 import os
@@ -16,19 +16,19 @@ from ugatit_train.pictures.files import find_pictures, output_names, read_pictur
 
 @dataclasses.dataclass(frozen=True)
 class TestPicture:
-    """A picture, uint8 (H, W, 3) RGB, or the reason why there is none; its file and that of its output, in folders."""
+    """A picture, uint8 (H, W, 3) RGB, or the reason why there is none."""
 
-    source: Path
-    output: Path
+    source: Path  # relative to testA or testB
+    output: Path  # relative to the output folder
     pixels: np.ndarray | None = None
     problem: str = ""
 
 
 def count(data: Path, domain: str) -> int:
-    """How many test pictures of a domain there are, readable or not, in a converted data set or a folder of pictures.
+    """How many test pictures a domain has, readable or not, in a converted data set or a folder of pictures.
 
     Raises:
-        BadInputError: `data` is neither.
+        BadInputError: `data` is neither of the two.
         CorruptDatasetError: the data set was damaged.
     """
     if (data / DATASET_FILE).exists():
@@ -41,12 +41,12 @@ def count(data: Path, domain: str) -> int:
     folder = folders["ab".index(domain)]
     try:
         return len(find_pictures(folder)) if folder.is_dir() else 0
-    except BadInputError:  # it is there, and empty
+    except BadInputError:  # it is empty
         return 0
 
 
 def read(data: Path, domain: str, size: Size) -> Iterator[TestPicture]:
-    """Every test picture of a domain, in the order of its key, at `size`.
+    """Every test picture of a domain at `size`, in the order of the keys.
 
     Raises:
         BadInputError: `data` holds no such pictures.

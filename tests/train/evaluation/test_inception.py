@@ -88,7 +88,7 @@ def test_a_checkpoint_of_another_network_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("none.onnx", "no such file"), ("x.pth", "tools/import_inception.py"), ("x.txt", "give those")]
+    ("name", "words"), [("none.onnx", "no such file"), ("x.pth", "ugatit import_inception"), ("x.txt", "give those")]
 )
 def test_files_that_are_no_extractor(tmp_path, name, words):
     (tmp_path / "x.pth").write_bytes(b"")

@@ -82,7 +82,7 @@ def test_the_same_seed_gives_the_same_figure_and_another_a_near_one():
     [(1, 9, None, "two of each"), (8, 9, 9, "give 2 to 8"), (8, 9, 1, "give 2 to 8")],
 )
 def test_too_few_images(n, m, size, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(kid.KidError, match=words):
         kid.kernel_distance(features(1, n), features(2, m), subset_size=size)
 
 
@@ -105,7 +105,7 @@ def test_the_legacy_figure_is_the_sum_of_its_blocks_and_prefers_a_copy_of_the_in
 
 def test_the_legacy_figure_of_one_block_has_no_deviation_and_of_too_few_images_is_refused():
     assert math.isnan(kid.legacy_mixed(features(1, 8), features(2, 9), features(3, 8)).std)
-    with pytest.raises(ValueError, match="fewer than two"):
+    with pytest.raises(kid.KidError, match="fewer than two"):
         kid.legacy_mixed(features(1, 30), features(2, 5), features(3, 30))
 
 
