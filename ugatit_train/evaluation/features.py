@@ -54,9 +54,8 @@ def open_features(path: Path | None) -> Features:
         raise FeaturesError(f"{path}: no such file of an InceptionV3: check the path, or leave it out for a smoke run")
     openers = {".onnx": _open_onnx, ".ckpt": _open_checkpoint}
     if path.suffix not in openers:
-        remedy = (
-            f"make a .ckpt of it with {command('import_inception')}" if path.suffix in (".pth", ".pt") else "give those"
-        )
+        is_torch = path.suffix in (".pth", ".pt")
+        remedy = f"make a .ckpt of it with {command('import_inception')}" if is_torch else "give those"
         raise FeaturesError(f"{path}: features come from .onnx or .ckpt files: {remedy}")
     run = openers[path.suffix](path)
 

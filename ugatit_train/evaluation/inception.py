@@ -1,11 +1,11 @@
 """The InceptionV3 of FID and KID up to its 2048 pooled features.
 
-It is the network of TensorFlow's inception-2015-12-05 as the public PyTorch weights (`pt_inception-2015-12-05`) hold
-it: unlike torchvision's, average pooling leaves the border's zeros out of the mean, and the last block pools by the
-maximum. For inference only: each batch norm is folded into its convolution (see `inception_weights.py`).
+It is TensorFlow's inception-2015-12-05, as in the public PyTorch weights `pt_inception-2015-12-05`. It differs from
+torchvision's in two ways: average pooling does not count the border's zeros, and the last block pools by the maximum.
+For inference only: each batch norm is part of its convolution (see `inception_weights.py`).
 
-Shapes: N images, C and O channels, H x W pixels; all tensors float32 NCHW. Weights `<name>.weight` (O, C, kh, kw) and
-`<name>.bias` (O,), the names being those of the PyTorch weights without `.conv` and `.bn`.
+Shapes: N images, C and O channels, H x W pixels; all tensors float32 NCHW. Weights are `<name>.weight` (O, C, kh, kw)
+and `<name>.bias` (O,), named as in PyTorch without `.conv` and `.bn`.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from ugatit_train import runtime
 
 
 class FoldedConv(nn.Cell):
-    """ReLU(convolution + bias); with `same`, padded by zeros so that stride 1 keeps the size."""
+    """ReLU(convolution + bias); `same` pads with zeros, so that stride 1 keeps the size."""
 
     def __init__(self, c_in: int, c_out: int, kernel: tuple[int, int], stride: int, same: bool):
         super().__init__()
@@ -43,10 +43,11 @@ class FoldedConv(nn.Cell):
         return y.reshape(1, o, (h - self.lost_h - 1) // self.stride + 1, (w - self.lost_w - 1) // self.stride + 1)
 
 
-# A convolution of a branch: name, output channels, kernel (kh, kw), stride. Stride 2 goes without padding.
-# Chains of them, each from the block's input, are joined along the channels; "avg" and "max" keep the size and "max2"
-# halves it; a chain that ends in a pair ends in both of them.
+# A block is a list of branches. All branches take the block's input, and their outputs are joined along the channels.
+# A branch is a list of steps: convolutions (`_conv`) or poolings ("avg" and "max" keep the size, "max2" halves it). The
+# last step may be a pair of convolutions: both outputs are joined.
 def _conv(name: str, c_out: int, kernel: int | tuple[int, int] = 1, stride: int = 1) -> tuple:
+    """A convolution's name, output channels, kernel (kh, kw) and stride; stride 2 has no padding."""
     return name, c_out, (kernel, kernel) if isinstance(kernel, int) else kernel, stride
 
 
@@ -108,7 +109,7 @@ def _block_e(pool: str) -> list[list]:
     ]
 
 
-STEM = (  # name, input and output channels, kernel, stride, padded; None is a pooling that halves
+STEM = (  # name, input and output channels, kernel, stride, padded; None is a pooling that halves the size
     ("Conv2d_1a_3x3", 3, 32, 3, 2, False),
     ("Conv2d_2a_3x3", 32, 32, 3, 1, False),
     ("Conv2d_2b_3x3", 32, 64, 3, 1, True),
@@ -133,7 +134,7 @@ BLOCKS = {  # name -> input channels and branches
 
 
 class Block(nn.Cell):
-    """Branches of one input, joined along the channels."""
+    """The branches of one input, joined along the channels."""
 
     def __init__(self, c_in: int, branches: list[list]):
         super().__init__()
@@ -161,7 +162,7 @@ class Block(nn.Cell):
         return conv
 
     def construct(self, x):
-        ends = ()
+        ends: tuple = ()
         for chain in self.chains:
             y = x
             for step in chain:
