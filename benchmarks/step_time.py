@@ -47,11 +47,15 @@ IMPLEMENTATIONS = {  # name -> (the worker's implementation, what it passes on)
     "torch, D back through G": ("torch", {"detach": False}),  # as the authors' code has it
 }
 
-# Names in tests/train/plain_forms.py, which has the plain form of each; there and here, for tests are no package.
-SAVINGS = (
-    "winograd", "small up-sampling", "batch norm primitive", "folded AdaLIN", "leaky ReLU by ReLU", "folded CAM",
-    "sigma on the output",
-)  # fmt: skip
+SAVINGS = {  # name -> the plain form in its place (`ugatit_train/forms.py`)
+    "winograd": {"tiles": False},
+    "small up-sampling": {"upsampling": "large"},
+    "batch norm primitive": {"instance_norm": "moments"},
+    "folded AdaLIN": {"adalin": "unfolded"},
+    "leaky ReLU by ReLU": {"leaky_relu": "operator"},
+    "folded CAM": {"cam": "doubled"},
+    "sigma on the output": {"sigma": "weight"},
+}
 
 
 class Worker:
@@ -120,7 +124,7 @@ def measure(size: int, options: argparse.Namespace, data: Path) -> list[dict]:
     beside: dict[str, list[float]] = {}  # ours, in turn with each plain form
     for saving in options.savings or ():
         name = f"ours without {saving}"
-        runs[name] = Run("ours", {"plain": saving}, shape)
+        runs[name] = Run("ours", {"forms": SAVINGS[saving]}, shape)
         before = len(runs["ours"].seconds)
         for _ in range(options.rounds):
             runs["ours"].take(1)

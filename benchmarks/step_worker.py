@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import itertools
 import json
 import os
@@ -91,17 +92,17 @@ def ours(asked: dict, batches: Iterator) -> Callable[[int], dict]:
     runtime.setup("CPU")
     import mindspore as ms
 
-    plain = asked["options"].pop("plain", None)
-    if plain:
-        sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "train"))
-        import plain_forms
-
-        plain_forms.FORMS[plain]()
+    changed = asked["options"].pop("forms", None)  # an older tree knows no forms
     options = config.Options(
         light=asked["light"], ch=asked["ch"], n_res=asked["n_res"], n_dis=asked["n_dis"], img_size=asked["size"],
         batch_size=asked["batch"], **asked["options"],
     )  # fmt: skip
-    cell = loop.build_step(options, options.schedule(1000))
+    if changed:
+        from ugatit_train.forms import CPU
+
+        cell = loop.build_step(options, options.schedule(1000), forms=dataclasses.replace(CPU, **changed))
+    else:
+        cell = loop.build_step(options, options.schedule(1000))
     tensor = ms.Tensor.from_numpy
     return _steps(lambda a, b: cell(tensor(a), tensor(b)).asnumpy()[:2].tolist(), batches)
 

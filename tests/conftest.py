@@ -35,6 +35,7 @@ def s3_server(monkeypatch):
 @pytest.fixture(scope="session")
 def write_run():
     """write_run(folder, ch=4, ...) makes a run's folder whose generators have the weights that training begins with."""
+    from ugatit_train.forms import CPU
     from ugatit_train.networks import ugatit
     from ugatit_train.options import config
     from ugatit_train.training import checkpoint
@@ -43,7 +44,7 @@ def write_run():
         o = config.Options(data_path="none", **options)
         parameters = {}
         for seed, name in enumerate(checkpoint.GENERATORS.values()):
-            generator = ugatit.Generator(o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding)
+            generator = ugatit.Generator(CPU, o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding)
             ugatit.initialise(generator, seed)
             parameters |= {f"{name}.{own}": parameter for own, parameter in generator.parameters_and_names()}
         meta = {"step": 3, "data": {}, "options": config.lasting(o)}

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = {
     "ugatit_data": ["commands", "errors", "files", "storage", "pixels", "dataset", "conversion", "loading"],
     "ugatit_train": [
-        "errors", "runtime", "options", "pictures", "networks", "performance", "training", "inference",
+        "errors", "runtime", "forms", "options", "pictures", "networks", "performance", "training", "inference",
         "exchange", "evaluation",
     ],
 }  # fmt: skip

@@ -4,13 +4,14 @@ Import this module, or anything of `ugatit_train`, before `mindspore`: some sett
 loads.
 """
 
-import contextlib
 import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
 
 from ugatit_train.errors import UgatitError
 
@@ -53,16 +54,14 @@ def restart_with_huge_pages() -> None:
 
 
 @dataclass(frozen=True)
-class Place:
+class Worker:
     """This process among those that train together: rank 0 writes."""
 
     rank: int = 0
     world: int = 1
 
 
-def setup(
-    device_target: str = "CPU", device_id: int = 0, distributed: bool = False, half_convolutions: bool = False
-) -> Place:
+def setup(device_target: str = "CPU", device_id: int = 0, distributed: bool = False) -> Worker:
     """Selects the device and graph mode for this process; call it once, before any Cell is made.
 
     `distributed` joins the processes that `msrun` started (HCCL on Ascend, NCCL on GPU, MindSpore's own on the CPU).
@@ -76,8 +75,6 @@ def setup(
         os.environ["MS_COMPILER_CACHE_ENABLE"] = "0"
     import mindspore as ms
 
-    global _half
-    _half = half_convolutions
     ms.set_context(mode=ms.GRAPH_MODE)
     try:
         if device_target == "CPU":
@@ -92,7 +89,7 @@ def setup(
         ) from error
 
     if not distributed:
-        return Place()
+        return Worker()
     if "MS_WORKER_NUM" not in os.environ:
         raise DeviceError(
             "--distributed true was not started by msrun: use tools/run_distributed_train.sh, or leave it out"
@@ -100,7 +97,7 @@ def setup(
     from mindspore import communication
 
     communication.init()
-    return Place(communication.get_rank(), communication.get_group_size())
+    return Worker(communication.get_rank(), communication.get_group_size())
 
 
 @dataclass(frozen=True)
@@ -148,9 +145,9 @@ def storage_endpoint() -> str:
     return next((os.environ[name] for name in names if os.environ.get(name)), "")
 
 
-def mean_over_ranks(place: Place):
+def mean_over_ranks(worker: Worker) -> Callable[[np.ndarray], np.ndarray]:
     """A function of a float32 NumPy vector that gives its mean over all ranks; every rank must call it."""
-    if place.world == 1:
+    if worker.world == 1:
         return lambda vector: vector
     from mindspore import Tensor, nn, ops
 
@@ -160,44 +157,17 @@ def mean_over_ranks(place: Place):
             self.all_reduce = ops.AllReduce()
 
         def construct(self, x):
-            return self.all_reduce(x) / place.world
+            return self.all_reduce(x) / worker.world
 
     cell = Mean()
     return lambda vector: cell(Tensor(vector)).asnumpy()
 
 
-_form = "device"  # what networks are built for
-_half = False
+def device() -> str:
+    """The device_target that `setup` has selected: "CPU", "Ascend" or "GPU"."""
+    import mindspore as ms
 
-
-@contextlib.contextmanager
-def _built_for(form: str) -> Iterator[None]:
-    global _form
-    before, _form = _form, form
-    try:
-        yield
-    finally:
-        _form = before
-
-
-def plain_operators() -> contextlib.AbstractContextManager[None]:
-    """Networks built inside are made of plain operators, whatever the device: what export writes for other machines."""
-    return _built_for("other programs")
-
-
-def any_size() -> contextlib.AbstractContextManager[None]:
-    """Networks built inside take forms that need not know the images' size when they are compiled."""
-    return _built_for("any size")
-
-
-def convolves_by_tiles() -> bool:
-    """Whether 3 x 3 convolutions may be written by Winograd's method, whose matrices are made for one size."""
-    return convolves_by_matmul() and _form != "any size"
-
-
-def convolves_in_half() -> bool:
-    """Whether convolutions are to be computed in float16, as `setup` was told."""
-    return _half
+    return ms.get_context("device_target")
 
 
 def let_plain_convolutions_be_fast() -> None:
@@ -206,14 +176,3 @@ def let_plain_convolutions_be_fast() -> None:
     oneDNN then leaves AVX-512 aside, with which it runs plain convolutions by its reference implementation.
     """
     os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
-
-
-def convolves_by_matmul() -> bool:
-    """Whether networks take the CPU's forms (im2col and matmul for k x k convolutions) in place of plain operators.
-
-    True on the CPU: there MindSpore hands oneDNN plain NCHW layouts, and with AVX-512 oneDNN then runs its reference
-    implementation, hundreds of times slower (`ONEDNN_VERBOSE=1` shows `conv+ref`).
-    """
-    import mindspore as ms
-
-    return _form != "other programs" and ms.get_context("device_target") == "CPU"

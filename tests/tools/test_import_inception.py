@@ -25,9 +25,10 @@ def test_weights_are_imported_and_named(run_tool, refused, tmp_path):
 
 def _state(torch):
     from ugatit_train.evaluation.inception import Inception
+    from ugatit_train.forms import Forms
 
     state = {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
-    for name, parameter in Inception().parameters_and_names():
+    for name, parameter in Inception(Forms()).parameters_and_names():
         if name.endswith(".weight"):
             block, c_out = name.removesuffix(".weight"), parameter.shape[0]
             state[f"{block}.conv.weight"] = torch.zeros(parameter.shape)

@@ -13,6 +13,7 @@ import numpy
 from mindspore import Tensor
 
 from ugatit_train import runtime
+from ugatit_train.forms import CPU
 from ugatit_train.networks.ugatit import Discriminator, Generator
 from ugatit_train.training.step import Step, StepSettings
 
@@ -56,13 +57,13 @@ CONFIGURATIONS = {
 }
 
 
-def compile_step(configuration):
+def compile_step(configuration, forms=CPU):
     """A Step of the configuration, with zero weights."""
     options, c = configuration.reference, configuration
     return Step(
-        [Generator(4, 1, 32, c.img_ch, c.light, options.padding) for _ in range(2)],
+        [Generator(forms, 4, 1, 32, c.img_ch, c.light, options.padding) for _ in range(2)],
         [
-            Discriminator(4, n_layers, c.img_ch, options.padding, options.spectral_norm)
+            Discriminator(forms, 4, n_layers, c.img_ch, options.padding, options.spectral_norm)
             for n_layers in (c.n_dis + 1, c.n_dis + 1, c.n_dis - 1, c.n_dis - 1)
         ],
         StepSettings(
@@ -101,9 +102,9 @@ def batches(configuration):
 TOO_LARGE = (float("inf"), 2.0**127)  # loss scales of two more steps where the scale is dynamic
 
 
-def run(configuration):
+def run(configuration, forms=CPU):
     """The losses of every step, and all parameters by name before the first step and after each."""
-    step, state = compile_step(configuration), first_state(configuration)
+    step, state = compile_step(configuration, forms), first_state(configuration)
     fill(step, {**state.params, **state.u})
     parameters = {p.name: p for p in step.get_parameters()}
     losses, snapshots = [], [snapshot(parameters)]

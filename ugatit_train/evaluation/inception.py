@@ -13,20 +13,20 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore.ops import operations as P
 from mindspore.ops.operations.array_ops import Im2Col
 
-from ugatit_train import runtime
+from ugatit_train.forms import Forms
 
 
 class FoldedConv(nn.Cell):
     """ReLU(convolution + bias); `same` pads with zeros, so that stride 1 keeps the size."""
 
-    def __init__(self, c_in: int, c_out: int, kernel: tuple[int, int], stride: int, same: bool):
+    def __init__(self, forms: Forms, c_in: int, c_out: int, kernel: tuple[int, int], stride: int, same: bool):
         super().__init__()
         kh, kw = kernel
         ph, pw = (kh // 2, kw // 2) if same else (0, 0)
         self.weight = Parameter(Tensor(np.zeros((c_out, c_in, kh, kw), np.float32)), name="weight")
         self.bias = Parameter(Tensor(np.zeros((c_out,), np.float32)), name="bias")
         self.stride, self.lost_h, self.lost_w = stride, kh - 1 - 2 * ph, kw - 1 - 2 * pw
-        self.by_matmul = runtime.convolves_by_matmul()
+        self.by_matmul = forms.convolution == "matmul"
         self.pointwise = kh == kw == stride == 1
         self.im2col = Im2Col([kh, kw], stride, 1, [ph, pw])
         self.matmul = P.MatMul()
@@ -136,7 +136,7 @@ BLOCKS = {  # name -> input channels and branches
 class Block(nn.Cell):
     """The branches of one input, joined along the channels."""
 
-    def __init__(self, c_in: int, branches: list[list]):
+    def __init__(self, forms: Forms, c_in: int, branches: list[list]):
         super().__init__()
         pools = {"avg": P.AvgPool(3, 1, "SAME"), "max": P.MaxPool(3, 1, "SAME"), "max2": P.MaxPool(3, 2, "VALID")}
         chains = []
@@ -146,18 +146,18 @@ class Block(nn.Cell):
                 if isinstance(step, str):
                     chain.append(pools[step])
                 elif isinstance(step[0], str):
-                    chain.append(self._add(c, step))
+                    chain.append(self._add(forms, c, step))
                     c = step[1]
                 else:
-                    chains += [(*chain, self._add(c, end)) for end in step]
+                    chains += [(*chain, self._add(forms, c, end)) for end in step]
                     chain = []
             if chain:
                 chains.append(tuple(chain))
         self.chains = tuple(chains)
 
-    def _add(self, c_in: int, step: tuple) -> FoldedConv:
+    def _add(self, forms: Forms, c_in: int, step: tuple) -> FoldedConv:
         name, c_out, kernel, stride = step
-        conv = FoldedConv(c_in, c_out, kernel, stride, same=stride == 1)
+        conv = FoldedConv(forms, c_in, c_out, kernel, stride, same=stride == 1)
         setattr(self, name, conv)
         return conv
 
@@ -174,7 +174,7 @@ class Block(nn.Cell):
 class Inception(nn.Cell):
     """float32 (1, 3, 299, 299) in [-1, 1] -> (1, 2048)."""
 
-    def __init__(self):
+    def __init__(self, forms: Forms):
         super().__init__()
         steps = []
         for part in STEM:
@@ -182,10 +182,10 @@ class Inception(nn.Cell):
                 steps.append(P.MaxPool(3, 2, "VALID"))
             else:
                 name, c_in, c_out, k, stride, same = part
-                setattr(self, name, FoldedConv(c_in, c_out, (k, k), stride, same))
+                setattr(self, name, FoldedConv(forms, c_in, c_out, (k, k), stride, same))
                 steps.append(getattr(self, name))
         for name, (c_in, branches) in BLOCKS.items():
-            setattr(self, name, Block(c_in, branches))
+            setattr(self, name, Block(forms, c_in, branches))
             steps.append(getattr(self, name))
         self.steps = tuple(steps)
 

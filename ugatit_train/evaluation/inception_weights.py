@@ -10,8 +10,10 @@ import numpy as np
 from mindspore import Tensor
 
 from ugatit_data.commands import command
+from ugatit_train import runtime
 from ugatit_train.errors import UgatitError, first_line
 from ugatit_train.evaluation.inception import Inception
+from ugatit_train.forms import Forms, form_for
 
 BATCH_NORM_EPSILON = 1e-3
 NUM_CLASSES = 1008  # of the last layer, which is not needed; torchvision's network has 1000
@@ -81,7 +83,7 @@ def load(path: Path) -> Inception:
         found = ms.load_checkpoint(str(path), crc_check=True)
     except (ValueError, RuntimeError, TypeError) as error:
         raise WeightsError(f"{path}: damaged, or no MindSpore checkpoint ({first_line(error)}): {remedy}") from None
-    network = Inception()
+    network = Inception(form_for(runtime.device()))
     own = dict(network.parameters_and_names())
     odd = sorted(set(found) ^ set(own)) or [n for n in own if tuple(found[n].shape) != tuple(own[n].shape)]
     if odd:
@@ -93,4 +95,4 @@ def load(path: Path) -> Inception:
 
 
 def _shapes() -> dict[str, tuple[int, ...]]:
-    return {name: tuple(parameter.shape) for name, parameter in Inception().parameters_and_names()}
+    return {name: tuple(parameter.shape) for name, parameter in Inception(Forms()).parameters_and_names()}

@@ -1,6 +1,6 @@
 """A trained generator as a MINDIR, ONNX or AIR file, read back and compared with the checkpoint's network.
 
-MINDIR and AIR are written by MindSpore from the networks' plain form (`runtime.plain_operators`), ONNX by `onnxgraph`.
+MINDIR and AIR are written by MindSpore from networks of plain forms (`Forms()`), ONNX by `onnxgraph`.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ugatit_train import runtime
+from ugatit_train.forms import Forms
 from ugatit_train.inference import models
 from ugatit_train.inference.models import Model, ModelError, Signature
 from ugatit_train.training.checkpoint import GENERATORS, load_generator
@@ -58,11 +58,10 @@ def write(checkpoint: Path, signature: Signature, file_format: str, folder: Path
     stem = GENERATORS[signature.direction]
     path = folder / f"{stem}{SUFFIXES[file_format]}"
     if file_format == "ONNX":
-        generator, options = load_generator(checkpoint, signature.direction)
+        generator, options = load_generator(checkpoint, signature.direction, Forms())
         _write_onnx(path, {n: p.asnumpy() for n, p in generator.parameters_and_names()}, signature, options.padding)
         return path
-    with runtime.plain_operators():
-        generator, _ = load_generator(checkpoint, signature.direction)
+    generator, _ = load_generator(checkpoint, signature.direction, Forms())
     return _write_with_mindspore(path, generator, signature, file_format)
 
 

@@ -4,7 +4,6 @@ The function takes float32 (N, C, H, W) in [-1, 1]; it gives pictures of the sam
 (N, 1, H/4, W/4). Only checkpoints and MINDIR files need MindSpore.
 """
 
-import contextlib
 import dataclasses
 import json
 from collections.abc import Callable
@@ -71,10 +70,10 @@ def from_checkpoint(folder: Path, direction: str, any_size: bool = False) -> Mod
         CheckpointError: there is no good checkpoint.
     """
     from ugatit_train import runtime
+    from ugatit_train.forms import form_for
     from ugatit_train.training import checkpoint
 
-    with runtime.any_size() if any_size else contextlib.nullcontext():
-        generator, options = checkpoint.load_generator(folder, direction)
+    generator, options = checkpoint.load_generator(folder, direction, form_for(runtime.device(), any_size=any_size))
     signature = Signature(
         direction=direction,
         light=options.light,

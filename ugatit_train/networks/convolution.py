@@ -1,7 +1,7 @@
 """Convolutions as functions of (x, weight), in the form that is fastest on the device.
 
-On the CPU MindSpore's own Conv2D is no choice (see `runtime.convolves_by_matmul`): there every form is im2col, matmul
-and col2im with a backward of its own that keeps the input only and makes the columns again.
+On the CPU MindSpore's own Conv2D is no choice (see `Forms.convolution`): there every form is im2col, matmul and col2im
+with a backward of its own that keeps the input only and makes the columns again.
 Shapes: N samples, C and O channels, H x W pixels, K = C * k * k, L output pixels; all tensors float32 NCHW.
 """
 
@@ -11,7 +11,7 @@ from mindspore import dtype as mstype
 from mindspore.ops import operations as P
 from mindspore.ops.operations.array_ops import Col2Im, Im2Col
 
-from ugatit_train import runtime
+from ugatit_train.forms import Forms
 
 
 class _Product(nn.Cell):
@@ -167,11 +167,11 @@ class HalfConv(nn.Cell):
         return self.conv(x.astype(mstype.float16), weight.astype(mstype.float16)).astype(mstype.float32)
 
 
-def valid_conv(c_in: int, c_out: int, k: int, stride: int = 1) -> nn.Cell:
-    """The device's best form of a valid convolution: a Cell of (x, weight)."""
-    if not runtime.convolves_by_matmul():
+def valid_conv(forms: Forms, c_in: int, c_out: int, k: int, stride: int = 1) -> nn.Cell:
+    """A valid convolution, as a Cell of (x, weight)."""
+    if forms.convolution == "operator":
         plain = P.Conv2D(c_out, k, pad_mode="valid", stride=stride)
-        return HalfConv(plain) if runtime.convolves_in_half() else plain
+        return HalfConv(plain) if forms.half else plain
     if k == 1 and stride == 1:
         return PointwiseConv()
     if stride == 1 and c_out * 8 <= c_in:

@@ -1,7 +1,7 @@
 """The layers of U-GAT-IT but its norms: convolution, padding, CAM, spectral norm, up-sampling.
 
 Shapes: N samples, C channels, H x W pixels, K = C * k * k, L output pixels; all tensors float32 NCHW.
-Device differences live here, in `convolution.py`, `normalisation.py` and `runtime.py` only.
+`forms` says which form each takes (see `ugatit_train/forms.py`).
 """
 
 import math
@@ -11,7 +11,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.ops import operations as P
 
-from ugatit_train import runtime
+from ugatit_train.forms import Forms
 from ugatit_train.networks import winograd
 from ugatit_train.networks.convolution import UpConv, valid_conv
 
@@ -31,12 +31,12 @@ def uniform(shape: tuple[int, ...], fan_in: int, name: str) -> Parameter:
 class Conv(nn.Cell):
     """Valid k x k convolution with its weight (O, C, k, k) and, if asked, its bias (O,)."""
 
-    def __init__(self, c_in: int, c_out: int, k: int, stride: int = 1, bias: bool = False):
+    def __init__(self, forms: Forms, c_in: int, c_out: int, k: int, stride: int = 1, bias: bool = False):
         super().__init__()
         fan_in = c_in * k * k
         self.weight = uniform((c_out, c_in, k, k), fan_in, "weight")
         self.bias = uniform((c_out,), fan_in, "bias") if bias else None
-        self.conv = valid_conv(c_in, c_out, k, stride)
+        self.conv = valid_conv(forms, c_in, c_out, k, stride)
 
     def construct(self, x):
         y = self.conv(x, self.weight)
@@ -56,21 +56,22 @@ class Linear(nn.Cell):
 
 
 class Pad(nn.Cell):
-    """Pads H and W by p on every side: "reflect" (the paper's), "edge" (repeats it) or "zero" (the seed's variant)."""
+    """Pads H and W by p on every side: "reflect" (the paper's), "edge" (repeats it) or "zero" (the model zoo's)."""
 
-    def __init__(self, p: int, padding: str):
+    def __init__(self, forms: Forms, p: int, padding: str):
         super().__init__()
         self.p = p
         self.is_zero = padding == "zero"
-        self.is_plain = not runtime.convolves_by_matmul()
+        self.is_edge = padding == "edge"
+        self.by_slices = forms.padding == "slices"
         self.mirror = P.MirrorPad("SYMMETRIC" if padding == "edge" else "REFLECT")
         self.paddings = Tensor([[0, 0], [0, 0], [p, p], [p, p]])
 
     def construct(self, x):
-        if self.is_plain and not self.is_zero:
-            return _reflect(x, self.p)
         if not self.is_zero:
-            return self.mirror(x, self.paddings)
+            if not self.by_slices:
+                return self.mirror(x, self.paddings)
+            return _repeat_edge(x, self.p) if self.is_edge else _reflect(x, self.p)
         # By concatenation: the Pad primitive took 27 ms where this takes 3 (256 x 64 x 64, CPU).
         n, c, h, w = x.shape
         rows = ops.zeros((n, c, self.p, w), mstype.float32)
@@ -92,18 +93,26 @@ def _reflect(x, p: int):
     return ops.concat(left + (x,) + right, 3)
 
 
+def _repeat_edge(x, p: int):
+    """x with its edge repeated p times on every side, of slices alone."""
+    for _ in range(p):
+        x = ops.concat((x[:, :, :1], x, x[:, :, -1:]), 2)
+        x = ops.concat((x[:, :, :, :1], x, x[:, :, :, -1:]), 3)
+    return x
+
+
 class UpsampledConv(Conv):
     """3 x 3 convolution of the map enlarged twice by nearest neighbour and padded by 1: (N, C, H, W) -> (N, O, 2H, 2W).
 
-    On the CPU it is computed on the small map, on which the reflected border of the large one is a repeated edge.
+    On the small map, the reflected border of the large one is a repeated edge.
     """
 
-    def __init__(self, c_in: int, c_out: int, padding: str):
-        super().__init__(c_in, c_out, 3)
-        self.stays_small = runtime.convolves_by_matmul()
-        self.pad = Pad(1, "edge" if self.stays_small and padding == "reflect" else padding)
+    def __init__(self, forms: Forms, c_in: int, c_out: int, padding: str):
+        super().__init__(forms, c_in, c_out, 3)
+        self.stays_small = forms.upsampling == "small"
+        self.pad = Pad(forms, 1, "edge" if self.stays_small and padding == "reflect" else padding)
         self.up_conv = UpConv()
-        self.by_tiles = runtime.convolves_by_tiles()
+        self.by_tiles = forms.tiles
         self.winograd = winograd.WinogradConv(padding, scale=2)
 
     def construct(self, x):
@@ -114,9 +123,17 @@ class UpsampledConv(Conv):
         return self.conv(self.pad(upsample(x)), self.weight)
 
 
-def leaky_relu(x):
-    """LeakyReLU with slope 0.2, written with ReLU: LeakyReLU itself took six times as long on the CPU."""
+def leaky_relu(forms: Forms):
+    """LeakyReLU with slope 0.2, as a function of x."""
+    return _leaky_relu_by_relu if forms.leaky_relu == "relu" else _leaky_relu
+
+
+def _leaky_relu_by_relu(x):
     return ops.relu(x) * 0.8 + x * 0.2
+
+
+def _leaky_relu(x):
+    return ops.leaky_relu(x, 0.2)
 
 
 def upsample(x):
@@ -129,12 +146,12 @@ def upsample(x):
 class _Spectral(nn.Cell):
     """A weight (O, ...) with the left singular vector u (O,) of its spectral norm (Miyato et al., 2018).
 
-    sigma = u^T W v, u and v constants for the gradient. The layers divide their output by sigma, not their weight:
-    the same number, without a copy of the weight.
+    sigma = u^T W v, u and v constants for the gradient. The layers divide their output or their weight by it.
     """
 
-    def __init__(self, c_out: int):
+    def __init__(self, forms: Forms, c_out: int):
         super().__init__()
+        self.divides_output = forms.sigma == "output"
         self.u = Parameter(Tensor(np.zeros((c_out,), np.float32)), name="u", requires_grad=False)
         self.matvec = P.MatMul()
         self.matvec_t = P.MatMul(transpose_a=True)
@@ -158,31 +175,37 @@ class _Spectral(nn.Cell):
 class SpectralConv(_Spectral):
     """`Conv` under spectral norm, called with the vectors (u, v); `vectors=()` leaves the norm out."""
 
-    def __init__(self, c_in: int, c_out: int, k: int, stride: int = 1, bias: bool = False):
-        super().__init__(c_out)
+    def __init__(self, forms: Forms, c_in: int, c_out: int, k: int, stride: int = 1, bias: bool = False):
+        super().__init__(forms, c_out)
         fan_in = c_in * k * k
         self.weight = uniform((c_out, c_in, k, k), fan_in, "weight")
         self.bias = uniform((c_out,), fan_in, "bias") if bias else None
-        self.conv = valid_conv(c_in, c_out, k, stride)
+        self.conv = valid_conv(forms, c_in, c_out, k, stride)
 
     def construct(self, x, vectors):
-        y = self.conv(x, self.weight)
-        if len(vectors) == 2:
-            y = y * (1 / self.sigma(vectors[0], vectors[1]))
+        if len(vectors) == 2 and not self.divides_output:
+            y = self.conv(x, self.weight / self.sigma(vectors[0], vectors[1]))
+        else:
+            y = self.conv(x, self.weight)
+            if len(vectors) == 2:
+                y = y * (1 / self.sigma(vectors[0], vectors[1]))
         return y if self.bias is None else y + self.bias.reshape(1, -1, 1, 1)
 
 
 class SpectralLinear(_Spectral):
     """(N, C) -> (N, O) by a weight (O, C) without bias under spectral norm."""
 
-    def __init__(self, c_in: int, c_out: int):
-        super().__init__(c_out)
+    def __init__(self, forms: Forms, c_in: int, c_out: int):
+        super().__init__(forms, c_out)
         self.weight = uniform((c_out, c_in), c_in, "weight")
         self.matmul = P.MatMul(transpose_b=True)
 
     def construct(self, x, vectors):
-        y = self.matmul(x, self.weight)
-        return y * (1 / self.sigma(vectors[0], vectors[1])) if len(vectors) == 2 else y
+        if len(vectors) != 2:
+            return self.matmul(x, self.weight)
+        if self.divides_output:
+            return self.matmul(x, self.weight) * (1 / self.sigma(vectors[0], vectors[1]))
+        return self.matmul(x, self.weight / self.sigma(vectors[0], vectors[1]))
 
 
 def pool(x):
@@ -193,17 +216,21 @@ def pool(x):
 
 
 class Attention(nn.Cell):
-    """The attended map of CAM: conv1x1(concat(x * w_gap, x * w_gmp)), the products folded into the 1 x 1 weight."""
+    """The attended map of CAM: conv1x1(concat(x * w_gap, x * w_gmp)), of one map if the weights are folded."""
 
-    def __init__(self, c: int):
+    def __init__(self, forms: Forms, c: int):
         super().__init__()
+        self.folds = forms.cam == "folded"
         self.weight = uniform((c, 2 * c, 1, 1), 2 * c, "weight")
         self.bias = uniform((c,), 2 * c, "bias")
-        self.conv = valid_conv(c, c, 1)
+        self.conv = valid_conv(forms, c if self.folds else 2 * c, c, 1)
 
     def construct(self, x, gap_weight, gmp_weight):
         """x (N, C, H, W); gap_weight, gmp_weight (1, C): raw also under spectral norm, as in the paper's code."""
         c = x.shape[1]
+        if not self.folds:
+            both = ops.concat((x * gap_weight.reshape(1, c, 1, 1), x * gmp_weight.reshape(1, c, 1, 1)), 1)
+            return self.conv(both, self.weight) + self.bias.reshape(1, c, 1, 1)
         w = self.weight.reshape(c, 2 * c)
         folded = w[:, :c] * gap_weight + w[:, c:] * gmp_weight
         return self.conv(x, folded.reshape(c, c, 1, 1)) + self.bias.reshape(1, c, 1, 1)

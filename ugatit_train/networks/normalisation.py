@@ -1,4 +1,4 @@
-"""Instance norm and AdaLIN (paper, equation 1), with their device differences.
+"""Instance norm and AdaLIN (paper, equation 1), each in several forms.
 
 Shapes: N samples, C channels, H x W pixels; all tensors float32 NCHW. A map is one channel of one sample.
 """
@@ -9,7 +9,7 @@ from mindspore import dtype as mstype
 from mindspore.ops import operations as P
 from mindspore.ops.operations._grad_ops import BatchNormGrad
 
-from ugatit_train import runtime
+from ugatit_train.forms import Forms
 
 EPS = 1e-5  # of every normalisation; the value of the paper's code
 
@@ -37,18 +37,17 @@ def _batch_norm() -> P.BatchNorm:
 class _NormaliseMaps(nn.Cell):
     """(x - mean) / sqrt(var + eps) * scale + shift for every map (n, c), biased variance; scale, shift (N * C,).
 
-    Through the BatchNorm primitive over (1, N * C, H, W): four times faster than separate reductions on the CPU and
-    right for any N.
+    By separate means, or by the BatchNorm primitive over (1, N * C, H, W), which is right for any N.
     """
 
-    def __init__(self):
+    def __init__(self, forms: Forms):
         super().__init__()
-        self.is_plain = not runtime.convolves_by_matmul()
+        self.by_moments = forms.instance_norm == "moments"
         self.batch_norm = _batch_norm()
 
     def construct(self, x, scale, shift):
         n, c, h, w = x.shape
-        if self.is_plain:
+        if self.by_moments:
             centred = x - x.mean((2, 3), True)
             rstd = ops.rsqrt((centred * centred).mean((2, 3), True) + EPS)
             return centred * (rstd * scale.reshape(n, c, 1, 1)) + shift.reshape(n, c, 1, 1)
@@ -59,9 +58,9 @@ class _NormaliseMaps(nn.Cell):
 class InstanceNorm(nn.Cell):
     """Instance norm without parameters, biased variance."""
 
-    def __init__(self):
+    def __init__(self, forms: Forms):
         super().__init__()
-        self.normalise = _NormaliseMaps()
+        self.normalise = _NormaliseMaps(forms)
 
     def construct(self, x):
         maps = x.shape[0] * x.shape[1]
@@ -152,21 +151,23 @@ class _AdaLINOfMaps(nn.Cell):
 class AdaLIN(nn.Cell):
     """gamma * (rho * IN(x) + (1 - rho) * LN(x)) + beta, unbiased variances (paper, equation 1); rho (C,) is its own.
 
-    The layer's moments are made from the maps' moments, and both normalisations and the affine map fold into one
-    scale and one shift for every map; each is exact algebra.
+    The folded forms make the layer's moments from the maps' moments, and both normalisations and the affine map into
+    one scale and one shift for every map.
     """
 
-    def __init__(self, c: int, rho: float = 0.9):
+    def __init__(self, forms: Forms, c: int, rho: float = 0.9):
         super().__init__()
         self.rho = Parameter(Tensor(np.full((c,), rho, np.float32)), name="rho")
-        self.is_plain = not runtime.convolves_by_matmul()
+        self.is_unfolded, self.is_of_maps = forms.adalin == "unfolded", forms.adalin == "maps"
         self.of_maps = _AdaLINOfMaps()
 
     def construct(self, x, gamma, beta):
         """x (N, C, H, W); gamma, beta (N, C) or (1, C)."""
         n, c, h, w = x.shape
+        if self.is_unfolded:
+            return _equation_1(x, gamma, beta, self.rho)
         rho = self.rho.reshape(1, c)
-        if not self.is_plain:
+        if self.is_of_maps:
             return self.of_maps(x, gamma, beta, rho)
         maps = x.reshape(n * c, h * w)
         mean = _mean_kept(maps, 1)
@@ -178,11 +179,25 @@ class AdaLIN(nn.Cell):
         return (centred * scale.reshape(n * c, 1) + shift.reshape(n * c, 1)).reshape(n, c, h, w)
 
 
+def _equation_1(x, gamma, beta, rho):
+    """Both normalisations of the whole map, mixed by rho, then the affine map."""
+    _, c, h, w = x.shape
+    hw = h * w
+    centred = x - x.mean((2, 3), True)
+    in_variance = (centred * centred).sum((2, 3), True) / (hw - 1)
+    layer_centred = x - x.mean((1, 2, 3), True)
+    ln_variance = (layer_centred * layer_centred).sum((1, 2, 3), True) / (c * hw - 1)
+    rho = rho.reshape(1, c, 1, 1)
+    mixed = rho * centred * ops.rsqrt(in_variance + EPS)
+    mixed = mixed + (1 - rho) * layer_centred * ops.rsqrt(ln_variance + EPS)
+    return mixed * gamma.reshape(-1, c, 1, 1) + beta.reshape(-1, c, 1, 1)
+
+
 class LIN(AdaLIN):
     """AdaLIN with gamma and beta (C,) of its own, as the up-sampling blocks use it; rho starts at 0."""
 
-    def __init__(self, c: int):
-        super().__init__(c, 0.0)
+    def __init__(self, forms: Forms, c: int):
+        super().__init__(forms, c, 0.0)
         self.gamma = Parameter(Tensor(np.ones((c,), np.float32)), name="gamma")
         self.beta = Parameter(Tensor(np.zeros((c,), np.float32)), name="beta")
 

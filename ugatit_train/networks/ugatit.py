@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from ugatit_train import runtime
+from ugatit_train.forms import Forms
 from ugatit_train.networks import winograd
 from ugatit_train.networks.layers import (
     Attention,
@@ -24,10 +24,10 @@ from ugatit_train.networks.normalisation import LIN, AdaLIN, InstanceNorm
 class PaddedConv(Conv):
     """`Conv` after padding; the weight's name is the block's own."""
 
-    def __init__(self, c_in: int, c_out: int, k: int, padding: str, stride: int = 1):
-        super().__init__(c_in, c_out, k, stride)
-        self.pad = Pad(k // 2, padding)
-        self.by_tiles = runtime.convolves_by_tiles() and (k, stride) == (3, 1)
+    def __init__(self, forms: Forms, c_in: int, c_out: int, k: int, padding: str, stride: int = 1):
+        super().__init__(forms, c_in, c_out, k, stride)
+        self.pad = Pad(forms, k // 2, padding)
+        self.by_tiles = forms.tiles and (k, stride) == (3, 1)
         self.winograd = winograd.WinogradConv(padding)
 
     def construct(self, x):
@@ -39,11 +39,11 @@ class PaddedConv(Conv):
 class ResBlock(nn.Cell):
     """x + IN(conv(ReLU(IN(conv(x)))))."""
 
-    def __init__(self, c: int, padding: str):
+    def __init__(self, forms: Forms, c: int, padding: str):
         super().__init__()
-        self.conv1 = PaddedConv(c, c, 3, padding)
-        self.conv2 = PaddedConv(c, c, 3, padding)
-        self.norm = InstanceNorm()
+        self.conv1 = PaddedConv(forms, c, c, 3, padding)
+        self.conv2 = PaddedConv(forms, c, c, 3, padding)
+        self.norm = InstanceNorm(forms)
 
     def construct(self, x):
         return x + self.norm(self.conv2(ops.relu(self.norm(self.conv1(x)))))
@@ -52,12 +52,12 @@ class ResBlock(nn.Cell):
 class AdaResBlock(nn.Cell):
     """x + AdaLIN(conv(ReLU(AdaLIN(conv(x)))))."""
 
-    def __init__(self, c: int, padding: str):
+    def __init__(self, forms: Forms, c: int, padding: str):
         super().__init__()
-        self.conv1 = PaddedConv(c, c, 3, padding)
-        self.norm1 = AdaLIN(c)
-        self.conv2 = PaddedConv(c, c, 3, padding)
-        self.norm2 = AdaLIN(c)
+        self.conv1 = PaddedConv(forms, c, c, 3, padding)
+        self.norm1 = AdaLIN(forms, c)
+        self.conv2 = PaddedConv(forms, c, c, 3, padding)
+        self.norm2 = AdaLIN(forms, c)
 
     def construct(self, x, gamma, beta):
         return x + self.norm2(self.conv2(ops.relu(self.norm1(self.conv1(x), gamma, beta))), gamma, beta)
@@ -66,10 +66,10 @@ class AdaResBlock(nn.Cell):
 class UpBlock(nn.Cell):
     """ReLU(LIN(upsampled conv(x))), doubling the size and halving the channels."""
 
-    def __init__(self, c: int, padding: str):
+    def __init__(self, forms: Forms, c: int, padding: str):
         super().__init__()
-        self.conv = UpsampledConv(c, c // 2, padding)
-        self.norm = LIN(c // 2)
+        self.conv = UpsampledConv(forms, c, c // 2, padding)
+        self.norm = LIN(forms, c // 2)
 
     def construct(self, x):
         return ops.relu(self.norm(self.conv(x)))
@@ -78,11 +78,11 @@ class UpBlock(nn.Cell):
 class GeneratorCAM(nn.Cell):
     """Class activation map attention: (x, (N, 2) logits of average and maximum pooling)."""
 
-    def __init__(self, c: int):
+    def __init__(self, forms: Forms, c: int):
         super().__init__()
         self.gap_fc = Linear(c, 1)
         self.gmp_fc = Linear(c, 1)
-        self.conv1x1 = Attention(c)
+        self.conv1x1 = Attention(forms, c)
 
     def construct(self, x):
         average, maximum = pool(x)
@@ -97,24 +97,24 @@ class Generator(nn.Cell):
     so that it takes any size; the full one takes img_size only.
     """
 
-    def __init__(self, ch=64, n_res=4, img_size=256, img_ch=3, light=False, padding="reflect"):
+    def __init__(self, forms: Forms, ch=64, n_res=4, img_size=256, img_ch=3, light=False, padding="reflect"):
         super().__init__()
         c = 4 * ch
         self.light = light
-        self.down0 = PaddedConv(img_ch, ch, 7, padding)
-        self.down1 = PaddedConv(ch, 2 * ch, 3, padding, stride=2)
-        self.down2 = PaddedConv(2 * ch, c, 3, padding, stride=2)
-        self.norm = InstanceNorm()
-        self.res = nn.CellList([ResBlock(c, padding) for _ in range(n_res)])
-        self.cam = GeneratorCAM(c)
+        self.down0 = PaddedConv(forms, img_ch, ch, 7, padding)
+        self.down1 = PaddedConv(forms, ch, 2 * ch, 3, padding, stride=2)
+        self.down2 = PaddedConv(forms, 2 * ch, c, 3, padding, stride=2)
+        self.norm = InstanceNorm(forms)
+        self.res = nn.CellList([ResBlock(forms, c, padding) for _ in range(n_res)])
+        self.cam = GeneratorCAM(forms, c)
         self.fc1 = Linear(c if light else c * (img_size // 4) ** 2, c)
         self.fc2 = Linear(c, c)
         self.gamma = Linear(c, c)
         self.beta = Linear(c, c)
-        self.adares = nn.CellList([AdaResBlock(c, padding) for _ in range(n_res)])
-        self.up0 = UpBlock(c, padding)
-        self.up1 = UpBlock(c // 2, padding)
-        self.out = PaddedConv(ch, img_ch, 7, padding)
+        self.adares = nn.CellList([AdaResBlock(forms, c, padding) for _ in range(n_res)])
+        self.up0 = UpBlock(forms, c, padding)
+        self.up1 = UpBlock(forms, c // 2, padding)
+        self.out = PaddedConv(forms, ch, img_ch, 7, padding)
 
     def construct(self, x):
         """x (N, img_ch, H, W) -> image of the same shape, CAM logits (N, 2), heat map (N, 1, H/4, W/4)."""
@@ -136,16 +136,17 @@ class Generator(nn.Cell):
 class DiscriminatorCAM(nn.Cell):
     """`GeneratorCAM` with spectral norm on the two classifiers; vectors: their (u, v)."""
 
-    def __init__(self, c: int):
+    def __init__(self, forms: Forms, c: int):
         super().__init__()
-        self.gap_fc = SpectralLinear(c, 1)
-        self.gmp_fc = SpectralLinear(c, 1)
-        self.conv1x1 = Attention(c)
+        self.gap_fc = SpectralLinear(forms, c, 1)
+        self.gmp_fc = SpectralLinear(forms, c, 1)
+        self.leaky_relu = leaky_relu(forms)
+        self.conv1x1 = Attention(forms, c)
 
     def construct(self, x, gap_vectors, gmp_vectors):
         average, maximum = pool(x)
         logit = ops.concat((self.gap_fc(average, gap_vectors), self.gmp_fc(maximum, gmp_vectors)), 1)
-        return leaky_relu(self.conv1x1(x, self.gap_fc.weight, self.gmp_fc.weight)), logit
+        return self.leaky_relu(self.conv1x1(x, self.gap_fc.weight, self.gmp_fc.weight)), logit
 
 
 class Discriminator(nn.Cell):
@@ -154,19 +155,20 @@ class Discriminator(nn.Cell):
     Called with images and the `vectors` of the spectral norm that `iterate` gives: a (u, v) for each of its layers.
     """
 
-    def __init__(self, ch=64, n_layers=7, img_ch=3, padding="reflect", spectral_norm=True):
+    def __init__(self, forms: Forms, ch=64, n_layers=7, img_ch=3, padding="reflect", spectral_norm=True):
         super().__init__()
         widths = [ch * 2**i for i in range(n_layers - 1)]
         strides = [2] * (n_layers - 2) + [1]
         self.convs = nn.CellList(
             [
-                SpectralConv(c_in, c_out, 4, stride, bias=True)
+                SpectralConv(forms, c_in, c_out, 4, stride, bias=True)
                 for c_in, c_out, stride in zip([img_ch, *widths[:-1]], widths, strides, strict=True)
             ]
         )
-        self.pad = Pad(1, padding)
-        self.cam = DiscriminatorCAM(widths[-1])
-        self.conv = SpectralConv(widths[-1], 1, 4)
+        self.pad = Pad(forms, 1, padding)
+        self.cam = DiscriminatorCAM(forms, widths[-1])
+        self.conv = SpectralConv(forms, widths[-1], 1, 4)
+        self.leaky_relu = leaky_relu(forms)
         self.spectral_norm = spectral_norm
         self.spectral = (*self.convs, self.cam.gap_fc, self.cam.gmp_fc, self.conv)
 
@@ -196,7 +198,7 @@ class Discriminator(nn.Cell):
         """x (N, img_ch, H, W) -> logits (N, 1, h, w), CAM logits (N, 2)."""
         count = len(self.convs)
         for i in range(count):
-            x = leaky_relu(self.convs[i](self.pad(x), vectors[i]))
+            x = self.leaky_relu(self.convs[i](self.pad(x), vectors[i]))
         x, cam_logit = self.cam(x, vectors[count], vectors[count + 1])
         return self.conv(self.pad(x), vectors[count + 2]), cam_logit
 

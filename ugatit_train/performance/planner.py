@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ugatit_train.forms import form_for
 from ugatit_train.options.config import Options
 from ugatit_train.performance import costs
 
@@ -51,7 +52,7 @@ def plan(options: Options) -> Plan:
     height, width = o.image_size
     layers = costs.networks(
         ch=o.ch, n_res=o.n_res, n_dis=o.n_dis, height=height, width=width, img_ch=o.img_ch, light=o.light,
-        small_upsampling=o.device_target == "CPU",
+        small_upsampling=form_for(o.device_target).upsampling == "small",
     )  # fmt: skip
     weights = {name: 4 * sum(layer.weights for layer in its) for name, its in layers.items()}
     outputs = {name: 4 * sum(layer.outputs for layer in its) for name, its in layers.items()}

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from ugatit_data.files import canonical, fsync, sha256_file, sha256_hex
 from ugatit_train.errors import UgatitError
+from ugatit_train.forms import Forms
 from ugatit_train.options import saved
 from ugatit_train.options.config import Options
 from ugatit_train.training import tensorfile
@@ -239,11 +240,12 @@ def _load_file(path: Path, parameters: Mapping[str, Any]) -> None:
         raise CheckpointError(f"{path}: damaged ({error}): give another checkpoint") from None
 
 
-def load_generator(folder: Path, direction: str) -> tuple[Any, Options]:
+def load_generator(folder: Path, direction: str, forms: Forms) -> tuple[Any, Options]:
     """A trained generator, "a2b" or "b2a", and the options of its run.
 
     Args:
         folder: a run's folder (the newest good checkpoint is taken) or one checkpoint's.
+        forms: of its operators; `form_for` knows those for a device.
 
     Raises:
         CheckpointError: there is no good checkpoint.
@@ -253,7 +255,7 @@ def load_generator(folder: Path, direction: str) -> tuple[Any, Options]:
 
     checkpoint, meta = find(folder)
     o = options = run_options(checkpoint, meta)
-    generator = Generator(o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding)
+    generator = Generator(forms, o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding)
     prefix = GENERATORS[direction]
     parameters = {f"{prefix}.{name}": p for name, p in generator.parameters_and_names()}
     _load_file(checkpoint / f"{prefix}.safetensors", parameters)

@@ -13,6 +13,7 @@ from ugatit_data import Loader, open_loader
 from ugatit_data.dataset.manifest import read_dataset
 from ugatit_train import runtime  # before MindSpore: it sets the environment
 from ugatit_train.errors import UgatitError
+from ugatit_train.forms import Forms, form_for
 
 # isort: split
 import mindspore as ms
@@ -39,12 +40,13 @@ class InterruptedTraining(TrainingError):
     """A signal came: the state is saved, `--resume` goes on."""
 
 
-def build_step(options: config.Options, schedule: Schedule, world: int = 1) -> Step:
-    """The networks with their first weights, and the step over them."""
+def build_step(options: config.Options, schedule: Schedule, world: int = 1, forms: Forms | None = None) -> Step:
+    """The networks with their first weights, and the step over them; `forms` are the device's if not given."""
     o = options
-    generators = [Generator(o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding) for _ in range(2)]
+    forms = forms or form_for(o.device_target, half=o.amp)
+    generators = [Generator(forms, o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding) for _ in range(2)]
     layers = (o.n_dis + 1, o.n_dis + 1, o.n_dis - 1, o.n_dis - 1)  # GA, GB, LA, LB
-    discriminators = [Discriminator(o.ch, n, o.img_ch, o.padding, o.spectral_norm) for n in layers]
+    discriminators = [Discriminator(forms, o.ch, n, o.img_ch, o.padding, o.spectral_norm) for n in layers]
     settings = StepSettings(
         lr=o.lr,
         weight_decay=o.weight_decay,
@@ -80,7 +82,7 @@ def train(options: config.Options) -> None:
         TrainingError: a loss is not finite; the message names step, losses and samples.
         NoRoomError, OSError: no room on the disk.
     """
-    place = runtime.setup(options.device_target, options.device_id, options.distributed, options.amp)
+    place = runtime.setup(options.device_target, options.device_id, options.distributed)
     writes = place.rank == 0
     if options.save_graphs:
         ms.set_context(save_graphs=2, save_graphs_path=options.graph_path)
@@ -144,7 +146,7 @@ def train(options: config.Options) -> None:
                 raise InterruptedTraining(f"interrupted: saved step {step}: go on with --output_path {out} --resume")
 
 
-def _loader(options: config.Options, place: runtime.Place, start_step: int) -> Loader:
+def _loader(options: config.Options, place: runtime.Worker, start_step: int) -> Loader:
     return open_loader(
         options.data_folder,
         batch_size=options.batch_size,

@@ -1,9 +1,10 @@
-"""Every layer against its plain float64 form: values, and gradients for inputs and weights.
+"""Every layer in each of its forms against a plain float64 function: values, and gradients for inputs and weights.
 
-What the trainer rewrites is compared with what it stands for: convolution as matmul, AdaLIN as one scale and shift,
+What a form rewrites is compared with what it stands for: convolution as matmul, AdaLIN as one scale and shift,
 CAM folded into its 1 x 1 weight, spectral norm divided out of the result in place of the weight.
 """
 
+import dataclasses
 from functools import cache
 
 import autograd.numpy as np
@@ -12,11 +13,21 @@ import pytest
 from autograd.tracer import getval
 from mindspore import nn
 
-from ugatit_train import runtime
+from ugatit_train.forms import CPU, Forms, form_for
 from ugatit_train.networks import convolution, layers, normalisation
 
 from .. import reference_networks as plain
 from ..parity import Case, float32, measure
+
+# Each form that the CPU does not take, alone.
+CPU_BUT = {
+    (field, value): dataclasses.replace(CPU, **{field: value})
+    for field, value in [
+        ("convolution", "operator"), ("tiles", False), ("upsampling", "large"), ("padding", "slices"),
+        ("instance_norm", "moments"), ("adalin", "folded"), ("adalin", "unfolded"), ("leaky_relu", "operator"),
+        ("cam", "doubled"), ("sigma", "weight"),
+    ]
+}  # fmt: skip
 
 VALUE, GRADIENT = 1e-5, 1e-4  # relative to the largest of the tensor
 
@@ -38,6 +49,17 @@ CONVOLUTIONS = [
 ]
 
 
+class Call(nn.Cell):
+    """A function as a Cell."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def construct(self, *inputs):
+        return self.function(*inputs)
+
+
 @cache
 def convolutions():
     random = numpy.random.default_rng(7)
@@ -52,7 +74,10 @@ def convolutions():
             )
 
     for c_in, c_out, k, stride, h, w in CONVOLUTIONS:
-        add("valid_conv", convolution.valid_conv(c_in, c_out, k, stride), c_in, c_out, k, stride, h, w)
+        add("valid_conv", convolution.valid_conv(CPU, c_in, c_out, k, stride), c_in, c_out, k, stride, h, w)
+    for c_in, c_out, k, stride, h, w in CONVOLUTIONS[1:3]:
+        operator = convolution.valid_conv(CPU_BUT["convolution", "operator"], c_in, c_out, k, stride)
+        add("operator", Call(operator), c_in, c_out, k, stride, h, w)
     for c_in, c_out in ((4, 6), (9, 2)):
         add("gather", convolution.GatherConv(3, 1), c_in, c_out, 3, 1, 8, 9)
         add("scatter", convolution.ScatterConv(3), c_in, c_out, 3, 1, 8, 9)
@@ -70,11 +95,9 @@ def test_convolution_as_matmul_is_the_sum_over_the_window(name):
     check(convolution_errors()[name])
 
 
-def test_a_convolution_in_float16_takes_and_gives_float32_and_keeps_three_digits(monkeypatch):
+def test_a_convolution_in_float16_takes_and_gives_float32_and_keeps_three_digits():
     random = numpy.random.default_rng(9)
-    monkeypatch.setattr(runtime, "_half", True)
-    with runtime.plain_operators():
-        half = convolution.valid_conv(4, 6, 3)
+    half = convolution.valid_conv(Forms(half=True), 4, 6, 3)
     cases = {
         name: Case(
             cell=cell,
@@ -88,28 +111,6 @@ def test_a_convolution_in_float16_takes_and_gives_float32_and_keeps_three_digits
     outputs, gradients = errors["half"]
     for error in (*outputs, *gradients.values()):
         assert 1e-5 < error < 2e-3  # coarser than float32, so it was float16
-
-
-class Call(nn.Cell):
-    """A function as a Cell."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def construct(self, *inputs):
-        return self.function(*inputs)
-
-
-class UpConvOfMapsTooLargeForTiles(nn.Cell):
-    """What `UpsampledConv` computes from 65 pixels on."""
-
-    def __init__(self, mode):
-        super().__init__()
-        self.pad, self.up_conv = layers.Pad(1, "edge" if mode == "reflect" else mode), convolution.UpConv()
-
-    def construct(self, x, weight):
-        return self.up_conv(self.pad(x), weight)
 
 
 class Normed(nn.Cell):
@@ -167,62 +168,103 @@ def others():
     conv, u = {"layer.weight": normal(8, 6, 4, 4), "layer.bias": normal(8)}, {"layer.u": plain.normalise(normal(8))}
     last = {"layer.weight": normal(1, 6, 4, 4), "layer.u": numpy.ones(1)}
     linear = {"layer.weight": normal(3, 6), "layer.u": plain.normalise(normal(3))}
-    cases = {
-        f"pad_{p}_{mode}": Case(
-            cell=layers.Pad(p, mode), plain=lambda _, x, p=p, mode=mode: plain.pad(x, p, mode), inputs=(x,)
-        )
-        for p in (1, 3)
-        for mode in ("reflect", "zero")
-    }
-    small = normal(3, 6, 5, 4)
-    cases |= {
-        f"upsampled_conv_{mode}_{len(batch)}": Case(
-            cell=layers.UpsampledConv(6, 4, mode),
-            plain=lambda p, x, mode=mode: plain.conv2d(plain.pad(plain.upsample(x), 1, mode), p["weight"], 1),
+    small, weight = normal(3, 6, 5, 4), normal(4, 6, 3, 3)
+
+    def pad(name, forms, p, mode):
+        cell = layers.Pad(forms, p, mode)
+        cases[name] = Case(cell=cell, plain=lambda _, x: plain.pad(x, p, mode), inputs=(x,))
+
+    def upsampled_conv(name, forms, mode, batch):
+        cases[name] = Case(
+            cell=layers.UpsampledConv(forms, 6, 4, mode),
+            plain=lambda p, x: plain.conv2d(plain.pad(plain.upsample(x), 1, mode), p["weight"], 1),
             inputs=(batch,),
-            params={"weight": normal(4, 6, 3, 3)},
+            params={"weight": weight},
         )
-        for mode in ("reflect", "zero")
-        for batch in (small, small[:1])
-    }
-    cases |= {
-        f"up_conv_on_the_small_map_{mode}_{len(batch)}": Case(
-            cell=UpConvOfMapsTooLargeForTiles(mode),
-            plain=lambda _, x, weight, mode=mode: plain.conv2d(plain.pad(plain.upsample(x), 1, mode), weight, 1),
-            inputs=(batch, normal(4, 6, 3, 3)),
+
+    def instance_norm(name, forms):
+        cell = normalisation.InstanceNorm(forms)
+        cases[name] = Case(cell=cell, plain=lambda _, x: plain.instance_norm(x), inputs=(offset,))
+
+    def adalin(name, forms, x):
+        cases[name] = Case(
+            cell=normalisation.AdaLIN(forms, 6),
+            plain=lambda p, x, gamma, beta: plain.adalin(x, p["rho"], gamma, beta),
+            inputs=(x, gamma, beta),
+            params={"rho": rho},
         )
-        for mode in ("reflect", "zero")
-        for batch in (small, small[:1])
-    }
-    cases |= {
-        "instance_norm": Case(
-            cell=normalisation.InstanceNorm(), plain=lambda _, x: plain.instance_norm(x), inputs=(offset,)
-        ),
-        "adalin_folded_into_one_scale_and_shift": Case(
-            cell=normalisation.AdaLIN(6),
-            plain=lambda p, x, gamma, beta: plain.adalin(x, p["rho"], gamma, beta),
-            inputs=(offset, gamma, beta),
-            params={"rho": rho},
-        ),
-        "adalin_of_maps_far_above_their_deviation": Case(
-            cell=normalisation.AdaLIN(6),
-            plain=lambda p, x, gamma, beta: plain.adalin(x, p["rho"], gamma, beta),
-            inputs=(offset + 30, gamma, beta),
-            params={"rho": rho},
-        ),
-        "lin_folded_into_one_scale_and_shift": Case(
-            cell=normalisation.LIN(6),
+
+    def lin(name, forms):
+        cases[name] = Case(
+            cell=normalisation.LIN(forms, 6),
             plain=lambda p, x: plain.lin(x, p["rho"], p["gamma"], p["beta"]),
             inputs=(offset,),
             params={"rho": near(0.5, 6), "gamma": near(1, 6), "beta": normal(6)},
-        ),
+        )
+
+    def leaky_relu(name, forms):
+        cell = Call(layers.leaky_relu(forms))
+        cases[name] = Case(cell=cell, plain=lambda _, x: plain.leaky_relu(x), inputs=(x,))
+
+    def attention(name, forms):
+        cases[name] = Case(
+            cell=layers.Attention(forms, 6),
+            plain=lambda p, x, gap, gmp: plain.cam(x, gap, gmp, gap, gmp, p["weight"], p["bias"])[0],
+            inputs=(x, normal(1, 6), normal(1, 6)),
+            params={"weight": normal(6, 12, 1, 1), "bias": normal(6)},
+        )
+
+    def spectral(name, forms):
+        cases[f"spectral_conv{name}"] = Case(
+            cell=Normed(layers.SpectralConv(forms, 6, 8, 4, stride=2, bias=True)),
+            plain=normed(lambda x, weight, p: with_bias(plain.conv2d(x, weight, 2), p["layer.bias"])),
+            inputs=(x,),
+            params=conv | u,
+        )
+        cases[f"spectral_conv_of_one_channel{name}"] = Case(
+            cell=Normed(layers.SpectralConv(forms, 6, 1, 4)),
+            plain=normed(lambda x, weight, p: plain.conv2d(x, weight)),
+            inputs=(x,),
+            params=last,
+        )
+        cases[f"spectral_linear{name}"] = Case(
+            cell=Normed(layers.SpectralLinear(forms, 6, 3)),
+            plain=normed(lambda x, weight, p: plain.linear(x, weight)),
+            inputs=(normal(2, 6),),
+            params=linear,
+        )
+
+    cases: dict[str, Case] = {}
+    for mode in ("reflect", "zero"):
+        for p in (1, 3):
+            pad(f"pad_{p}_{mode}", CPU, p, mode)
+            pad(f"pad_{p}_{mode}_of_slices", CPU_BUT["padding", "slices"], p, mode)
+        for batch in (small, small[:1]):
+            upsampled_conv(f"upsampled_conv_{mode}_{len(batch)}", CPU, mode, batch)
+            upsampled_conv(f"upsampled_conv_on_the_small_map_{mode}_{len(batch)}", CPU_BUT["tiles", False], mode, batch)
+            upsampled_conv(f"upsampled_conv_plain_{mode}_{len(batch)}", Forms(), mode, batch)
+        sliced = dataclasses.replace(CPU, tiles=False, padding="slices")
+        upsampled_conv(f"upsampled_conv_on_the_small_map_{mode}_of_slices", sliced, mode, small)
+    instance_norm("instance_norm", CPU)
+    instance_norm("instance_norm_by_moments", CPU_BUT["instance_norm", "moments"])
+    for form in ("maps", "folded", "unfolded"):
+        forms = dataclasses.replace(CPU, adalin=form)
+        adalin(f"adalin_{form}", forms, offset)
+        adalin(f"adalin_{form}_of_maps_far_above_their_deviation", forms, offset + 30)
+        lin(f"lin_{form}", forms)
+    leaky_relu("leaky_relu", CPU)
+    leaky_relu("leaky_relu_operator", CPU_BUT["leaky_relu", "operator"])
+    attention("attention_with_cam_folded_into_its_weight", CPU)
+    attention("attention_of_the_doubled_map", CPU_BUT["cam", "doubled"])
+    spectral("_divides_its_result_by_sigma", CPU)
+    spectral("_divides_its_weight_by_sigma", CPU_BUT["sigma", "weight"])
+    cases |= {
         "upsample": Case(cell=Call(layers.upsample), plain=lambda _, x: plain.upsample(x), inputs=(x,)),
         "pool": Case(
             cell=Call(layers.pool),
             plain=lambda _, x: (np.mean(x, axis=(2, 3)), np.max(x, axis=(2, 3))),
             inputs=(x,),
         ),
-        "leaky_relu": Case(cell=Call(layers.leaky_relu), plain=lambda _, x: plain.leaky_relu(x), inputs=(x,)),
         "linear": Case(
             cell=layers.Linear(6, 3),
             plain=lambda p, x: plain.linear(x, p["weight"]),
@@ -230,43 +272,19 @@ def others():
             params={"weight": normal(3, 6)},
         ),
         "conv_with_bias": Case(
-            cell=layers.Conv(6, 4, 3, stride=2, bias=True),
+            cell=layers.Conv(CPU, 6, 4, 3, stride=2, bias=True),
             plain=lambda p, x: with_bias(plain.conv2d(x, p["weight"], 2), p["bias"]),
             inputs=(x,),
             params={"weight": normal(4, 6, 3, 3), "bias": normal(4)},
         ),
-        "attention_with_cam_folded_into_its_weight": Case(
-            cell=layers.Attention(6),
-            plain=lambda p, x, gap, gmp: plain.cam(x, gap, gmp, gap, gmp, p["weight"], p["bias"])[0],
-            inputs=(x, normal(1, 6), normal(1, 6)),
-            params={"weight": normal(6, 12, 1, 1), "bias": normal(6)},
-        ),
-        "spectral_conv_divides_its_result_by_sigma": Case(
-            cell=Normed(layers.SpectralConv(6, 8, 4, stride=2, bias=True)),
-            plain=normed(lambda x, weight, p: with_bias(plain.conv2d(x, weight, 2), p["layer.bias"])),
-            inputs=(x,),
-            params=conv | u,
-        ),
-        "spectral_conv_of_one_channel": Case(
-            cell=Normed(layers.SpectralConv(6, 1, 4)),
-            plain=normed(lambda x, weight, p: plain.conv2d(x, weight)),
-            inputs=(x,),
-            params=last,
-        ),
         "spectral_conv_without_the_norm": Case(
-            cell=Unnormed(layers.SpectralConv(6, 8, 4, stride=2, bias=True)),
+            cell=Unnormed(layers.SpectralConv(CPU, 6, 8, 4, stride=2, bias=True)),
             plain=lambda p, x: with_bias(plain.conv2d(x, p["layer.weight"], 2), p["layer.bias"]),
             inputs=(x,),
             params=conv,
         ),
-        "spectral_linear_divides_its_result_by_sigma": Case(
-            cell=Normed(layers.SpectralLinear(6, 3)),
-            plain=normed(lambda x, weight, p: plain.linear(x, weight)),
-            inputs=(normal(2, 6),),
-            params=linear,
-        ),
         "spectral_linear_without_the_norm": Case(
-            cell=Unnormed(layers.SpectralLinear(6, 3)),
+            cell=Unnormed(layers.SpectralLinear(CPU, 6, 3)),
             plain=lambda p, x: plain.linear(x, p["layer.weight"]),
             inputs=(normal(2, 6),),
             params={"layer.weight": normal(3, 6)},
@@ -281,7 +299,7 @@ def other_errors():
 
 
 @pytest.mark.parametrize("name", others())
-def test_layer_is_its_plain_form(name):
+def test_a_layer_is_its_plain_function(name):
     check(other_errors()[name])
 
 
@@ -292,7 +310,7 @@ def test_flat_maps_stay_finite():
     def flat(value):
         levels = value * (1 + numpy.arange(6) / 7)[None, :, None, None]
         return Case(
-            cell=normalisation.LIN(6),
+            cell=normalisation.LIN(CPU, 6),
             plain=lambda p, x: plain.lin(x, p["rho"], p["gamma"], p["beta"]),
             inputs=(float32(numpy.broadcast_to(levels, (2, 6, 16, 16))),),
             params=params,
@@ -308,3 +326,22 @@ def check(errors):
     outputs, gradients = errors
     assert max(outputs) < VALUE, outputs
     assert max(gradients.values()) < GRADIENT, gradients
+
+
+# What a device gets
+
+
+def test_the_cpu_takes_its_own_forms_and_other_devices_the_plain_ones():
+    assert form_for("CPU") == CPU
+    for device in ("Ascend", "GPU"):
+        assert form_for(device) == form_for(device, any_size=True) == Forms()
+        assert form_for(device, half=True) == Forms(half=True)
+    assert form_for("CPU", any_size=True) == CPU_BUT["tiles", False]
+
+
+@pytest.mark.parametrize("change", [{"convolution": "matmul"}, {"tiles": True}, {"upsampling": "small"}])
+def test_float16_is_refused_where_a_form_would_leave_it_out(change):
+    with pytest.raises(ValueError, match="half=True needs"):
+        Forms(half=True, **change)
+    with pytest.raises(ValueError, match="half=True needs"):
+        form_for("CPU", half=True)

@@ -1,6 +1,5 @@
 """Generators and discriminators against the float64 reference, their initial weights, the smallest images."""
 
-from contextlib import nullcontext
 from functools import cache
 
 import autograd.numpy as np
@@ -9,7 +8,7 @@ import numpy
 import pytest
 from mindspore import Tensor, nn
 
-from ugatit_train import runtime
+from ugatit_train.forms import CPU, Forms
 from ugatit_train.networks.ugatit import Discriminator, Generator, initialise
 from ugatit_train.options.config import OptionError, Options, smallest_image
 
@@ -24,12 +23,19 @@ GENERATORS = {
     "full_zero_gray": {"light": False, "padding": "zero", "img_ch": 1},
     "light_reflect_gray": {"light": True, "padding": "reflect", "img_ch": 1},
     "light_zero": {"light": True, "padding": "zero", "img_ch": 3},
-    "light_reflect_plain": {"light": True, "padding": "reflect", "img_ch": 3, "plain": True},
+    "light_reflect_plain": {"light": True, "padding": "reflect", "img_ch": 3, "forms": Forms()},
 }
 DISCRIMINATORS = {
     "normed_reflect": {"spectral_norm": True, "padding": "reflect", "img_ch": 3, "n_layers": 4},
     "normed_zero_gray": {"spectral_norm": True, "padding": "zero", "img_ch": 1, "n_layers": 3},
     "not_normed_zero": {"spectral_norm": False, "padding": "zero", "img_ch": 3, "n_layers": 4},
+    "normed_reflect_plain": {
+        "spectral_norm": True,
+        "padding": "reflect",
+        "img_ch": 3,
+        "n_layers": 3,
+        "forms": Forms(),
+    },  # fmt: skip
 }
 
 
@@ -49,20 +55,18 @@ def images(seed, img_ch, width=16):
     return float32(numpy.random.default_rng(seed).uniform(-1, 1, (2, img_ch, 16, width)))
 
 
-def generator_case(light, padding, img_ch, plain=False):
+def generator_case(light, padding, img_ch, forms=CPU):
     options = ref.Options(padding=padding)
     params, _ = random_state(1, light, img_ch)
-    with runtime.plain_operators() if plain else nullcontext():  # what export writes and other devices train
-        cell = Generator(4, 1, 16, img_ch, light, padding)
     return Case(
-        cell=cell,
+        cell=Generator(forms, 4, 1, 16, img_ch, light, padding),
         plain=lambda p, x: one_by_one(lambda sample: reference.generator(p, sample, options), x),
         inputs=(images(2, img_ch, 24 if light else 16),),  # the light one takes any size
         params=ref.scope(params, "genA2B"),
     )
 
 
-def discriminator_case(spectral_norm, padding, img_ch, n_layers):
+def discriminator_case(spectral_norm, padding, img_ch, n_layers, forms=CPU):
     options = ref.Options(padding=padding, spectral_norm=spectral_norm)
     params, u = random_state(3, img_ch=img_ch, n_layers=n_layers)
     _, vectors = ref.iterate(params, u)
@@ -73,7 +77,7 @@ def discriminator_case(spectral_norm, padding, img_ch, n_layers):
         return one_by_one(lambda sample: reference.discriminator(p, vectors["disGA"], sample, options)[:2], x)
 
     return Case(
-        cell=Judge(Discriminator(4, n_layers, img_ch, padding, spectral_norm)),
+        cell=Judge(Discriminator(forms, 4, n_layers, img_ch, padding, spectral_norm)),
         plain=form,
         inputs=(images(4, img_ch, 24),),
         params={f"discriminator.{k}": v for k, v in {**params, **u}.items()},
@@ -121,7 +125,7 @@ def initialised(cell, seed=11):
 class Pair(nn.Cell):
     def __init__(self):
         super().__init__()
-        self.first, self.second = Generator(16, 1, 16, light=True), Discriminator(16, 4)
+        self.first, self.second = Generator(CPU, 16, 1, 16, light=True), Discriminator(CPU, 16, 4)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +143,7 @@ def test_weights_depend_on_the_seed_and_nothing_else(pair):
 
 
 def test_weights_of_one_shape_differ_by_their_name(pair):
-    two = nn.CellList([Generator(4, 1, 16, light=True) for _ in range(2)])
+    two = nn.CellList([Generator(CPU, 4, 1, 16, light=True) for _ in range(2)])
     values = initialised(two) | {k: v for k, v in pair.items() if k.endswith(".u")}
     drawn = {k: v for k, v in values.items() if k.endswith((".weight", ".bias", ".u")) and v.size > 1}
     by_shape = {}
@@ -182,7 +186,7 @@ def test_u_are_unit_vectors_and_the_norms_begin_as_in_the_paper(pair):
 @pytest.mark.parametrize("n_layers", [3, 4])
 def test_smallest_image_fits_and_one_pixel_less_does_not(n_layers, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)  # a graph that does not compile leaves a file behind
-    judge = Judge(Discriminator(2, n_layers))
+    judge = Judge(Discriminator(CPU, 2, n_layers))
     initialise(judge, 1)
     size = smallest_image(n_layers)
     assert size == 3 * 2 ** (n_layers - 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ugatit_train.forms import CPU
 from ugatit_train.networks.ugatit import Discriminator, Generator
 from ugatit_train.performance import costs
 
@@ -50,10 +51,10 @@ def test_a_small_upsampling_takes_four_2x2_convolutions_of_the_small_map():
 def test_weights_are_those_of_the_networks(light):
     """Product layers: the norms' and spectral norm's few numbers a channel are not weights of a product."""
     layers = costs.generator_layers(ch=4, n_res=2, height=32, width=32, img_ch=1, light=light)
-    own = Generator(4, 2, 32, 1, light).trainable_params()
+    own = Generator(CPU, 4, 2, 32, 1, light).trainable_params()
     assert sum(layer.weights for layer in layers) == sum(p.size for p in own if p.name.endswith(("weight", "bias")))
     layers = costs.discriminator_layers(ch=4, n_layers=5, height=32, width=32, img_ch=1)
-    assert sum(layer.weights for layer in layers) == sum(p.size for p in Discriminator(4, 5, 1).trainable_params())
+    assert sum(layer.weights for layer in layers) == sum(p.size for p in Discriminator(CPU, 4, 5, 1).trainable_params())
 
 
 def test_the_backward_of_a_layer_by_hand():

@@ -59,10 +59,11 @@ def test_the_record_holds_what_the_constants_were_fitted_to_and_what_they_were_n
 
 def test_a_plan_counts_every_weight_and_both_moments():
     plan = planner.plan(Options(light=True, ch=2, n_res=1, n_dis=4, img_size=32))
+    from ugatit_train.forms import CPU
     from ugatit_train.networks.ugatit import Discriminator, Generator
 
-    generator = Generator(2, 1, 32, 3, True)
-    discriminators = [Discriminator(2, n) for n in (5, 3)]
+    generator = Generator(CPU, 2, 1, 32, 3, True)
+    discriminators = [Discriminator(CPU, 2, n) for n in (5, 3)]
     own = [sum(p.size for p in network.trainable_params()) for network in (generator, *discriminators)]
     norms = sum(p.size for p in generator.trainable_params() if p.name.endswith((".rho", "norm.gamma", "norm.beta")))
     assert plan.weights == 4 * 2 * (sum(own) - norms)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from ugatit_data import convert
+from ugatit_train.forms import CPU
 from ugatit_train.networks.ugatit import initialise
 from ugatit_train.options import arguments, config
 from ugatit_train.training import checkpoint, log, loop, runfolder
@@ -141,7 +142,7 @@ def test_a_profile_that_cannot_be_read_ends_no_run(options, tmp_path, monkeypatc
 def test_a_generator_is_loaded_from_the_run(options, straight):
     run = run_straight(options, straight)
     for direction, name in (("a2b", "genA2B"), ("b2a", "genB2A")):
-        generator, trained = checkpoint.load_generator(run, direction)
+        generator, trained = checkpoint.load_generator(run, direction, CPU)
         assert (trained.ch, trained.light) == (4, True)
         from safetensors.numpy import load_file
 

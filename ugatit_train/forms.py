@@ -1,0 +1,67 @@
+"""Which form each operator of the networks takes. Nothing here imports MindSpore, for the planner asks too.
+
+The forms of one operator compute the same values by exact algebra; float32 rounds them differently. Each field can be
+chosen alone: `dataclasses.replace(CPU, cam="doubled")`. The tests compare every form with a float64 reference.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forms:
+    """The form of each operator. The defaults are the plain forms: Ascend, GPU and exported files take them."""
+
+    convolution: Literal["operator", "matmul"] = "operator"
+    """MindSpore's Conv2D, or im2col and matmul.
+
+    The CPU needs matmul: there Conv2D hands oneDNN plain NCHW layouts, and with AVX-512 oneDNN then runs its reference
+    implementation, hundreds of times slower (`ONEDNN_VERBOSE=1` shows `conv+ref`)."""
+
+    tiles: bool = False
+    """3 x 3 convolutions of small maps by Winograd's tiles. Their matrices are made for one size of image."""
+
+    upsampling: Literal["large", "small"] = "large"
+    """The convolution after up-sampling: of the enlarged map, or of the small one with 2.25 times fewer products."""
+
+    padding: Literal["slices", "mirror"] = "slices"
+    """Reflection by slices, which every program knows, or by MirrorPad."""
+
+    instance_norm: Literal["moments", "batch_norm"] = "moments"
+    """By means over the pixels, or by the BatchNorm primitive, four times faster on the CPU."""
+
+    adalin: Literal["folded", "maps", "unfolded"] = "folded"
+    """Both norms and the affine map as one scale and shift a map, by plain operators ("folded") or by the BatchNorm
+    primitive ("maps"); or as the paper's equation 1 has it: two normalised maps, mixed ("unfolded")."""
+
+    leaky_relu: Literal["relu", "operator"] = "relu"
+    """By two multiplications and ReLU, or by MindSpore's LeakyReLU, which took six times as long on the CPU."""
+
+    cam: Literal["folded", "doubled"] = "folded"
+    """CAM's 1 x 1 convolution: the class weights folded into its own, or of the doubled map that they multiply."""
+
+    sigma: Literal["output", "weight"] = "output"
+    """What spectral norm divides: a layer's output, without a copy of the weight, or the weight."""
+
+    half: bool = False
+    """Convolutions in float16, forward and backward; Conv2D only."""
+
+    def __post_init__(self) -> None:
+        if self.half and (self.convolution, self.tiles, self.upsampling) != ("operator", False, "large"):
+            raise ValueError('half=True needs convolution="operator", tiles=False and upsampling="large"')
+
+
+CPU = Forms(
+    convolution="matmul", tiles=True, upsampling="small", padding="mirror", instance_norm="batch_norm", adalin="maps"
+)
+
+
+def form_for(device: str, *, half: bool = False, any_size: bool = False) -> Forms:
+    """The fastest forms on a device_target. With `any_size`, one compiled graph takes images of every size.
+
+    Raises:
+        ValueError: `half` on the CPU, which computes in float32 only.
+    """
+    forms = CPU if device == "CPU" else Forms()
+    return dataclasses.replace(forms, half=half, tiles=forms.tiles and not any_size)
