@@ -1,6 +1,6 @@
-"""A trained generator as a MINDIR, ONNX or AIR file, read back and compared with the checkpoint's network.
+"""Writes a trained generator as a MINDIR, ONNX or AIR file, and compares the file with the checkpoint's network.
 
-MINDIR and AIR are written by MindSpore from networks of plain forms (`Forms()`), ONNX by `onnxgraph`.
+MindSpore writes MINDIR and AIR, from networks of plain forms (`Forms()`); `onnxgraph` writes ONNX.
 """
 
 import dataclasses
@@ -16,27 +16,29 @@ from ugatit_train.inference.models import Model, ModelError, Signature
 from ugatit_train.training.checkpoint import GENERATORS, load_generator
 
 SUFFIXES = {"MINDIR": ".mindir", "ONNX": ".onnx", "AIR": ".air"}
-BOUND = 1e-4  # of what a file may differ from the checkpoint's network, see `Difference`
-ONE_FILE = 2**31 - 2**24  # bytes of weights that fit into an ONNX file, which protobuf holds below 2 GiB
+BOUND = 1e-4  # a larger `Difference` between a file and the checkpoint's network is an error
+ONE_FILE = 2**31 - 2**24  # bytes of weights that fit into one ONNX file: protobuf's limit is 2 GiB
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Difference:
-    """The largest difference over some pictures: of the pictures in [-1, 1], and of the heat maps to their largest."""
+    """The largest absolute differences between two models' outputs."""
 
-    picture: float
-    heatmap: float
+    picture: float  # of pictures in [-1, 1]
+    heatmap: float  # as a share of the heat map's largest value
 
     @property
     def is_small(self) -> bool:
-        return self.picture <= BOUND and self.heatmap <= BOUND  # so NaN is not
+        return self.picture <= BOUND and self.heatmap <= BOUND  # NaN is not small
 
 
 def signature_for(model: Model, file_format: str, size: tuple[int, int] | None, static: bool) -> Signature:
-    """What the file will take: anything that the model does, or with `static`, and as AIR, one picture of one size.
+    """What the file will take: all that the model takes, or, as AIR or with `static`, one picture of one size.
+
+    `size`, in pixels (height, width), fixes an open size.
 
     Raises:
-        ModelError: the full model has another size.
+        ModelError: the model takes another size only.
     """
     signature = model.signature
     if size and signature.size not in (None, size):
@@ -47,9 +49,9 @@ def signature_for(model: Model, file_format: str, size: tuple[int, int] | None, 
 
 
 def write(checkpoint: Path, signature: Signature, file_format: str, folder: Path) -> Path:
-    """Writes the generator of a run or a checkpoint into `folder`: genA2B.onnx; the file that a reader opens.
+    """Writes the generator of a run or a checkpoint into `folder` as, say, genA2B.onnx; gives the file to open.
 
-    Weights of more than a gigabyte (MINDIR) or two (ONNX) lie beside it: keep the files together.
+    Weights of more than 1 GB (MINDIR) or 2 GB (ONNX) go into files beside it: keep them together.
 
     Raises:
         CheckpointError: there is no good checkpoint.
@@ -87,8 +89,9 @@ def _write_with_mindspore(path: Path, generator, signature: Signature, file_form
 
     generator.set_train(False)
     shape = signature.shape()
-    image = ms.Tensor(shape=shape, dtype=ms.float32) if None in shape else ms.Tensor(np.zeros(shape, np.float32))
-    syntax = ms.get_context("jit_syntax_level")  # an export that fails leaves another one behind
+    fixed = [side for side in shape if side is not None]
+    image = ms.Tensor(np.zeros(fixed, np.float32)) if fixed == shape else ms.Tensor(shape=shape, dtype=ms.float32)
+    syntax = ms.get_context("jit_syntax_level")  # an export that fails changes it
     try:
         if file_format == "AIR":
             ms.export(generator, image, file_name=str(path), file_format="AIR")
@@ -97,14 +100,14 @@ def _write_with_mindspore(path: Path, generator, signature: Signature, file_form
     finally:
         ms.set_context(jit_syntax_level=syntax)
     for file in path.parent.rglob("*"):
-        file.chmod(0o755 if file.is_dir() else 0o644)  # MindSpore lets only its owner read them
-    if not path.exists():  # of more than a gigabyte it makes two
+        file.chmod(0o755 if file.is_dir() else 0o644)  # MindSpore writes them for the owner only
+    if not path.exists():  # MindSpore splits more than 1 GB into two files
         path = path.with_name(f"{path.stem}_graph.mindir")
     return path
 
 
 def compare(one: Model, other: Model, images: Iterable[np.ndarray]) -> Difference:
-    """How much two models' outputs for float32 (N, C, H, W) images differ; `one` is the measure."""
+    """The difference of two models' outputs for float32 (N, C, H, W) images; `one` has the heat maps to measure by."""
     picture, heatmap = [0.0], [0.0]
     for image in images:
         (made, heat), (made_too, heat_too) = one.run(image), other.run(image)
@@ -131,7 +134,7 @@ def trial_images(signature: Signature, count: int = 5, seed: int = 0) -> list[np
 
 
 def move(path: Path, folder: Path) -> Path:
-    """The written file, and what belongs to it, from its own folder into `folder`; where it is now."""
+    """Move a written file, and the files beside it, into `folder` and remove their own; gives the file's new path."""
     for part in sorted(path.parent.iterdir()):
         shutil.move(part, folder / part.name)
     path.parent.rmdir()

@@ -1,8 +1,8 @@
-"""A generator as an ONNX graph, written from its parameters: NumPy arrays in, `onnx.ModelProto` out, no MindSpore.
+"""Writes a generator as an ONNX graph: its parameters as NumPy arrays in, `onnx.ModelProto` out, without MindSpore.
 
-MindSpore's own exporter knows static shapes only. Opset 13, and operators that every runtime has: reflection is made of
-slices, every norm of means. Batch, height and width stay open, the full model's height and width apart.
-Shapes: N samples, C channels, H x W pixels.
+MindSpore's own exporter knows fixed shapes only. The graph uses opset 13 and operators that every runtime has:
+reflection is made of slices, norms of means. Batch, height and width may stay open; a full model's height and width
+are fixed. Shapes: N samples, C channels, H x W pixels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET, IR_VERSION = 13, 8
-EPS = 1e-5  # of every normalisation, as in `normalisation`
+EPS = 1e-5  # in every norm, as in `networks.normalisation`
 
 
 class _Graph:
-    """Nodes in order; every method adds some and gives the name of their result."""
+    """Nodes in order. Every method adds some, and gives the name of their result."""
 
     def __init__(self, parameters: Mapping[str, np.ndarray]):
         self.nodes: list[onnx.NodeProto] = []
@@ -38,20 +38,20 @@ class _Graph:
         return self.constant(values, np.int64)
 
     def parameter(self, name: str, shape: tuple[int, ...] | None = None) -> str:
-        """A parameter by its name in the Generator, perhaps in another shape."""
+        """A parameter by its name in the Generator; `shape` reshapes it."""
         if name not in self.constants:
             array = np.ascontiguousarray(self._parameters[name], np.float32)
             self.constants[name] = numpy_helper.from_array(array if shape is None else array.reshape(shape), name)
         return name
 
     def mean(self, x: str, *axes: int) -> str:
-        """One axis after the other: runtimes add up in float32, and a sum of millions of pixels loses digits."""
+        """The mean, over one axis after the other: a float32 sum over millions of pixels would lose digits."""
         for axis in sorted(axes, reverse=True):
             x = self.add("ReduceMean", x, axes=[axis], keepdims=1)
         return x
 
     def moments(self, x: str, *axes: int) -> tuple[str, str]:
-        """x - mean, and its biased variance, over the axes."""
+        """x - mean, and the biased variance of x, over the axes."""
         centred = self.add("Sub", x, self.mean(x, *axes))
         return centred, self.mean(self.add("Mul", centred, centred), *axes)
 
@@ -75,28 +75,28 @@ class _Graph:
         return self.add("Conv", self.pad(x, k // 2, padding), weight, strides=[stride, stride])
 
     def linear(self, x: str, name: str) -> str:
-        """(N, C) by a weight (O, C)."""
+        """(N, C) times a weight (O, C): (N, O)."""
         return self.add("Gemm", x, self.parameter(f"{name}.weight"), transB=1)
 
     def instance_norm(self, x: str) -> str:
         return self.scaled(*self.moments(x, 2, 3))
 
     def unbiased(self, x: str, variance: str, *axes: int) -> str:
-        """A biased variance over the axes of x times n / (n - 1), n from the shape that x has in the end."""
+        """A biased variance over the axes of x, times n / (n - 1); n is computed when the graph runs."""
         sizes = self.add("Gather", self.add("Shape", x), self.ints(*axes), axis=0)
         n = self.add("Cast", self.add("ReduceProd", sizes, keepdims=0), to=TensorProto.FLOAT)
         return self.add("Mul", variance, self.add("Div", n, self.add("Sub", n, self.constant(1))))
 
     def adalin(self, x: str, rho: str, gamma: str, beta: str) -> str:
-        """AdaLIN (paper, equation 1) in its plain form; gamma and beta (N, C, 1, 1) or (1, C, 1, 1)."""
-        forms = []
+        """AdaLIN (paper, equation 1); gamma and beta are (N, C, 1, 1) or (1, C, 1, 1)."""
+        normed = []
         for axes in ((2, 3), (1, 2, 3)):
             centred, variance = self.moments(x, *axes)
-            forms.append(self.scaled(centred, self.unbiased(x, variance, *axes)))
+            normed.append(self.scaled(centred, self.unbiased(x, variance, *axes)))
         c = self._parameters[rho].size
         rho = self.parameter(rho, (1, c, 1, 1))
         rest = self.add("Sub", self.constant(1), rho)
-        mixed = self.add("Add", self.add("Mul", rho, forms[0]), self.add("Mul", rest, forms[1]))
+        mixed = self.add("Add", self.add("Mul", rho, normed[0]), self.add("Mul", rest, normed[1]))
         return self.add("Add", self.add("Mul", mixed, gamma), beta)
 
     def maps(self, x: str) -> str:
@@ -129,10 +129,10 @@ class _Graph:
 def generator(
     parameters: Mapping[str, np.ndarray], *, padding: str, light: bool, shape: Sequence[int | None]
 ) -> onnx.ModelProto:
-    """The graph of a Generator whose `parameters` are given by their names in it, without a network's prefix.
+    """The graph of a Generator; `parameters` have their names in it ("down0.weight"), without a network's prefix.
 
-    Input `image` (N, C, H, W) in [-1, 1]; outputs `translated` of the same shape, `cam_logit` (N, 2), `heatmap`
-    (N, 1, H/4, W/4). `shape` is that of the input; None leaves a number open.
+    Input `image`: (N, C, H, W) in [-1, 1]. Outputs: `translated` of the same shape and range, `cam_logit` (N, 2),
+    `heatmap` (N, 1, H/4, W/4). `shape` is the input's; None leaves a number open.
     """
     g = _Graph(parameters)
     x = "image"

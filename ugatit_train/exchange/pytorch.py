@@ -1,10 +1,11 @@
 """Checkpoints of the PyTorch implementation of U-GAT-IT (github.com/znxlwm/UGATIT-pytorch) to ours, and back.
 
-Its file is a dictionary of six state_dicts under the names of our networks. Weights have our shapes and orders: the
-full generator's map is flattened as C x H x W on both sides, and only the rho, gamma and beta of the norms are kept
-there as (1, C, 1, 1). Of spectral norm both sides keep the weight as it is and u; v follows from the two.
-Its very first commits took, in AdaLIN, the variance of variances: checkpoints from then give other pictures here.
-Arrays are NumPy throughout; nothing here needs MindSpore or PyTorch.
+Its file is a dictionary of six state_dicts, named as our networks. Weights have our shapes and orders; only the norms'
+rho, gamma and beta are (1, C, 1, 1) there. Full generators flatten their map as C x H x W on both sides. Of spectral
+norm, both sides keep the raw weight and u; v follows from these.
+
+In the first commits of that implementation AdaLIN used the variance of variances: checkpoints of that time give other
+pictures here. All arrays are NumPy's; nothing here needs MindSpore or PyTorch.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ import math
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 from safetensors import safe_open
@@ -24,12 +25,12 @@ from ugatit_train.training import checkpoint
 
 GENERATORS = tuple(checkpoint.GENERATORS.values())
 DISCRIMINATORS = ("disGA", "disGB", "disLA", "disLB")
-REPORT_FILE = "import.txt"  # in a run: every array of the file, and where it went
+REPORT_FILE = "import.txt"  # in the run's folder: what became of every array of the file
 States = Mapping[str, Mapping[str, np.ndarray]]
 
 
 class InteropError(UgatitError, ValueError):
-    """A file that is no checkpoint of the PyTorch implementation, or a run that it cannot hold."""
+    """A file that is no checkpoint of the PyTorch implementation, or a run that has no equal there."""
 
     exit_code = 2
 
@@ -45,7 +46,7 @@ class Imported:
 
 
 def _generator_names(n_res: int) -> Iterator[tuple[str, str]]:
-    """(our name, theirs) of every parameter; their numbers count the layers of an nn.Sequential, those without too."""
+    """(our name, theirs) of every parameter; their numbers count all layers of an nn.Sequential."""
     for i in range(3):
         yield f"down{i}.weight", f"DownBlock.{4 * i + 1}.weight"
     for i in range(n_res):
@@ -89,8 +90,10 @@ def _names(network: str, options: config.Options) -> Iterator[tuple[str, str]]:
 
 
 def _shapes(network: str, o: config.Options) -> dict[str, tuple[int, ...]]:
-    """Our names to our shapes."""
+    """The shape of every parameter, by our names."""
     c = 4 * o.ch
+    fixed: dict[str, tuple[int, ...]]
+    ends: dict[str, tuple[int, ...]] = {}
     if network in GENERATORS:
         fixed = {
             "down0.weight": (o.ch, o.img_ch, 7, 7),
@@ -112,7 +115,6 @@ def _shapes(network: str, o: config.Options) -> dict[str, tuple[int, ...]]:
         for i in range(count):
             fixed |= {f"convs.{i}.weight": (widths[i + 1], widths[i], 4, 4)}
             fixed |= {f"convs.{i}.{kind}": (widths[i + 1],) for kind in ("bias", "u")}
-        ends = {}
     fixed |= {"cam.gap_fc.weight": (1, c), "cam.gmp_fc.weight": (1, c)}
     fixed |= {"cam.conv1x1.weight": (c, 2 * c, 1, 1), "cam.conv1x1.bias": (c,)}
     return {
@@ -122,11 +124,11 @@ def _shapes(network: str, o: config.Options) -> dict[str, tuple[int, ...]]:
 
 
 def options_of(states: States, img_size: int) -> config.Options:
-    """The options of the networks in a file: `img_size` is that of the training, which a light generator does not tell.
+    """The options of the networks in a file; a light generator does not tell the training's size, `img_size` does.
 
     Raises:
-        InteropError: there is no generator in it.
-        OptionError: sizes that this program does not train.
+        InteropError: the file has no generator.
+        OptionError: this program does not train such sizes.
     """
     state = next((states[name] for name in GENERATORS if name in states), None)
     if not state or "DownBlock.1.weight" not in state or "FC.0.weight" not in state:
@@ -146,7 +148,7 @@ def options_of(states: States, img_size: int) -> config.Options:
     return config.Options(
         light=light,
         ch=ch,
-        img_ch=img_ch,
+        img_ch=cast(Literal[3, 1], img_ch),  # Options refuses others
         n_res=len({name.split(".")[0] for name in state if name.startswith("UpBlock1_")}),
         img_size=side,
         n_dis=(sizes or fitting or [4])[-1],
@@ -164,7 +166,7 @@ def from_pytorch(states: States, img_size: int = 256) -> Imported:
 
     Raises:
         InteropError: a parameter is missing or has another shape.
-        OptionError: sizes that this program does not train.
+        OptionError: this program does not train such sizes.
     """
     options = options_of(states, img_size)
     parameters, taken, unused = {}, [], [f"{name}: no network of ours" for name in states if name not in _all()]
@@ -191,7 +193,7 @@ def _all() -> tuple[str, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class _Held:
-    """An array as `checkpoint.save` takes it."""
+    """An array with what `checkpoint.save` uses of a Parameter."""
 
     array: np.ndarray
 
@@ -208,15 +210,14 @@ class _Held:
 
 
 def save_run(imported: Imported, out: Path, dataset_id: str | None = None) -> None:
-    """Writes a run's folder, with step 0 as its checkpoint and `REPORT_FILE`; it appears complete or not at all.
+    """Writes a run's folder with a checkpoint of step 0 and `REPORT_FILE`; it appears complete or not at all.
 
-    With a data set's id it can be trained on.
-
-    Then Adam's moments, which the file does not have, are zeros, as at the start of a training.
+    With a data set's id the training can go on from it. Adam's moments, which the file does not have, are then zeros,
+    as at the start of a training.
 
     Raises:
-        InteropError: no discriminators to train with.
-        OSError: it cannot be written.
+        InteropError: discriminators are missing, and the training is to go on.
+        OSError: the folder cannot be written.
     """
     held = dict(imported.parameters)
     if dataset_id is not None:
@@ -245,18 +246,18 @@ def save_run(imported: Imported, out: Path, dataset_id: str | None = None) -> No
 
 
 def to_pytorch(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], list[str]]:
-    """The state_dicts of a run's newest good checkpoint, or of one checkpoint; and what they leave out, and why.
+    """The state_dicts of a run's newest good checkpoint, or of one checkpoint; and a line for all that is left out.
 
     Raises:
         CheckpointError: there is no good checkpoint.
-        InteropError: networks that the PyTorch implementation does not have.
+        InteropError: the PyTorch implementation does not have such networks.
     """
     found, meta = checkpoint.find(folder)
     options = checkpoint.run_options(found, meta)
     if options.padding != "reflect":
         raise InteropError(f"{found}: trained with --padding {options.padding}: the PyTorch implementation reflects")
     notes = [f"{names}: state of the training" for names in ("adam_m.*, adam_v.*, step",)]
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for name in meta["files"]:
         with safe_open(found / name, framework="np") as file:
             arrays |= {key: file.get_tensor(key) for key in file.keys() if key.split(".")[0] in _all()}  # noqa: SIM118
@@ -285,7 +286,7 @@ def _state(network: str, options: config.Options, arrays: Mapping[str, np.ndarra
 
 
 def readable(arrays: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray]]:
-    """The networks of what a file holds: dictionaries of arrays. Raises InteropError where there is none."""
+    """The networks in what `torchfile.read` gave: dictionaries of arrays. Raises InteropError if it is none."""
     if not isinstance(arrays, dict):
         raise InteropError(f"holds a {type(arrays).__name__}, not a dictionary of networks: give its params_*.pt")
     return {

@@ -1,4 +1,4 @@
-"""PyTorch's files of weights as NumPy arrays: read without executing what they hold, and written."""
+"""Reads and writes PyTorch's files of weights, as NumPy arrays. Nothing in a file is executed."""
 
 import pickle
 from collections import OrderedDict
@@ -13,18 +13,17 @@ from ugatit_train.errors import UgatitError
 
 
 class TorchFileError(UgatitError, ValueError):
-    """A file that is no PyTorch file of weights, or that cannot be read here; the message names the remedy."""
+    """A file that is no PyTorch file of weights, or cannot be read here; the message is one line with the remedy."""
 
     exit_code = 2
 
 
 def read(path: Path) -> Any:
-    """What `torch.save` wrote, its tensors as arrays: dictionaries, lists and plain values of them.
-
-    Only tensors and plain containers are accepted (`weights_only`): a file can do nothing but hold numbers.
+    """What `torch.save` wrote: dictionaries, lists and plain values, with arrays in place of tensors.
 
     Raises:
-        TorchFileError: PyTorch is not installed, or the file is missing, damaged, or asks for code to be run.
+        TorchFileError: PyTorch is not installed, or the file is missing, damaged, or holds more than tensors and plain
+            containers (`weights_only`).
     """
     try:
         import torch
@@ -40,11 +39,11 @@ def read(path: Path) -> Any:
 
 
 def write(path: Path, states: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-    """`torch.save` of several state_dicts by name; the file appears complete or not at all.
+    """Write several state_dicts, by their names, with `torch.save`; the file appears complete or not at all.
 
     Raises:
         TorchFileError: PyTorch is not installed.
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     try:
         import torch

@@ -1,11 +1,11 @@
-"""Inference on an Ascend 310 in three steps over binary files, in the layout of the model zoo's C++ program.
+"""Inference on an Ascend 310 in three steps over binary files, laid out as for the model zoo's C++ program.
 
 <name>.bin                 a picture, float32 (1, C, H, W) in [-1, 1]
-<name>_0.bin, _1.bin, ...  the model's outputs in their order: picture, CAM logits, heat map
+<name>_0.bin, _1.bin, ...  the model's outputs in order: picture, CAM logits, heat map
 test_perform_static.txt    one line with the average time
 
-The C++ program cuts a file's name at its first dot, so names hold none. `mindspore_lite` appears in `lite_runner`
-alone, written to the documentation of MindSpore Lite 2.10 (mindspore_lite.Model, .Context) and not run on a card.
+Names hold no dot, because the C++ program cuts a file's name at its first one. Only `lite_runner` uses
+`mindspore_lite`. It follows the documentation of MindSpore Lite 2.10 and has not run on a card.
 """
 
 import itertools
@@ -17,7 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from ugatit_data import BadInputError
+from ugatit_data.commands import command
 from ugatit_data.errors import RejectedImageError
+from ugatit_train.errors import first_line
 from ugatit_train.inference import models
 from ugatit_train.inference.models import ModelError
 from ugatit_train.inference.translate import Outcome
@@ -30,7 +32,7 @@ Runner = Callable[[np.ndarray], list[np.ndarray]]  # float32 (1, C, H, W) -> the
 
 
 def lite_runner(mindir: Path, device_id: int, shape: tuple[int, ...]) -> Runner:
-    """A MINDIR file on an Ascend card through MindSpore Lite, for inputs of one shape. Raises ModelError."""
+    """A MINDIR file, run by MindSpore Lite on an Ascend card, for inputs of one shape. Raises ModelError."""
     import mindspore_lite as mslite
 
     context = mslite.Context()
@@ -44,8 +46,8 @@ def lite_runner(mindir: Path, device_id: int, shape: tuple[int, ...]) -> Runner:
             model.resize(inputs, [list(shape)])
     except RuntimeError as error:
         raise ModelError(
-            f"{mindir}: MindSpore Lite cannot build it for inputs of {shape} ({_first_line(error)}): "
-            "export it with tools/export.py --static"
+            f"{mindir}: MindSpore Lite cannot build it for inputs of {shape} ({first_line(error)}): "
+            f"export it with {command('export')} --static"
         ) from None
 
     def run(x: np.ndarray) -> list[np.ndarray]:
@@ -57,7 +59,7 @@ def lite_runner(mindir: Path, device_id: int, shape: tuple[int, ...]) -> Runner:
 
 
 def cpu_runner(mindir: Path, shape: tuple[int, ...]) -> Runner:
-    """A MINDIR file that tools/export.py wrote on the CPU through MindSpore, for inputs of one shape.
+    """A MINDIR file that `ugatit export` wrote, run by MindSpore on the CPU, for inputs of one shape.
 
     Needs `runtime.setup` before. Raises ModelError.
     """
@@ -75,12 +77,8 @@ def cpu_runner(mindir: Path, shape: tuple[int, ...]) -> Runner:
     return run
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")
-
-
 def binary_names(pictures: Sequence[Path], source: Path) -> list[str]:
-    """A name of its own for each picture, without dots or slashes: sub/my.cat.jpg becomes sub_my_cat."""
+    """A name for each picture, all different, without dots or slashes: sub/my.cat.jpg becomes sub_my_cat."""
     names: dict[str, None] = {}  # in order
     for path in output_names(pictures, source):
         plain = "_".join(path.with_suffix("").parts).replace(".", "_")
@@ -90,7 +88,7 @@ def binary_names(pictures: Sequence[Path], source: Path) -> list[str]:
 
 
 def preprocess(source: Path, out: Path, size: tuple[int, int], img_ch: int) -> Iterator[Outcome]:
-    """Write every picture of a folder, or one, as `<name>.bin`; one that cannot be read is reported.
+    """Write one picture, or every picture of a folder, as `<name>.bin`; one that cannot be read is reported.
 
     Raises:
         BadInputError: `source` holds no file.
@@ -110,7 +108,7 @@ def preprocess(source: Path, out: Path, size: tuple[int, int], img_ch: int) -> I
 
 
 def binary_files(folder: Path, ending: str = ".bin") -> list[Path]:
-    """Raises BadInputError where there is none."""
+    """The binary files of a folder, sorted. Raises BadInputError if it holds none."""
     found = sorted(folder.glob(f"*{ending}")) if folder.is_dir() else []
     if not found:
         raise BadInputError(f"{folder}: holds no *{ending}: run the step before, or check the path")
@@ -118,7 +116,7 @@ def binary_files(folder: Path, ending: str = ".bin") -> list[Path]:
 
 
 def read_binary(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """float32 of that shape. Raises RejectedImageError for a file of another length."""
+    """float32 of that shape. Raises RejectedImageError if the file has another length."""
     expected = 4 * math.prod(shape)
     found = path.stat().st_size
     if found != expected:
@@ -129,9 +127,9 @@ def read_binary(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def infer(runner: Runner, inputs: Path, out: Path, shape: tuple[int, ...]) -> Iterator[tuple[Outcome, float]]:
-    """Run every `<name>.bin`, write its outputs `<name>_<i>.bin`; what became of it, and its seconds in the model.
+    """Run every `<name>.bin` and write its outputs `<name>_<i>.bin`; gives the outcome, and the seconds in the model.
 
-    The first one is run twice, so that no time holds the compilation.
+    The first file runs twice, so that no time includes the compilation.
 
     Raises:
         BadInputError: `inputs` holds no binary file.
@@ -158,7 +156,7 @@ def infer(runner: Runner, inputs: Path, out: Path, shape: tuple[int, ...]) -> It
 
 
 def time_line(seconds: Sequence[float]) -> str:
-    """The C++ program's line."""
+    """The line that the C++ program writes."""
     average_ms = 1000 * sum(seconds) / len(seconds)
     return f"NN inference cost average time: {average_ms:.3f} ms of infer_count {len(seconds)}"
 
