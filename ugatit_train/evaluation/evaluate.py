@@ -64,10 +64,10 @@ def check(data: Path, directions: tuple[str, ...]) -> None:
 
 
 def evaluate(
-    checkpoint: Path,
-    data: Path | None,
-    out: Path,
-    features: Features | Path | None = None,
+    checkpoint: Path | str,
+    data: Path | str | None,
+    out: Path | str,
+    features: Features | Path | str | None = None,
     directions: tuple[str, ...] = DIRECTIONS,
     *,
     device_target: str = "CPU",
@@ -90,11 +90,12 @@ def evaluate(
         CorruptDatasetError: the data set was damaged.
         OSError: `out` cannot be written; what is there is whole.
     """
-    data = data or own_data(checkpoint)
+    checkpoint, out = Path(checkpoint), Path(out)
+    data = Path(data) if data else own_data(checkpoint)
     check(data, directions)
     runtime.setup(device_target, device_id)
     if not isinstance(features, Features):
-        features = open_features(features)
+        features = open_features(Path(features) if features else None)
     checkpoint, meta = find(checkpoint)  # one for both directions, even if a training writes newer ones meanwhile
     problems: dict[str, str] = {}
     result: dict[str, Any] = {"checkpoint": str(checkpoint), "step": meta["step"]}

@@ -13,7 +13,11 @@ from typing import Any
 import numpy as np
 
 from ugatit_data.commands import command
+from ugatit_data.pixels.geometry import resize
+from ugatit_train import runtime
 from ugatit_train.errors import UgatitError
+from ugatit_train.forms import form_for
+from ugatit_train.pictures import drawing
 
 Translator = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 KEY = "ugatit"  # an exported file holds its `Signature` under it, as JSON
@@ -54,10 +58,70 @@ class Signature:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Model:
-    """A generator, ready to run, and what it takes."""
+    """A generator as a function of pictures; `run` is the network itself, `signature` what it takes."""
 
     run: Translator
     signature: Signature
+
+    def __call__(self, pictures: np.ndarray) -> np.ndarray:
+        """Translates one picture, uint8 (H, W, 3) RGB, or a batch (N, H, W, 3); gives uint8 of as many axes.
+
+        Pictures are resized to the training's size (height, width), as the training data were; the outputs have it too.
+
+        Raises:
+            ModelError: other arrays, or another number of pictures than an exported file takes.
+        """
+        batch = pictures[None] if pictures.ndim == 3 else pictures
+        if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] != 3 or 0 in batch.shape:
+            raise ModelError(f"an array {pictures.dtype} {pictures.shape}: give uint8 RGB, (H, W, 3) or (N, H, W, 3)")
+        taken, size = self.signature.batch, self.signature.size or self.signature.img_size
+        if taken not in (None, len(batch)):
+            raise ModelError(f"a batch of {len(batch)}: this file takes {taken}: give as many")
+        made, _ = self.run(
+            np.concatenate([drawing.to_network(resize(picture, size), self.signature.img_ch) for picture in batch])
+        )
+        shown = drawing.to_uint8(made)
+        return shown[0] if pictures.ndim == 3 else shown
+
+
+def open_generator(
+    source: Path | str,
+    direction: str | None = None,
+    *,
+    any_size: bool = False,
+    device_target: str = "CPU",
+    device_id: int = 0,
+) -> Model:
+    """A trained generator as a function of pictures, uint8 RGB: `open_generator("runs/first")(picture)`.
+
+    `source` is the folder of a run (its newest good checkpoint is taken) or of one checkpoint, or a MINDIR or ONNX file
+    that `ugatit export` wrote. `direction` is "a2b", which is also a run's default, or "b2a". The first call compiles,
+    for seconds or minutes; an ONNX file needs neither that nor MindSpore. With `any_size` the generator of a run is
+    compiled once for all sizes that `translate` meets with `keep_size`, if it is a light one.
+
+    Raises:
+        CheckpointError: the folder has no good checkpoint.
+        OptionError: the run has an option that this version does not know.
+        ModelError: the file is missing, damaged or not ours, or it holds the other direction.
+        DeviceError: the device cannot be used.
+    """
+    source = Path(source)
+    if direction not in (None, "a2b", "b2a"):
+        raise ModelError(f"direction {direction}: give a2b or b2a")
+    if not source.exists():
+        raise ModelError(f"{source}: no such file or folder: give a run's folder, or an exported file")
+    if source.suffix == ".onnx":
+        model = from_onnx(source)
+    elif source.is_dir():
+        runtime.setup(device_target, device_id)
+        model = from_checkpoint(source, direction or "a2b", any_size)
+    else:
+        runtime.let_plain_convolutions_be_fast()
+        runtime.setup(device_target, device_id)
+        model = from_mindir(source)
+    if direction not in (None, model.signature.direction):
+        raise ModelError(f"--direction {direction}: this file holds {model.signature.direction}: export the other one")
+    return model
 
 
 def from_checkpoint(folder: Path, direction: str, any_size: bool = False) -> Model:
@@ -69,8 +133,6 @@ def from_checkpoint(folder: Path, direction: str, any_size: bool = False) -> Mod
     Raises:
         CheckpointError: there is no good checkpoint.
     """
-    from ugatit_train import runtime
-    from ugatit_train.forms import form_for
     from ugatit_train.training import checkpoint
 
     generator, options = checkpoint.load_generator(folder, direction, form_for(runtime.device(), any_size=any_size))

@@ -25,8 +25,8 @@ class Outcome:
 
 def translate(
     model: Model,
-    sources: Path | Sequence[Path],
-    out: Path,
+    sources: Path | str | Sequence[Path | str],
+    out: Path | str,
     *,
     size: tuple[int, int] | None = None,
     keep_size: bool = False,
@@ -57,7 +57,8 @@ def translate(
         ModelError: the model takes another batch; nothing is written.
         OSError: `out` cannot be written; what is there is whole.
     """
-    jobs = find_jobs([sources] if isinstance(sources, Path) else sources)
+    out = Path(out)
+    jobs = find_jobs([Path(sources)] if isinstance(sources, Path | str) else [Path(source) for source in sources])
     if (size is not None) + keep_size + tiles > 1:
         raise BadInputError("size, keep_size and tiles are three ways to an output's size: give one of them")
     taken = model.signature.batch

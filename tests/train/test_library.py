@@ -1,0 +1,83 @@
+"""What `ugatit_train` offers: lazily, under names that no module of its own can take, in any order of import."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ugatit_train
+from ugatit_train import open_generator
+from ugatit_train.inference.models import ModelError
+
+ROOT = Path(__file__).parents[2]
+HOMES = {
+    "Options": "options.config",
+    "evaluate": "evaluation.evaluate",
+    "open_generator": "inference.models",
+    "train": "training.loop",
+    "translate": "inference.translate",
+}
+
+
+def said(code: str) -> str:
+    """What a fresh process prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    return done.stdout.strip()
+
+
+def test_importing_it_is_light_and_lists_its_names():
+    code = "import sys, ugatit_train; print('mindspore' in sys.modules, 'cv2' in sys.modules, *dir(ugatit_train))"
+    heavy, pictures, *names = said(code).split()
+    assert (heavy, pictures) == ("False", "False")
+    assert set(HOMES) | {"__version__"} <= set(names)
+    assert sorted(HOMES) == ugatit_train.__all__
+
+
+def test_no_offered_name_is_that_of_a_module_beside_it():
+    modules = {path.stem for path in (ROOT / "ugatit_train").iterdir()}
+    assert {"runtime", "options", "training"} <= modules
+    assert not modules & set(HOMES)
+
+
+@pytest.mark.parametrize("name", HOMES)
+@pytest.mark.parametrize("order", ["the module first", "the name first"])
+def test_a_name_is_the_same_in_both_orders_of_import(name, order):
+    module = f"ugatit_train.{HOMES[name]}"
+    imports = [f"import {module} as home", f"from ugatit_train import {name} as offered"]
+    if order == "the name first":
+        imports.reverse()
+    code = "; ".join([*imports, f"import ugatit_train; print(offered is home.{name} is ugatit_train.{name})"])
+    assert said(code) == "True"
+
+
+def test_a_name_that_is_not_offered_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'ugatit_train' has no attribute 'trains'"):
+        ugatit_train.trains  # noqa: B018
+
+
+def test_the_version_is_the_projects():
+    assert f'\nversion = "{ugatit_train.__version__}"\n' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_a_generator_opens_in_a_fresh_process(untrained_run, tmp_path):
+    """Two pictures and one, of another size than the training's; then the one as a file."""
+    code = f"""
+import cv2, numpy as np
+from ugatit_train import open_generator, translate
+generator = open_generator({str(untrained_run)!r}, "b2a")
+picture = cv2.resize(np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8), (50, 40))
+two, one = generator(np.stack([picture, picture[::-1]])), generator(picture)
+print(one.shape, one.dtype, two.shape, np.abs(one.astype(int) - two[0]).max() <= 1)
+cv2.imwrite({str(tmp_path / "photo.png")!r}, picture[..., ::-1])
+[outcome] = translate(generator, {str(tmp_path / "photo.png")!r}, {str(tmp_path / "out")!r})
+print((cv2.imread(str(outcome.written[0]))[..., ::-1] == one).all())
+"""
+    assert said(code).splitlines() == ["(32, 32, 3) uint8 (2, 32, 32, 3) True", "True"]
+
+
+def test_what_cannot_be_opened_is_named(untrained_run, tmp_path):
+    with pytest.raises(ModelError, match="nothing: no such file or folder: give a run's folder, or an exported file"):
+        open_generator(tmp_path / "nothing")
+    with pytest.raises(ModelError, match="direction a2c: give a2b or b2a"):
+        open_generator(untrained_run, "a2c")
