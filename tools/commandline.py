@@ -1,22 +1,43 @@
-"""The tools' argument parser: an error is one line and exit 2; an unknown option is answered with the likely name."""
+"""What all tools share: the parser, and the frame that turns what a tool raises into one line and an exit code."""
 
 import argparse
+import contextlib
 import difflib
 import os
+import select
 import signal
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+from ugatit_data import BadInputError, DataError
+from ugatit_data.commands import command
+from ugatit_data.storage import StorageError
+from ugatit_train import runtime
+from ugatit_train.errors import UgatitError
+
+Main = Callable[[list[str]], int]
+
+
+class Failure(UgatitError):
+    """Ends the tool with this message and exit code."""
+
+    def __init__(self, message: str, exit_code: int = 1):
+        super().__init__(message)
+        self.exit_code = exit_code
+
 
 class Parser(argparse.ArgumentParser):
-    """argparse without abbreviations; defaults that tell something appear in the help; the epilog keeps its lines."""
+    """argparse without abbreviations; defaults that tell something appear in the help; the epilog keeps its lines.
 
-    def __init__(self, *, prog: str, description: str, epilog: str):
+    `tool` is its name, such as "convert". Whatever is wrong with a command line is a BadInputError.
+    """
+
+    def __init__(self, tool: str, *, description: str, epilog: str):
         super().__init__(
-            prog=prog,
+            prog=command(tool),
             description=textwrap.fill(description, 100),
             epilog=epilog,
             allow_abbrev=False,
@@ -34,13 +55,7 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """What argparse found: point to the manual."""
-        self.refuse(message if message.endswith("?") else f"{message}: --help lists what can be given")
-
-    def refuse(self, message: str) -> NoReturn:
-        """Exit 2 with a message that names the remedy itself."""
-        print(f"{self.prog}: {' '.join(message.split())}", file=sys.stderr)
-        sys.exit(2)
+        raise BadInputError(message if message.endswith("?") else f"{message}: --help lists what can be given")
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
@@ -49,16 +64,80 @@ class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaults
         return action.help if action.default in (None, False) else super()._get_help_string(action)
 
 
-def run_tool(main: Callable[[list[str]], int]) -> NoReturn:
-    """`main` as this process. Ctrl-C where a tool has nothing to say of its own, as while it loads, is one line too."""
+def run(tool: str, main: Main, argv: list[str]) -> int:
+    """Calls the tool's `main`; the exit code. What it raises for its user becomes one line on stderr.
+
+    An exception of the two packages brings its exit code. Of others `checking` and `working` make one, with the
+    tool's remedy; what reaches this function without one is told with a general remedy.
+    """
     try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        print(f"tools/{Path(sys.argv[0]).name}: interrupted: run it again", file=sys.stderr)
-        sys.exit(1)
+        with working("run it again"):
+            code = main(argv)
+            sys.stdout.flush()
+            return code
+    except (DataError, UgatitError) as error:
+        say(tool, str(error))
+        return error.exit_code
+    except BrokenPipeError:  # `| head` has read enough
+        for number in _closed_outputs():  # for Python writes what it holds back when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+        return 1
 
 
-def end_when_interrupted(line: str, clean_up: Callable[[], object] = lambda: None) -> None:
+def say(tool: str, message: str) -> None:
+    """One line of the tool on stderr."""
+    print(f"{command(tool)}: {' '.join(message.split())}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def checking(remedy: str = "check the path") -> Iterator[None]:
+    """Whatever fails in here is bad input, found before any work was done: exit 2. But object storage fails by itself.
+
+    `remedy` is for what the operating system refuses.
+    """
+    try:
+        yield
+    except (StorageError, Failure):
+        raise
+    except (DataError, UgatitError) as error:
+        raise Failure(str(error), 2) from error
+    except OSError as error:
+        raise Failure(f"{os_reason(error)}: {remedy}", 2) from error
+
+
+@contextlib.contextmanager
+def working(again: str, *, interrupted: str = "", memory: str = "", where: Path | str | None = None) -> Iterator[None]:
+    """What fails in here is told with the remedy `again`, a lack of memory with `memory`: exit 1.
+
+    Ctrl-C is told with `interrupted`, if that is another. A full disk names no file: `where` is named then.
+    """
+    try:
+        yield
+    except UgatitError:
+        raise
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) and _closed_outputs():
+            raise
+        # One that this project raises has no number, and tells the remedy itself.
+        raise Failure(str(error) if error.errno is None else f"{os_reason(error, where)}: {again}") from error
+    except KeyboardInterrupt as error:
+        raise Failure(f"interrupted: {interrupted or again}") from error
+    except (RuntimeError, MemoryError) as error:
+        lack = runtime.lack_of_memory(error)
+        if lack is None:
+            raise
+        raise Failure(f"{lack}: {memory or 'free some memory, and run it again'}") from error
+
+
+def _closed_outputs() -> list[int]:
+    """Those of stdout (1) and stderr (2) that nobody reads any more."""
+    poll = select.poll()
+    for number in (1, 2):
+        poll.register(number, 0)
+    return [number for number, event in poll.poll(0) if event & select.POLLERR]
+
+
+def end_when_interrupted(tool: str, again: str, clean_up: Callable[[], object] = lambda: None) -> None:
     """From now on Ctrl-C ends this process at once, with one line and exit 1. Call it before MindSpore loads.
 
     No exception does it: one in the midst of MindSpore's import aborts, and its compiler answers one with pages.
@@ -66,16 +145,32 @@ def end_when_interrupted(line: str, clean_up: Callable[[], object] = lambda: Non
 
     def end(*_) -> NoReturn:
         clean_up()
-        print(line, file=sys.stderr, flush=True)
+        say(tool, f"interrupted: {again}")
+        sys.stderr.flush()
         os._exit(1)
 
     for number in (signal.SIGINT, signal.SIGTERM):  # once loaded, MindSpore turns Ctrl-C into SIGTERM
         signal.signal(number, end)
 
 
-def os_reason(error: OSError) -> str:
-    """An operating system's error as the file and what is wrong with it, without its number."""
-    return f"{os.fsdecode(error.filename)}: {error.strerror}" if error.filename is not None else str(error)
+def remove(folder: Path, pattern: str) -> None:
+    """Removes the files below `folder` that match: what an interrupted tool has half written."""
+    for path in folder.rglob(pattern):
+        path.unlink()
+
+
+def refuse_full_folder(folder: Path, option: str) -> None:
+    """Raises BadInputError where an output folder is a file, or holds something."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise BadInputError(f"{folder} exists and is not an empty folder: give another {option}")
+
+
+def os_reason(error: OSError, where: Path | str | None = None) -> str:
+    """An operating system's error as the file (`where`, if it names none) and what is wrong, without its number."""
+    file = where if error.filename is None else os.fsdecode(error.filename)
+    if file is None:
+        return error.strerror or str(error)
+    return f"{file}: {error.strerror}"
 
 
 def pixels(text: str) -> tuple[int, int]:

@@ -1,12 +1,15 @@
-#!/usr/bin/env python
+#!/usr/bin/env python3
 """Convert folders of images, or Parquet files, into a data set of MindRecord shards."""
 
 from __future__ import annotations
 
-import sys
+if __name__ == "__main__":
+    from script import start_tool
+
+    start_tool(__file__)
+
 from pathlib import Path
 
-from commandline import Parser, os_reason, run_tool, whole
 from tqdm import tqdm
 
 from ugatit_data.conversion.convert import carry_out
@@ -16,21 +19,22 @@ from ugatit_data.conversion.report import Report
 from ugatit_data.conversion.sources import FolderSource
 from ugatit_data.conversion.workers import open_scheduler
 from ugatit_data.dataset.encodings import ENCODINGS
-from ugatit_data.errors import DataError
 from ugatit_data.files import available_cores
+
+from .commandline import Parser, whole, working
 
 
 def parser() -> Parser:
     made = Parser(
-        prog="tools/convert_dataset.py",
+        "convert",
         description="Convert a source of images into a data set of MindRecord shards. SRC holds trainA and trainB and, "
         "if there are any, testA and testB, with images at any depth. Every image is decoded in full before it is "
         "accepted; OUT/manifest.parquet lists the rejected ones with the reason.",
         epilog="Examples:\n"
-        "  tools/convert_dataset.py photos/selfie2anime data/selfie2anime\n"
-        "  tools/convert_dataset.py photos/selfie2anime data/fast --encoding raw --stored_size 286\n"
-        "  tools/convert_dataset.py hub/selfie2anime data/hub --source parquet --column image\n"
-        "  tools/convert_dataset.py /shared/photos /shared/data --scheduler tcp://head:8786\n\n"
+        "  %(prog)s photos/selfie2anime data/selfie2anime\n"
+        "  %(prog)s photos/selfie2anime data/fast --encoding raw --stored_size 286\n"
+        "  %(prog)s hub/selfie2anime data/hub --source parquet --column image\n"
+        "  %(prog)s /shared/photos /shared/data --scheduler tcp://head:8786\n\n"
         "Interrupted, for whatever reason? The same command resumes, and ends with the same bytes.\n"
         "Exit code: 0 done, 1 failed while running (what is finished is kept), 2 bad input.",
     )
@@ -52,10 +56,11 @@ def parser() -> Parser:
     return made
 
 
-def main(arguments: list[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
+def main(argv: list[str]) -> int:
+    options = parser().parse_args(argv)
     parquet = options.kind == "parquet"
-    try:
+    again = "run the same command again"
+    with working(f"what is finished is kept: {again}", interrupted=f"{again} to resume"):
         source = ParquetSource(options.source, options.column) if parquet else FolderSource(options.source)
         executor = open_scheduler(options.scheduler) if options.scheduler else None
         plan = make_plan(
@@ -78,18 +83,6 @@ def main(arguments: list[str] | None = None) -> int:
                 strict=options.strict,
                 progress=bar.update,
             )
-    except DataError as error:
-        print(f"tools/convert_dataset.py: {' '.join(str(error).split())}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(
-            f"tools/convert_dataset.py: {os_reason(error)}. What is finished is kept: run the same command again.",
-            file=sys.stderr,
-        )
-        return 1
-    except KeyboardInterrupt:
-        print("tools/convert_dataset.py: interrupted. Run the same command again to resume.", file=sys.stderr)
-        return 1
     _print(report, options.out)
     return 0
 
@@ -110,7 +103,3 @@ def _print(report: Report, out: Path) -> None:
 
 def _size(count: int) -> str:
     return f"{count / (1 << 20):.1f} MiB"
-
-
-if __name__ == "__main__":
-    run_tool(main)

@@ -1,10 +1,16 @@
-#!/usr/bin/env python
+#!/usr/bin/env python3
 """The whole way in one command: pictures -> data set -> training -> translated pictures -> contact sheet and curves.
 
 Each stage is one of the other tools, run as a user would run it. A stage whose result is there is not run again, so
 that the same command goes on where it was interrupted.
 """
 
+if __name__ == "__main__":
+    from script import start_tool
+
+    start_tool(__file__)
+
+import argparse
 import hashlib
 import json
 import os
@@ -15,21 +21,25 @@ import time
 from pathlib import Path
 
 import numpy as np
-from commandline import Parser, run_tool, whole
 
 from ugatit_data import BadInputError
+from ugatit_data.commands import SCRIPTS
 from ugatit_data.conversion.sources import FolderSource
+from ugatit_train.errors import UgatitError
 from ugatit_train.options import config
 from ugatit_train.pictures import drawing
 from ugatit_train.pictures.files import find_pictures, output_names, read_picture
 from ugatit_train.training import log
 
+from .commandline import Failure, Parser, checking, say, whole, working
+
 TOOLS = Path(__file__).parent
 SETTINGS_FILE = "demo.json"
 SHEET_PICTURES = 12  # of the sheet, in two blocks
+AGAIN = "the same command goes on from there"
 
 
-class StageError(Exception):
+class StageError(UgatitError):
     """A tool failed, and has said why; `exit_code` is its own."""
 
     def __init__(self, exit_code: int):
@@ -37,48 +47,46 @@ class StageError(Exception):
         self.exit_code = exit_code
 
 
-def main(argv: list[str]) -> int:
-    parser = Parser(
-        prog="tools/demo.py",
+def parser() -> Parser:
+    made = Parser(
+        "demo",
         description="Make a data set, train on it, translate its test pictures, and draw the result.",
         epilog="Examples:\n"
-        "  tools/demo.py                      on photographs that come with scikit-image\n"
-        "  tools/demo.py --data my_pictures   on my_pictures/trainA and my_pictures/trainB\n\n"
+        "  %(prog)s                      on photographs that come with scikit-image\n"
+        "  %(prog)s --data my_pictures   on my_pictures/trainA and my_pictures/trainB\n\n"
         "Interrupted? The same command goes on from there.\n"
         "Exit code: 0 done, 1 a failure while running, 2 bad input.",
     )
-    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for everything that is made")
-    parser.add_argument(
-        "--data", type=Path, help="folder with trainA and trainB, perhaps testA; by default sample data"
-    )
-    parser.add_argument("--img_size", type=whole(24), default=64, help="height and width of the images in pixels")
-    parser.add_argument("--ch", type=whole(1), default=32, help="channels of the networks' first layer")
-    parser.add_argument("--iteration", type=whole(1), default=600, help="training steps")
-    parser.add_argument("--seed", type=whole(0), default=1, help="seed of everything")
-    options = parser.parse_args(argv)
-    settings = {
-        "data": str(options.data.resolve()) if options.data else None,
-        **{name: getattr(options, name) for name in ("img_size", "ch", "iteration", "seed")},
-    }
-    try:
-        config.Options(n_dis=fitting_n_dis(options.img_size), **{k: v for k, v in settings.items() if k != "data"})
+    made.add_argument("--out", type=Path, default=Path("demo"), help="folder for everything that is made")
+    made.add_argument("--data", type=Path, help="folder with trainA and trainB, perhaps testA; by default sample data")
+    made.add_argument("--img_size", type=whole(24), default=64, help="height and width of the images in pixels")
+    made.add_argument("--ch", type=whole(1), default=32, help="channels of the networks' first layer")
+    made.add_argument("--iteration", type=whole(1), default=600, help="training steps")
+    made.add_argument("--seed", type=whole(0), default=1, help="seed of everything")
+    return made
+
+
+def main(argv: list[str]) -> int:
+    options = parser().parse_args(argv)
+    with checking():
+        settings = settings_of(options)
         held_out = check(options.data) if options.data else False
         new = claim(options.out, settings)
-    except (BadInputError, config.OptionError, OSError) as error:
-        parser.refuse(str(error))
     try:
-        run(options.out, options.data, settings, held_out)
+        with working(AGAIN):
+            run(options.out, options.data, settings, held_out)
     except StageError as error:
         if new and error.exit_code == 2:  # bad input leaves nothing behind
             shutil.rmtree(options.out)
         return error.exit_code
-    except KeyboardInterrupt:
-        print(f"\n{parser.prog}: interrupted: the same command goes on from there", file=sys.stderr)
-        return 1
-    except (OSError, ValueError) as error:
-        print(f"{parser.prog}: {error}: the same command goes on from there", file=sys.stderr)
-        return 1
     return 0
+
+
+def settings_of(options: argparse.Namespace) -> dict:
+    """What makes this demo another one than that of other options. Raises OptionError where no run can have them."""
+    numbers = {name: getattr(options, name) for name in ("img_size", "ch", "iteration", "seed")}
+    config.Options(n_dis=fitting_n_dis(options.img_size), **numbers)
+    return {"data": str(options.data.resolve()) if options.data else None, **numbers}
 
 
 def run(out: Path, data: Path | None, settings: dict, held_out: bool) -> None:
@@ -89,12 +97,13 @@ def run(out: Path, data: Path | None, settings: dict, held_out: bool) -> None:
     dataset, run_folder, translated = out / "dataset", out / "run", out / "translated"
 
     if data is None:
-        sample = ("make_sample_dataset.py", pictures, "--size", size + 32, "--seed", settings["seed"])
+        sample = ("sample", pictures, "--size", size + 32, "--seed", settings["seed"])
         stage(seconds, "sample data", pictures, *sample)
     elif held_out and not pictures.exists():
         hold_out(data, pictures)
-    stage(seconds, "convert", dataset, "convert_dataset.py", pictures, dataset)
+    stage(seconds, "convert", dataset, "convert", pictures, dataset)
 
+    train: tuple[object, ...]
     if any((run_folder / "checkpoints").glob("step-*[0-9]")):
         train = ("--output_path", run_folder, "--resume")
     else:
@@ -104,10 +113,10 @@ def run(out: Path, data: Path | None, settings: dict, held_out: bool) -> None:
         # Four times the paper's rate: at 1e-4 little is to be seen after 600 steps (CONTRIBUTING.md, "The demo").
         train += ("--lr", 4e-4)
         train += ("--print_freq", max(1, steps // 4), "--save_freq", max(1, steps // 4), "--seed", settings["seed"])
-    stage(seconds, "train", run_folder / "checkpoints" / f"step-{steps:08d}", "train.py", *train)
+    stage(seconds, "train", run_folder / "checkpoints" / f"step-{steps:08d}", "train", *train)
 
     shutil.rmtree(translated, ignore_errors=True)
-    source = ("translate.py", pictures / "testA", "--checkpoint", run_folder, "--out", translated, "--heatmap")
+    source = ("translate", pictures / "testA", "--checkpoint", run_folder, "--out", translated, "--heatmap")
     stage(seconds, "translate", translated, *source, may_exit=(0, 1))  # 1: some pictures were bad, and are named
 
     sheet, curves = out / "contact_sheet.png", out / "loss_curves.png"
@@ -158,14 +167,14 @@ def stage(seconds: dict[str, float], name: str, result: Path, tool: str, *argume
         return
     print(f"== {name}", flush=True)
     began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, TOOLS / tool, *map(str, arguments)])
+    process = subprocess.Popen([sys.executable, TOOLS / SCRIPTS[tool], *map(str, arguments)])
     try:
         code = process.wait()
     except KeyboardInterrupt:
         process.wait()  # the tool got the signal too: let it save what it has
         raise
     if code < 0:
-        print(f"tools/{tool}: ended by signal {-code}: the same command goes on from there", file=sys.stderr)
+        say(tool, f"ended by signal {-code}: {AGAIN}")
         raise StageError(1)
     if code not in may_exit:
         raise StageError(code)
@@ -201,7 +210,7 @@ def draw(pictures: Path, translated: Path, sheet: Path, size: int) -> str:
     made = {path: translated / name for path, name in zip(found, output_names(found, source), strict=True)}
     rows = [path for path in found if made[path].exists()]
     if not rows:
-        raise ValueError(f"{source}: not one of its {len(found)} pictures could be translated")
+        raise Failure(f"{source}: not one of its {len(found)} pictures could be translated: {AGAIN}")
     true = {path: targets / path.relative_to(source) for path in rows}
     known = all(path.exists() for path in true.values())
 
@@ -230,7 +239,3 @@ def difference(one: Path, other: Path, size: int) -> float:
     """Mean absolute difference of two pictures at `size` pixels, 0-255."""
     a, b = (read_picture(path, size).astype(np.int16) for path in (one, other))
     return float(np.abs(a - b).mean())
-
-
-if __name__ == "__main__":
-    run_tool(main)

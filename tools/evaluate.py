@@ -1,91 +1,92 @@
-#!/usr/bin/env python
+#!/usr/bin/env python3
 """Judge a trained pair of generators on testA and testB: pictures, times, and KID against the domain aimed at."""
 
-import sys
+if __name__ == "__main__":
+    from script import start_tool
+
+    start_tool(__file__)
+
 from pathlib import Path
 
-from commandline import Parser, end_when_interrupted, os_reason, run_tool, whole
-
-from ugatit_data import DataError
+from ugatit_data import BadInputError
+from ugatit_data.commands import command
 from ugatit_train import runtime
 from ugatit_train.evaluation import evaluate, features
 
+from .commandline import Parser, checking, end_when_interrupted, refuse_full_folder, remove, say, whole, working
 
-def main(argv: list[str]) -> int:
-    parser = Parser(
-        prog="tools/evaluate.py",
+
+def parser() -> Parser:
+    made = Parser(
+        "evaluate",
         description="Translate testA and testB with a run's generators and say how near the results are to the domain "
         "aimed at: KID with the features of InceptionV3 (--features), otherwise smoke_mmd, a rough substitute. Beside "
         "it stands the figure of the untouched pictures, which a translation must beat.",
         epilog="Examples:\n"
-        "  tools/evaluate.py --checkpoint runs/first --out evaluated\n"
-        "  tools/evaluate.py --checkpoint runs/first --out evaluated --features inception.ckpt\n"
-        "  tools/evaluate.py --checkpoint runs/first --out evaluated --data_path pictures --direction a2b\n\n"
+        "  %(prog)s --checkpoint runs/first --out evaluated\n"
+        "  %(prog)s --checkpoint runs/first --out evaluated --features inception.ckpt\n"
+        "  %(prog)s --checkpoint runs/first --out evaluated --data_path pictures --direction a2b\n\n"
         "OUT gets a2b/ and b2a/ with the pictures, contact_sheet.png with heat maps, and metrics.json.\n"
-        "inception.ckpt is made by tools/import_inception.py. An ONNX file takes float32 (N, 3, 299, 299) in [-1, 1]\n"
-        "and gives (N, 2048). The legacy figure in metrics.json is the one that the model zoo and the paper print:\n"
-        "0.98 of the distance to the source and 0.02 of that to the target, halved, times 100.\n\n"
+        f"inception.ckpt is made by {command('import_inception')}. An ONNX file takes float32 (N, 3, 299, 299) in\n"
+        "[-1, 1] and gives (N, 2048). The legacy figure in metrics.json is the one that the model zoo and the paper\n"
+        "print: 0.98 of the distance to the source and 0.02 of that to the target, halved, times 100.\n\n"
         "Exit code: 0 done, 1 a picture could not be read (the rest is judged) or a failure, 2 bad input.",
     )
-    parser.add_argument("--checkpoint", type=Path, required=True, help="folder of a run, or of one of its checkpoints")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder for the results; it must not exist, or be empty"
-    )
-    parser.add_argument(
+    made.add_argument("--checkpoint", type=Path, required=True, help="folder of a run, or of one of its checkpoints")
+    made.add_argument("--out", type=Path, required=True, help="folder for the results; it must not exist, or be empty")
+    made.add_argument(
         "--data_path", type=Path, help="converted data set, or folder with testA and testB; by default the run's own"
     )
-    parser.add_argument("--features", type=Path, help="InceptionV3 for KID: .ckpt or .onnx; a substitute without it")
-    parser.add_argument("--direction", choices=("a2b", "b2a", "both"), default="both", help="what to judge")
-    parser.add_argument("--device_target", choices=runtime.DEVICE_TARGETS, default="CPU", help="device to run on")
-    parser.add_argument("--device_id", type=whole(0), default=0, help="number of the device")
-    options = parser.parse_args(argv)
-    directions = evaluate.DIRECTIONS if options.direction == "both" else (options.direction,)
+    made.add_argument("--features", type=Path, help="InceptionV3 for KID: .ckpt or .onnx; a substitute without it")
+    made.add_argument("--direction", choices=("a2b", "b2a", "both"), default="both", help="what to judge")
+    made.add_argument("--device_target", choices=runtime.DEVICE_TARGETS, default="CPU", help="device to run on")
+    made.add_argument("--device_id", type=whole(0), default=0, help="number of the device")
+    return made
 
-    if options.out.is_file() or (options.out.is_dir() and any(options.out.iterdir())):
-        parser.refuse(f"{options.out} exists and is not an empty folder: give another --out")
-    if not options.checkpoint.is_dir():
-        parser.refuse(f"{options.checkpoint}: no such folder: give a run's --output_path as --checkpoint")
-    whole_so_far = f"the pictures in {options.out} are whole: give another --out"
-    end_when_interrupted(
-        f"{parser.prog}: interrupted: {whole_so_far}",
-        lambda: [path.unlink() for path in options.out.rglob("*.partial")],
+
+def main(argv: list[str]) -> int:
+    options = parser().parse_args(argv)
+    return judge(
+        "evaluate",
+        options.checkpoint,
+        options.data_path,
+        options.out,
+        inception=options.features,
+        directions=evaluate.DIRECTIONS if options.direction == "both" else (options.direction,),
+        device=(options.device_target, options.device_id),
     )
-    try:
-        data = options.data_path or evaluate.own_data(options.checkpoint)
+
+
+def judge(
+    tool: str,
+    checkpoint: Path,
+    data: Path | None,
+    out: Path,
+    *,
+    inception: Path | None,
+    directions: tuple[str, ...] = evaluate.DIRECTIONS,
+    device: tuple[str, int],
+) -> int:
+    """Evaluates a run for `tool`, evaluate or train, into the folder `out`, prints the figures; the exit code.
+
+    `data` of None is the run's own, `inception` of None the substitute; `device` is its target and number.
+    """
+    refuse_full_folder(out, "--out")
+    if not checkpoint.is_dir():
+        raise BadInputError(f"{checkpoint}: no such folder: give a run's --output_path as --checkpoint")
+    whole_so_far = f"the pictures in {out} are whole: give another --out"
+    end_when_interrupted(tool, whole_so_far, lambda: remove(out, "*.partial"))
+    with checking():
+        data = data or evaluate.own_data(checkpoint)
         evaluate.check(data, directions)
-        runtime.setup(options.device_target, options.device_id)  # MindSpore loads here
-        extractor = features.open_features(options.features)
-    except (DataError, ValueError, OSError) as error:
-        parser.refuse(str(error))
-
-    try:
+        runtime.setup(*device)  # MindSpore loads here
+        extractor = features.open_features(inception)
+    with working(whole_so_far, memory=f"free some; {whole_so_far}"):
         result = evaluate.evaluate(
-            options.checkpoint, data, options.out, extractor, directions,
-            device_target=options.device_target, device_id=options.device_id,
-        )  # fmt: skip
-    except ValueError as error:  # no good checkpoint: nothing was written
-        parser.refuse(str(error))
-    except DataError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"{parser.prog}: {os_reason(error)}: {whole_so_far}", file=sys.stderr)
-        return 1
-    except (RuntimeError, MemoryError) as error:
-        lack = runtime.lack_of_memory(error)
-        if lack is None:
-            raise
-        print(
-            f"{parser.prog}: {lack}: free some; {whole_so_far}",
-            file=sys.stderr,
+            checkpoint, data, out, extractor, directions, device_target=device[0], device_id=device[1]
         )
-        return 1
     for name, reason in result["problems"].items():
-        print(f"{parser.prog}: {data}: {name}: {reason}: left out", file=sys.stderr)
+        say(tool, f"{data}: {name}: {reason}: left out")
     print("\n".join(evaluate.describe(result)))
-    print(f"pictures, {evaluate.SHEET_FILE} and {evaluate.METRICS_FILE}: {options.out}")
+    print(f"pictures, {evaluate.SHEET_FILE} and {evaluate.METRICS_FILE}: {out}")
     return 1 if result["problems"] else 0
-
-
-if __name__ == "__main__":
-    run_tool(main)

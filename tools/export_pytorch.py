@@ -1,22 +1,26 @@
-#!/usr/bin/env python
+#!/usr/bin/env python3
 """Write a run's networks as a checkpoint of the PyTorch implementation of U-GAT-IT."""
 
-import sys
+if __name__ == "__main__":
+    from script import start_tool
+
+    start_tool(__file__)
+
 from pathlib import Path
 
-from commandline import Parser, os_reason, run_tool
-
+from ugatit_data import BadInputError
 from ugatit_train.exchange import pytorch, torchfile
-from ugatit_train.training import checkpoint
+
+from .commandline import Parser, working
 
 
 def main(argv: list[str]) -> int:
     parser = Parser(
-        prog="tools/export_pytorch.py",
+        "export_pytorch",
         description="Write a run's networks as a checkpoint that the PyTorch implementation of U-GAT-IT "
-        "(znxlwm/UGATIT-pytorch) loads. PyTorch must be installed: pip install '.[torch]'.",
+        "(znxlwm/UGATIT-pytorch) loads. PyTorch must be installed: pip install 'ugatit[torch]'.",
         epilog="Example:\n"
-        "  tools/export_pytorch.py runs/first first_params_0002000.pt\n\n"
+        "  %(prog)s runs/first first_params_0002000.pt\n\n"
         "Exit code: 0 done, 1 a failure while writing, 2 bad input.",
     )
     parser.add_argument("checkpoint", metavar="RUN", type=Path, help="folder of a run, or of one of its checkpoints")
@@ -24,24 +28,15 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
 
     if not options.checkpoint.is_dir():
-        parser.refuse(f"{options.checkpoint}: no such folder: give a run's --output_path")
+        raise BadInputError(f"{options.checkpoint}: no such folder: give a run's --output_path")
     if options.out.exists():
-        parser.refuse(f"{options.out} exists: remove it, or give another name")
-    try:
+        raise BadInputError(f"{options.out} exists: remove it, or give another name")
+    with working("run it again when that is mended"):
         states, notes = pytorch.to_pytorch(options.checkpoint)
         torchfile.write(options.out, states)
-    except (checkpoint.CheckpointError, pytorch.InteropError, torchfile.TorchFileError) as error:
-        parser.refuse(str(error))
-    except OSError as error:
-        print(f"{parser.prog}: {os_reason(error)}: run it again when that is mended", file=sys.stderr)
-        return 1
     for network, state in states.items():
         print(f"{network}: {len(state)} arrays, {sum(array.size for array in state.values()):,} numbers")
     for note in notes:
         print(f"left out: {note}")
     print(options.out)
     return 0
-
-
-if __name__ == "__main__":
-    run_tool(main)

@@ -1,30 +1,35 @@
-#!/usr/bin/env python
+#!/usr/bin/env python3
 """Turn a checkpoint of the PyTorch implementation of U-GAT-IT into a run of ours."""
 
-import sys
+if __name__ == "__main__":
+    from script import start_tool
+
+    start_tool(__file__)
+
 from pathlib import Path
 
-from commandline import Parser, os_reason, run_tool, whole
-
-from ugatit_data import DataError
+from ugatit_data import BadInputError
+from ugatit_data.commands import command
 from ugatit_data.dataset.manifest import read_dataset
 from ugatit_train.exchange import pytorch, torchfile
 from ugatit_train.options.config import OptionError
 from ugatit_train.training import checkpoint
 
+from .commandline import Parser, checking, whole, working
+
 
 def main(argv: list[str]) -> int:
     parser = Parser(
-        prog="tools/import_pytorch.py",
+        "import_pytorch",
         description="Turn a full or light checkpoint of the PyTorch implementation of U-GAT-IT (znxlwm/UGATIT-pytorch) "
-        "into a run that translate.py, export.py and evaluate.py take. Nothing in the file is executed. PyTorch must "
-        "be installed to read it: pip install '.[torch]'.",
+        "into a run that the other tools take. Nothing in the file is executed. PyTorch must be installed to read it: "
+        "pip install 'ugatit[torch]'.",
         epilog="Examples:\n"
-        "  tools/import_pytorch.py selfie2anime_params_latest.pt runs/imported\n"
-        "  tools/translate.py photo.jpg --checkpoint runs/imported --out translated\n"
+        "  %(prog)s selfie2anime_params_latest.pt runs/imported\n"
+        f"  {command('translate')} photo.jpg --checkpoint runs/imported --out translated\n"
         "With a data set, training can go on from it:\n"
-        "  tools/import_pytorch.py selfie2anime_params_latest.pt runs/tuned --data_path dataset\n"
-        "  tools/train.py --output_path runs/tuned --resume --data_path dataset --iteration 10000\n\n"
+        "  %(prog)s selfie2anime_params_latest.pt runs/tuned --data_path dataset\n"
+        f"  {command('train')} --output_path runs/tuned --resume --data_path dataset --iteration 10000\n\n"
         "Exit code: 0 done, 1 a failure while writing, 2 bad input.",
     )
     parser.add_argument("source", metavar="FILE.pt", type=Path, help="the PyTorch checkpoint")
@@ -36,20 +41,16 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
 
     if options.out.exists():
-        parser.refuse(f"{options.out} exists: remove it, or give another name")
-    try:
+        raise BadInputError(f"{options.out} exists: remove it, or give another name")
+    with checking():
         dataset = read_dataset(options.data_path) if options.data_path else None
         states = torchfile.read(options.source)
-    except (DataError, torchfile.TorchFileError) as error:
-        parser.refuse(str(error))
-    try:
-        imported = pytorch.from_pytorch(pytorch.readable(states), options.img_size)
-        pytorch.save_run(imported, options.out, dataset.dataset_id if dataset else None)
-    except (pytorch.InteropError, OptionError, checkpoint.NotFiniteError) as error:
-        parser.refuse(f"{options.source}: {error}")
-    except OSError as error:
-        print(f"{parser.prog}: {os_reason(error)}: run it again when that is mended", file=sys.stderr)
-        return 1
+    with working("run it again when that is mended"):
+        try:
+            imported = pytorch.from_pytorch(pytorch.readable(states), options.img_size)
+            pytorch.save_run(imported, options.out, dataset.dataset_id if dataset else None)
+        except (pytorch.InteropError, OptionError, checkpoint.NotFiniteError) as error:
+            raise BadInputError(f"{options.source}: {error}") from None
 
     o = imported.options
     networks = {name.split(".")[0]: 0 for name in imported.parameters}
@@ -65,7 +66,3 @@ def main(argv: list[str]) -> int:
         f"{options.out}: {kind}, {o.img_size} px, ch {o.ch}, n_res {o.n_res}; {pytorch.REPORT_FILE} lists every array"
     )
     return 0
-
-
-if __name__ == "__main__":
-    run_tool(main)

@@ -1,10 +1,15 @@
-#!/usr/bin/env python
+#!/usr/bin/env python3
 """Make a small, real, unpaired data set out of the photographs that the scikit-image wheel carries: no download.
 
 Each photograph is cut into regions, and each region belongs to one of trainA, trainB, testA, testB: no pixel of one is
 in another. A image is a square crop of a region. Those of B are drawn over by `ink`, a fixed style of ink lines and
 flat colour; the styled form of each testA image is kept in testA_target under the same name, to measure learning.
 """
+
+if __name__ == "__main__":
+    from script import start_tool
+
+    start_tool(__file__)
 
 import importlib.util
 import shutil
@@ -14,8 +19,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from commandline import Parser, run_tool, whole
 from tqdm import tqdm
+
+from ugatit_data import BadInputError
+
+from .commandline import Parser, whole, working
 
 # The colour photographs of scikit-image 0.22-0.25 that are in the wheel, of known licence; see the README.
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
@@ -29,9 +37,9 @@ PAPER = (1.0, 0.96, 0.84)
 
 def main(argv: list[str]) -> int:
     parser = Parser(
-        prog="tools/make_sample_dataset.py",
+        "sample",
         description="Make a small unpaired data set: photographs, and other photographs drawn in ink and flat colour.",
-        epilog="Example:\n  tools/make_sample_dataset.py demo/images --train 200 --test 24\n\n"
+        epilog="Example:\n  %(prog)s demo/images --train 200 --test 24\n\n"
         "Exit code: 0 done, 1 a failure while writing, 2 bad input.",
     )
     parser.add_argument("out", metavar="OUT", type=Path, help="folder to make, with trainA trainB testA testB")
@@ -42,29 +50,34 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
 
     if options.out.exists() or options.out.is_symlink():
-        parser.refuse(f"{options.out} exists: remove it, or give another folder")
+        raise BadInputError(f"{options.out} exists: remove it, or give another folder")
     folder = photograph_folder()
     if folder is None:
-        parser.refuse("scikit-image 0.22 to 0.25, which carries the photographs, is missing: pip install '.[demo]'")
+        raise BadInputError(
+            "scikit-image 0.22 to 0.25, which carries the photographs, is missing: pip install 'ugatit[demo]'"
+        )
     partial = options.out.with_name(options.out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
     try:
-        shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
-        photographs = {Path(name).stem: read(folder / name) for name in PHOTOGRAPHS}
-        total = 2 * (options.train + options.test)
-        with tqdm(crops(photographs, options), total=total, unit="image", disable=not sys.stderr.isatty()) as bar:
-            for subfolder, name, image in bar:
-                write(partial / subfolder / name, ink(image) if subfolder.endswith("B") else image)
-                if subfolder == "testA":
-                    write(partial / TARGET / name, ink(image))
-        partial.rename(options.out)
-    except (OSError, KeyboardInterrupt) as error:
+        with working("nothing was kept, run it again", where=options.out):
+            fill(partial, folder, options)
+            partial.rename(options.out)
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        reason = str(error) or "interrupted"
-        print(f"{parser.prog}: {options.out}: {reason}: nothing was kept, run it again", file=sys.stderr)
-        return 1
     counts = {name: len(list((options.out / name).iterdir())) for name in (*FOLDERS, TARGET)}
     print(f"{options.out}: " + ", ".join(f"{count} in {name}" for name, count in counts.items()))
     return 0
+
+
+def fill(out: Path, source: Path, options) -> None:
+    """Writes the images and targets into the folder `out`; `source` holds the photographs."""
+    photographs = {Path(name).stem: read(source / name) for name in PHOTOGRAPHS}
+    total = 2 * (options.train + options.test)
+    with tqdm(crops(photographs, options), total=total, unit="image", disable=not sys.stderr.isatty()) as bar:
+        for subfolder, name, image in bar:
+            write(out / subfolder / name, ink(image) if subfolder.endswith("B") else image)
+            if subfolder == "testA":
+                write(out / TARGET / name, ink(image))
 
 
 def photograph_folder() -> Path | None:
@@ -113,7 +126,7 @@ def regions(shapes: dict[str, tuple[int, int]], seed: int) -> dict[str, list[tup
 
 def crops(photographs: dict[str, np.ndarray], options) -> Iterator[tuple[str, str, np.ndarray]]:
     """Folder, file name and image, uint8 (size, size, 3) RGB, of every crop, 3/4 to all of a region's side."""
-    shared = regions({name: image.shape[:2] for name, image in photographs.items()}, options.seed)
+    shared = regions({name: (image.shape[0], image.shape[1]) for name, image in photographs.items()}, options.seed)
     for stream, folder in enumerate(FOLDERS, start=len(photographs)):
         count = options.train if folder.startswith("train") else options.test
         drawn = words(options.seed, stream, 3 * count).reshape(count, 3)
@@ -145,13 +158,9 @@ def ink(image: np.ndarray) -> np.ndarray:
     lab = cv2.cvtColor(flat.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     tone = np.clip(np.floor(lab[..., 0] / 20) / 4, 0, 1)  # L is 0-100: five tones from 0 to 1
     lab[..., 0] = 45 + 55 * tone
-    colour = np.clip(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), 0, 1) * np.float32(PAPER)
+    colour = np.clip(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), 0, 1) * np.array(PAPER, np.float32)
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     # An ink line where a pixel is darker than its surroundings (difference of Gaussians).
     darker = cv2.GaussianBlur(gray, (0, 0), 1.8 * scale) - cv2.GaussianBlur(gray, (0, 0), 0.8 * scale)
     line = np.clip((darker - 0.012) * 18, 0, 1)[..., None]
-    return np.rint((colour * (1 - line) + np.float32(INK) * line) * 255).astype(np.uint8)
-
-
-if __name__ == "__main__":
-    run_tool(main)
+    return np.rint((colour * (1 - line) + np.array(INK, np.float32) * line) * 255).astype(np.uint8)

@@ -1,27 +1,35 @@
-#!/usr/bin/env python
+#!/usr/bin/env python3
 """Where the time of a training step goes, operation by operation, and what this machine could do."""
 
 from __future__ import annotations
+
+if __name__ == "__main__":
+    from script import start_tool
+
+    start_tool(__file__)
 
 import statistics
 import sys
 import time
 from pathlib import Path
 
-from commandline import Parser, end_when_interrupted, os_reason, run_tool, whole
 from tqdm import tqdm
 
+from ugatit_data import BadInputError
 from ugatit_train import runtime
 from ugatit_train.options import config
+from ugatit_train.performance import planner
+
+from .commandline import Parser, checking, end_when_interrupted, whole, working
 
 
 def parser() -> Parser:
     made = Parser(
-        prog="tools/profile_step.py",
+        "profile",
         description="Profile some training steps on random images: a table of operations with their FLOPs, bytes and "
         "the share of this machine's measured ceiling that they reach, a bar chart, a Parquet file with every "
         "operation that ran, and a trace for ui.perfetto.dev or chrome://tracing.",
-        epilog="Example:\n  tools/profile_step.py --img_size 64 --n_dis 5 --light --out profile\n\n"
+        epilog="Example:\n  %(prog)s --img_size 64 --n_dis 5 --light --out profile\n\n"
         "Exit code: 0 done, 1 a failure while running, 2 bad input.",
     )
     made.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new folder for the results")
@@ -35,35 +43,22 @@ def parser() -> Parser:
     return made
 
 
-def main(arguments: list[str] | None = None) -> int:
-    made = parser()
-    given = made.parse_args(arguments)
-    try:
+def main(argv: list[str]) -> int:
+    given = parser().parse_args(argv)
+    with checking("give another --out"):
         options = config.Options(
             light=given.light, ch=given.ch, n_res=given.n_res, n_dis=given.n_dis, img_size=given.img_size,
             batch_size=given.batch_size,
         )  # fmt: skip
         if given.out.exists() and any(given.out.iterdir()):
-            made.refuse(f"{given.out}: exists and is not empty: give a new folder as --out")
+            raise BadInputError(f"{given.out}: exists and is not empty: give a new folder as --out")
         given.out.mkdir(parents=True, exist_ok=True)
-    except config.OptionError as error:
-        made.refuse(str(error))
-    except OSError as error:
-        made.refuse(f"{os_reason(error)}: give another --out")
 
-    from ugatit_train import runtime
-    from ugatit_train.performance import planner
-
-    end_when_interrupted(f"{made.prog}: interrupted: what is in {given.out} is not whole: give another --out")
+    again = f"what is in {given.out} is not whole: give another --out"
+    end_when_interrupted("profile", again)
     runtime.setup("CPU")  # MindSpore loads here
-    try:
+    with working(again, memory=planner.remedy(options)):
         print(profile(options, given.steps, given.out), end="")
-    except (RuntimeError, MemoryError) as error:
-        lack = runtime.lack_of_memory(error)
-        if lack is None:
-            raise
-        print(f"{made.prog}: {lack}: {planner.remedy(options)}", file=sys.stderr)
-        return 1
     return 0
 
 
@@ -90,7 +85,7 @@ def _stepper(cell, options: config.Options):
     import numpy as np
     from mindspore import Tensor
 
-    shape = (2, options.batch_size, options.img_ch, options.img_size, options.img_size)
+    shape = (2, options.batch_size, options.img_ch, *options.image_size)
     a, b = (Tensor(image) for image in np.random.default_rng(7).uniform(-1, 1, shape).astype(np.float32))
     return lambda: cell(a, b).asnumpy()  # reading the losses waits for the step
 
@@ -100,8 +95,3 @@ def _timed(step, bar: tqdm) -> float:
     step()
     bar.update()
     return time.perf_counter() - began
-
-
-if __name__ == "__main__":
-    runtime.restart_with_huge_pages()
-    run_tool(main)

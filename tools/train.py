@@ -1,5 +1,10 @@
-#!/usr/bin/env python
-"""Train U-GAT-IT. `tools/train.py --help` lists the options; the work is in ugatit_train/training/loop.py."""
+#!/usr/bin/env python3
+"""Train U-GAT-IT, or judge a run with --phase test. The options are in ugatit_train/options."""
+
+if __name__ == "__main__":
+    from script import start_tool
+
+    start_tool(__file__)
 
 import importlib.util
 import os
@@ -8,93 +13,70 @@ import textwrap
 from pathlib import Path
 from typing import NoReturn
 
-import evaluate as evaluate_tool
-from commandline import end_when_interrupted, os_reason, run_tool
-
-from ugatit_data import BadInputError, DataError
+from ugatit_data import BadInputError
+from ugatit_data.commands import command
 from ugatit_data.dataset.manifest import DATASET_FILE, read_dataset
-from ugatit_data.storage import StorageError
 from ugatit_train import runtime
 from ugatit_train.evaluation.evaluate import METRICS_FILE
 from ugatit_train.options import arguments, config
 from ugatit_train.performance import ceilings, planner
 from ugatit_train.training import modelarts
 
+from .commandline import checking, end_when_interrupted, say, working
+from .evaluate import judge
+
 
 def main(argv: list[str]) -> int:
-    try:
+    check_path = "check the path, and that this user may write there"
+    with checking(check_path):
         options = arguments.resolve(modelarts.copy_in(arguments.given(argv)))
-        if options.phase == "test":
-            return judge(options)
+    if options.phase == "test":
+        return test(options)
+    with checking(check_path):
         steps = check_data(options)
         check_output(options)
         check_extras(options)
         hosts = runtime.modelarts_hosts() if options.enable_modelarts else runtime.Hosts()
-    except StorageError as error:
-        return _failed(error, error.exit_code)
-    except (DataError, config.OptionError, runtime.DeviceError) as error:
-        return _failed(error, 2)
-    except OSError as error:
-        return _failed(f"{os_reason(error)}: check the path, and that this user may write there", 2)
     print(config.describe(options), end="", flush=True)
     if too_large := planner.warning(options):
-        print(f"tools/train.py: {too_large}", file=sys.stderr)
+        say("train", too_large)
     if options.dry_run:
         print(textwrap.indent(estimate(options, steps), "# "))
         return 0
     if hosts.count * hosts.devices > 1 and not options.distributed:
         start_workers(hosts, argv)
 
-    end_when_interrupted("tools/train.py: interrupted before the first step: run it again")
+    end_when_interrupted("train", "no step was made: run it again")
     # MindSpore loads here, after every check that does not need it
-    from ugatit_train.training import checkpoint, loop
+    from ugatit_train.training import loop
 
-    try:
+    resume = "--resume goes on from the last checkpoint"
+    with working(
+        f"when that is mended, {resume}",
+        interrupted=f"{resume}, if there is one",
+        memory=planner.remedy(options),
+        where=options.output_path,
+    ):
         loop.train(options)
-    except (config.OptionError, runtime.DeviceError, checkpoint.CheckpointError) as error:
-        return _failed(error, 2)
-    except DataError as error:
-        return _failed(error, error.exit_code)
-    except loop.TrainingError as error:
-        return _failed(error, 1)
-    except OSError as error:
-        # A full disk names no file, and no remedy; the check of the room before the first step names both.
-        if error.errno is None:
-            return _failed(error, 1)
-        where = options.output_path if error.filename is None else error.filename
-        return _failed(f"{where}: {error.strerror}: when that is mended, --resume goes on from the last checkpoint", 1)
-    except (RuntimeError, MemoryError) as error:
-        lack = runtime.lack_of_memory(error)
-        if lack is None:
-            raise
-        return _failed(f"{lack}: {planner.remedy(options)}", 1)
-    except KeyboardInterrupt:
-        return _failed("interrupted at once: --resume goes on from the last checkpoint, if there is one", 1)
     return 0
 
 
-def _failed(error: Exception | str, exit_code: int) -> int:
-    print(f"tools/train.py: {' '.join(str(error).split())}", file=sys.stderr)
-    return exit_code
-
-
-def judge(options: config.Options) -> int:
-    """`--phase test`: tools/evaluate.py, whose results are brought to a folder of --train_url; its exit code."""
+def test(options: config.Options) -> int:
+    """`--phase test`: judges a run, and brings the results to a folder of --train_url; the exit code."""
     out = Path(options.eval_outputdir or Path(options.output_path) / "test")
     url = options.train_url and f"{options.train_url.rstrip('/')}/{out.name}"
     with modelarts.publishing(out, url, METRICS_FILE):
-        code = evaluate_tool.main(evaluate_arguments(options, out))
+        code = judge(
+            "train",
+            Path(options.load_path or options.output_path),
+            options.data_folder,
+            out,
+            inception=Path(options.inception_ckpt_path) if options.compute_metrics else None,
+            device=(options.device_target, options.device_id),
+        )
     if url:
         print(f"brought to {url}")
     return code
-
-
-def evaluate_arguments(options: config.Options, out: Path) -> list[str]:
-    """`--phase test` as a command line of tools/evaluate.py."""
-    line = ["--checkpoint", options.load_path or options.output_path, "--data_path", str(options.data_folder)]
-    line += ["--out", str(out)]
-    line += ["--device_target", options.device_target, "--device_id", str(options.device_id)]
-    return [*line, "--features", options.inception_ckpt_path] if options.compute_metrics else line
 
 
 def check_extras(options: config.Options) -> None:
@@ -126,7 +108,7 @@ def check_data(options: config.Options) -> int | None:
     folder = options.data_folder
     if (folder / "trainA").is_dir() and not (folder / DATASET_FILE).exists():
         raise BadInputError(
-            f"{folder}: pictures, not yet a data set: run tools/convert_dataset.py {folder} OUT, "
+            f"{folder}: pictures, not yet a data set: run {command('convert')} {folder} OUT, "
             "and give OUT as --data_path"
         )
     dataset = read_dataset(folder)
@@ -156,8 +138,3 @@ def check_output(options: config.Options) -> None:
                 else "give --resume to go on with its run, or"
             )
         raise config.OptionError(f"{folder}: exists and is not empty: {remedy} another --output_path")
-
-
-if __name__ == "__main__":
-    runtime.restart_with_huge_pages()
-    run_tool(main)

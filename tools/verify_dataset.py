@@ -1,34 +1,41 @@
-#!/usr/bin/env python
+#!/usr/bin/env python3
 """Check a data set, repair it, look into it, take its images out."""
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from script import start_tool
+
+    start_tool(__file__)
+
 import sys
 from pathlib import Path
 
-from commandline import Parser, os_reason, run_tool, whole
 from tqdm import tqdm
 
 from ugatit_data import ParquetSource, repair, verify
+from ugatit_data.commands import command
 from ugatit_data.conversion.looking import extract, peek
 from ugatit_data.conversion.sources import FolderSource
 from ugatit_data.dataset.manifest import read_dataset
-from ugatit_data.errors import BadInputError, DataError
+from ugatit_data.errors import BadInputError
+
+from .commandline import Parser, whole, working
 
 
 def parser() -> Parser:
     made = Parser(
-        prog="tools/verify_dataset.py",
+        "verify",
         description="Check a data set, repair it, look into it, take its images out. Without options, every file is "
         "compared with its recorded SHA-256, and damaged records are named.",
         epilog="Examples:\n"
-        "  tools/verify_dataset.py data/selfie2anime --deep\n"
-        "  tools/verify_dataset.py data/selfie2anime --repair photos/selfie2anime\n"
-        "  tools/verify_dataset.py data/selfie2anime --peek 3\n"
-        "  tools/verify_dataset.py data/selfie2anime --extract photos/again\n\n"
+        "  %(prog)s data/selfie2anime --deep\n"
+        "  %(prog)s data/selfie2anime --repair photos/selfie2anime\n"
+        "  %(prog)s data/selfie2anime --peek 3\n"
+        "  %(prog)s data/selfie2anime --extract photos/again\n\n"
         "Exit code: 0 all is well, 1 something is damaged or could not be repaired, 2 bad input.",
     )
-    made.add_argument("dataset", type=Path, metavar="DATASET", help="what tools/convert_dataset.py wrote")
+    made.add_argument("dataset", type=Path, metavar="DATASET", help=f"what {command('convert')} wrote")
     made.add_argument("--deep", action="store_true", help="also check and decode every record")
     instead = made.add_mutually_exclusive_group()
     instead.add_argument("--repair", type=Path, metavar="SRC", help="rewrite damaged shards from the source")
@@ -39,9 +46,9 @@ def parser() -> Parser:
     return made
 
 
-def main(arguments: list[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
-    try:
+def main(argv: list[str]) -> int:
+    options = parser().parse_args(argv)
+    with working("run the same command again"):
         if options.peek is not None:
             for line in peek(options.dataset, options.peek):
                 print(line)
@@ -57,15 +64,6 @@ def main(arguments: list[str] | None = None) -> int:
             for file in repair(options.dataset, source):
                 print(f"rewritten: {file}")
         return _verify(options.dataset, options.deep)
-    except DataError as error:
-        print(f"tools/verify_dataset.py: {' '.join(str(error).split())}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"tools/verify_dataset.py: {os_reason(error)}: run the same command again", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("tools/verify_dataset.py: interrupted: run the same command again", file=sys.stderr)
-        return 1
 
 
 def _verify(folder: Path, deep: bool) -> int:
@@ -81,7 +79,3 @@ def _verify(folder: Path, deep: bool) -> int:
         return 1
     print(f"{folder}: {images} images, all as recorded, id {dataset.dataset_id}")
     return 0
-
-
-if __name__ == "__main__":
-    run_tool(main)

@@ -1,6 +1,6 @@
 """Tools are run as a user runs them, or imported as a module where a function of theirs is tested."""
 
-import importlib.util
+import importlib
 import os
 import signal
 import subprocess
@@ -12,7 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-TOOLS = Path(__file__).parents[2] / "tools"
+from ugatit_data.commands import SCRIPTS
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / "tools"
 
 
 @pytest.fixture(scope="session")
@@ -64,11 +67,8 @@ def load_tool(monkeypatch):
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def load(name: str):
-        monkeypatch.syspath_prepend(str(TOOLS))
-        spec = importlib.util.spec_from_file_location(f"tools_{name}", TOOLS / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+        monkeypatch.syspath_prepend(str(ROOT))
+        return importlib.import_module(f"tools.{name}")
 
     yield load
     for number, handler in before.items():
@@ -77,12 +77,13 @@ def load_tool(monkeypatch):
 
 @pytest.fixture
 def tool(load_tool, capsys):
-    """tool("export", "--out", folder) -> (exit code, what it printed, what it complained), in this process."""
+    """tool("export", "--out", folder) -> (exit code, what it printed, what it complained), as `ugatit export` here."""
 
     def run(name, *arguments):
         try:
-            code = load_tool(name).main([str(argument) for argument in arguments])
-        except SystemExit as error:
+            main = load_tool(Path(SCRIPTS[name]).stem).main
+            code = load_tool("commandline").run(name, main, [str(argument) for argument in arguments])
+        except SystemExit as error:  # --help
             code = error.code
         said = capsys.readouterr()
         return code, said.out, said.err

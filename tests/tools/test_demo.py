@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+from ugatit_train.errors import UgatitError
+
 
 def picture(path, seed=0, size=24):
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +107,7 @@ def test_a_picture_that_could_not_be_translated_is_left_out(load_tool, tmp_path)
     demo.draw(tmp_path / "images", tmp_path / "translated", tmp_path / "sheet.png", 32)
     for path in (tmp_path / "translated").iterdir():
         path.unlink()
-    with pytest.raises(ValueError, match="not one of its 3 pictures"):
+    with pytest.raises(UgatitError, match="not one of its 3 pictures"):
         demo.draw(tmp_path / "images", tmp_path / "translated", tmp_path / "sheet.png", 32)
 
 

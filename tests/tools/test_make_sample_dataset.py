@@ -115,11 +115,9 @@ def test_an_output_that_exists_is_left_alone(run_tool, refused, tmp_path):
     assert files(tmp_path) == {"out/mine": b"x"}
 
 
-def test_without_scikit_image_the_extra_is_named(load_tool, monkeypatch, capsys, tmp_path):
-    tool = load_tool("make_sample_dataset")
-    monkeypatch.setattr(tool.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SystemExit) as caught:
-        tool.main([str(tmp_path / "out")])
-    assert caught.value.code == 2
-    assert "pip install '.[demo]'" in capsys.readouterr().err
+def test_without_scikit_image_the_extra_is_named(load_tool, tool, monkeypatch, tmp_path):
+    monkeypatch.setattr(load_tool("make_sample_dataset").importlib.util, "find_spec", lambda name: None)
+    code, _, complaint = tool("sample", tmp_path / "out")
+    assert code == 2
+    assert complaint.startswith("ugatit sample: ") and "pip install 'ugatit[demo]'" in complaint
     assert list(tmp_path.iterdir()) == []

@@ -56,7 +56,7 @@ def test_the_script_fails_where_the_networks_differ_or_there_are_none(twin, tmp_
     (tmp_path / "networks.py").write_text("class ResnetGenerator: pass\nclass Discriminator: pass")
     monkeypatch.setattr(twin, "random_networks", lambda *classes, light: {})
     monkeypatch.setattr(twin, "save", lambda networks, path: None)
-    monkeypatch.setattr(sys.modules["import_pytorch"], "main", lambda arguments: 0)
+    monkeypatch.setattr(sys.modules["tools.import_pytorch"], "main", lambda arguments: 0)
     monkeypatch.setattr(twin, "compare", lambda networks, run, size: {"genA2B": 1.1e-4})
     assert public_pytorch.main(tmp_path) == 1
     assert "light genA2B: 1.1e-04" in capsys.readouterr().out

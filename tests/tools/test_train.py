@@ -63,16 +63,14 @@ def test_an_output_that_exists(run_tool, refused, no_mindspore, dataset, tmp_pat
     assert (tmp_path / "run" / "mine").read_text() == "x"
 
 
-def test_an_output_that_cannot_be_written(load_tool, dataset, tmp_path, capsys, monkeypatch):
+def test_an_output_that_cannot_be_written(tool, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everywhere
-    assert load_tool("train").main(["--data_path", str(dataset), "--output_path", str(tmp_path / "a" / "run")]) == 2
-    assert capsys.readouterr().err == (
-        f"tools/train.py: {tmp_path}: is not writable for this user: give another --output_path\n"
-    )
+    code, _, complaint = tool("train", "--data_path", dataset, "--output_path", tmp_path / "a" / "run")
+    assert code == 2
+    assert complaint == f"ugatit train: {tmp_path}: is not writable for this user: give another --output_path\n"
 
 
-def test_a_full_disk_names_the_run_and_the_remedy(load_tool, dataset, tmp_path, capsys, monkeypatch):
-    tool = load_tool("train")
+def test_a_full_disk_names_the_run_and_the_remedy(tool, dataset, tmp_path, monkeypatch):
 
     def no_space(_options):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # what a write, unlike an open, raises
@@ -80,9 +78,10 @@ def test_a_full_disk_names_the_run_and_the_remedy(load_tool, dataset, tmp_path, 
     from ugatit_train.training import loop
 
     monkeypatch.setattr(loop, "train", no_space)
-    assert tool.main(["--data_path", str(dataset), "--output_path", str(tmp_path / "run")]) == 1
-    assert capsys.readouterr().err == (
-        f"tools/train.py: {tmp_path / 'run'}: No space left on device: "
+    code, _, complaint = tool("train", "--data_path", dataset, "--output_path", tmp_path / "run")
+    assert code == 1
+    assert complaint == (
+        f"ugatit train: {tmp_path / 'run'}: No space left on device: "
         "when that is mended, --resume goes on from the last checkpoint\n"
     )
 

@@ -25,8 +25,7 @@ def main(clone: Path) -> int:
     runtime.setup("CPU")
     from train import torch_twin
 
-    sys.path.append(str(ROOT / "tools"))  # behind tests: both have something named train
-    import import_pytorch
+    from tools import commandline, import_pytorch
 
     spec = importlib.util.spec_from_file_location("public_networks", file)
     public = importlib.util.module_from_spec(spec)
@@ -38,7 +37,7 @@ def main(clone: Path) -> int:
             path, run = Path(folder) / "params.pt", Path(folder) / "run"
             networks = torch_twin.random_networks(public.ResnetGenerator, public.Discriminator, light=light)
             torch_twin.save(networks, path)
-            code = import_pytorch.main([str(path), str(run), "--img_size", "32"])
+            code = commandline.run("import_pytorch", import_pytorch.main, [str(path), str(run), "--img_size", "32"])
             if code:
                 return code
             for name, difference in torch_twin.compare(networks, run, 32).items():

@@ -85,7 +85,7 @@ def test_ctrl_c_ends_at_once_and_the_next_run_resumes(source, tmp_path, referenc
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert said.splitlines()[-1] == "tools/convert_dataset.py: interrupted. Run the same command again to resume."
+    assert said.splitlines()[-1] == "tools/convert_dataset.py: interrupted: run the same command again to resume"
     assert "Traceback" not in said
     convert(source, out, shards=3)
     assert contents(out) == reference

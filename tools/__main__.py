@@ -1,0 +1,84 @@
+"""The command `ugatit`: `ugatit train ...` starts a tool, `ugatit --help` lists them. It imports only what it must."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from ugatit_data.commands import SCRIPTS, command
+
+RESTARTED = ("train", "profile")  # with memory in huge pages, see runtime.restart_with_huge_pages
+HERE = Path(__file__).parent
+
+
+def main() -> NoReturn:
+    name, *rest = sys.argv[1:] or [""]
+    if name in SCRIPTS:
+        sys.exit(start(name, rest))
+    if name in ("-h", "--help"):
+        print(manual())
+        sys.exit(0)
+    if name == "--version":
+        from importlib import metadata
+
+        print(f"ugatit {metadata.version('ugatit')}")
+        sys.exit(0)
+    print(f"ugatit: {unknown(name)}", file=sys.stderr)
+    sys.exit(2)
+
+
+def start(name: str, argv: list[str]) -> int:
+    """Runs the tool `name` in this process; its exit code."""
+    try:
+        if name in RESTARTED:
+            from ugatit_train import runtime
+
+            runtime.restart_with_huge_pages()
+        tool = importlib.import_module(f"{__package__}.{Path(SCRIPTS[name]).stem}")
+        frame = importlib.import_module(f"{__package__}.commandline")
+        return frame.run(name, tool.main, argv)
+    except ModuleNotFoundError as error:
+        print(f"{command(name)}: {missing(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{command(name)}: interrupted: run it again", file=sys.stderr)
+        return 1
+
+
+def name_of(file: str) -> str:
+    """convert_dataset.py -> convert."""
+    return next(name for name, script in SCRIPTS.items() if script == file)
+
+
+def manual() -> str:
+    """The tools with a line each, the first of their docstrings, which is read without importing them."""
+    lines = ["usage: ugatit TOOL [OPTION] ...", "", "Unpaired image-to-image translation on MindSpore.", ""]
+    for name, script in SCRIPTS.items():
+        docstring = ast.get_docstring(ast.parse((HERE / script).read_text())) or ""
+        lines.append(f"  {name:<17} {docstring.splitlines()[0]}")
+    return "\n".join([*lines, "", "`ugatit TOOL --help` is a tool's manual, `ugatit --version` the version."])
+
+
+def unknown(name: str) -> str:
+    """Why `name` starts nothing."""
+    if not name:
+        return "give a tool: ugatit --help lists them"
+    names = {known: known for known in SCRIPTS} | {Path(script).stem: known for known, script in SCRIPTS.items()}
+    close = difflib.get_close_matches(name.removesuffix(".py").replace("-", "_"), names, n=1)
+    return f"{name}: unknown tool: " + (f"did you mean {names[close[0]]}?" if close else "ugatit --help lists them")
+
+
+def missing(error: ModuleNotFoundError) -> str:
+    """What is not installed, and how to install it."""
+    what = f"the Python package {(error.name or 'of this name').partition('.')[0]} is not installed here: "
+    if HERE.name == "tools":
+        return f"{what}run `make install` in the clone once, and this with its .venv/bin/python"
+    return f"{what}install ugatit with all that it needs, by pip install without --no-deps"
+
+
+if __name__ == "__main__":
+    main()
