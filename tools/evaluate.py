@@ -11,7 +11,7 @@ from pathlib import Path
 from ugatit_data import BadInputError
 from ugatit_data.commands import command
 from ugatit_train import runtime
-from ugatit_train.evaluation import evaluate, features
+from ugatit_train.evaluation import evaluate
 
 from .commandline import Parser, checking, end_when_interrupted, refuse_full_folder, remove, say, whole, working
 
@@ -79,11 +79,9 @@ def judge(
     with checking():
         data = data or evaluate.own_data(checkpoint)
         evaluate.check(data, directions)
-        runtime.setup(*device)  # MindSpore loads here
-        extractor = features.open_features(inception)
     with working(whole_so_far, memory=f"free some; {whole_so_far}"):
         result = evaluate.evaluate(
-            checkpoint, data, out, extractor, directions, device_target=device[0], device_id=device[1]
+            checkpoint, data, out, inception, directions, device_target=device[0], device_id=device[1]
         )
     for name, reason in result["problems"].items():
         say(tool, f"{data}: {name}: {reason}: left out")

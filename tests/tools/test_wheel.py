@@ -1,0 +1,106 @@
+"""The wheel: what it holds, and that it works from another folder, without the clone."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from ugatit_data.commands import SCRIPTS
+
+from .conftest import ROOT, TOOLS
+
+PACKAGES = {"ugatit_data": "ugatit_data", "ugatit_train": "ugatit_train", "ugatit_tools": "tools"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel, built of a copy: setuptools leaves a folder `build` in what it builds."""
+    pytest.importorskip("setuptools", reason="setuptools is not installed: pip install 'ugatit[dev]'")
+    copy = tmp_path_factory.mktemp("built") / "clone"
+    for folder in PACKAGES.values():
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, copy)
+    pip("wheel", "--no-build-isolation", "--wheel-dir", copy / "dist", copy)
+    return next((copy / "dist").glob("*.whl"))
+
+
+def pip(command: str, *arguments) -> None:
+    line = [sys.executable, "-m", "pip", "--disable-pip-version-check", command, "--no-index", "--no-deps", *arguments]
+    done = subprocess.run([*map(str, line)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """A folder that holds nothing but the installed wheel."""
+    folder = tmp_path_factory.mktemp("installed") / "site"
+    pip("install", "--no-compile", "--target", folder, wheel)
+    return folder
+
+
+@pytest.fixture
+def ugatit(installed, of_a_user, tmp_path):
+    """ugatit("convert", ...) -> the finished command of the wheel, run in a folder of its own."""
+
+    def run(*arguments, program=installed / "bin" / "ugatit") -> subprocess.CompletedProcess:
+        command = [sys.executable, program, *map(str, arguments)]
+        env = of_a_user(os.environ) | {"PYTHONPATH": str(installed)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path, env=env, check=False)
+        assert str(ROOT) not in done.stderr
+        return done
+
+    return run
+
+
+def test_it_holds_every_file_of_the_packages(wheel):
+    expected = {
+        f"{package}/{path.relative_to(ROOT / folder).as_posix()}"
+        for package, folder in PACKAGES.items()
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".sh", ".yaml") or path.name == "py.typed"
+    }
+    found = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert found == expected
+    assert {f"{package}/py.typed" for package in PACKAGES} <= found
+
+
+def test_the_packages_are_its_own(ugatit, installed):
+    code = "import ugatit_data, ugatit_train, ugatit_tools as t; print(ugatit_data.__file__, ugatit_train.__file__)"
+    done = ugatit(code, program="-c")
+    assert done.stdout.split() == [f"{installed}/{name}/__init__.py" for name in ("ugatit_data", "ugatit_train")]
+
+
+def test_the_command_lists_and_explains_the_tools(ugatit):
+    done = ugatit("--help")
+    assert done.returncode == 0 and all(f"\n  {name} " in done.stdout for name in SCRIPTS)
+    done = ugatit("convert", "--help")
+    assert done.returncode == 0 and done.stdout.startswith("usage: ugatit convert ")
+
+
+def test_convert_verify_and_a_dry_run(ugatit, pictures, tmp_path):
+    done = ugatit("convert", pictures, "dataset", "--workers", 2, "--shards", 2)
+    assert done.returncode == 0, done.stderr
+    assert "converted 7 images, rejected 0" in done.stdout
+    assert ugatit("verify", "dataset").returncode == 0
+    done = ugatit("train", "--data_path", "dataset", "--light", "--img_size", 32, "--n_dis", 4, "--dry_run")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "# memory, estimated: " in done.stdout
+    done = ugatit("train", "--data_path", pictures)
+    assert done.stderr == (
+        f"ugatit train: {pictures}: pictures, not yet a data set: run ugatit convert {pictures} OUT, "
+        "and give OUT as --data_path\n"
+    )
+
+
+def test_its_files_run_as_scripts_too(ugatit, installed):
+    """The demo, msrun and the shell scripts start them so."""
+    for name, script in SCRIPTS.items():
+        done = ugatit("--help", program=installed / "ugatit_tools" / script)
+        assert done.returncode == 0 and done.stdout.startswith(f"usage: ugatit {name} "), done.stderr
+    assert {path.name for path in (installed / "ugatit_tools").glob("*.sh")} == {
+        path.name for path in TOOLS.glob("*.sh")
+    }
