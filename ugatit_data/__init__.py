@@ -7,11 +7,9 @@
 The names below stay; modules inside may move. README.md beside this file shows the way of a picture.
 """
 
-from ugatit_data.conversion.convert import convert
-from ugatit_data.conversion.parquet import ParquetSource
-from ugatit_data.conversion.repair import repair
-from ugatit_data.conversion.verify import verify
-from ugatit_data.dataset.encodings import ENCODINGS, Encoding
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from ugatit_data.errors import (
     BadInputError,
     ConversionError,
@@ -20,8 +18,15 @@ from ugatit_data.errors import (
     FormatVersionError,
     LockedError,
 )
-from ugatit_data.loading.loader import Loader, open_loader
-from ugatit_data.loading.pipelines import as_mindspore_dataset, ascend_pipeline
+
+if TYPE_CHECKING:
+    from ugatit_data.conversion.convert import convert
+    from ugatit_data.conversion.parquet import ParquetSource
+    from ugatit_data.conversion.repair import repair
+    from ugatit_data.conversion.verify import verify
+    from ugatit_data.dataset.encodings import ENCODINGS, Encoding
+    from ugatit_data.loading.loader import Loader, open_loader
+    from ugatit_data.loading.pipelines import as_mindspore_dataset, ascend_pipeline
 
 __version__ = "0.1.0"
 
@@ -43,3 +48,27 @@ __all__ = [
     "repair",
     "verify",
 ]
+
+_HOMES = {
+    "ENCODINGS": "ugatit_data.dataset.encodings",
+    "Encoding": "ugatit_data.dataset.encodings",
+    "Loader": "ugatit_data.loading.loader",
+    "ParquetSource": "ugatit_data.conversion.parquet",
+    "as_mindspore_dataset": "ugatit_data.loading.pipelines",
+    "ascend_pipeline": "ugatit_data.loading.pipelines",
+    "convert": "ugatit_data.conversion.convert",
+    "open_loader": "ugatit_data.loading.loader",
+    "repair": "ugatit_data.conversion.repair",
+    "verify": "ugatit_data.conversion.verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """An offered name, from the module where it lives (PEP 562): `ugatit --help` waits for none of the libraries."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ugatit_data' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
