@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""The whole way in one command: pictures -> data set -> training -> translated pictures -> contact sheet and curves.
+"""All of it in one command: make data, train, translate, draw the result.
+
+Pictures -> data set -> training -> translated pictures -> contact sheet and curves.
 
 Each stage is one of the other tools, run as a user would run it. A stage whose result is there is not run again, so
 that the same command goes on where it was interrupted.

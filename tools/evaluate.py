@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Judge a trained pair of generators on testA and testB: pictures, times, and KID against the domain aimed at."""
+"""Judge a trained pair of generators on testA and testB: pictures, times, KID."""
 
 if __name__ == "__main__":
     from script import start_tool

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write a trained generator as a MINDIR, ONNX or AIR file, and compare it with the checkpoint."""
+"""Write a trained generator as a MINDIR, ONNX or AIR file, and compare it."""
 
 if __name__ == "__main__":
     from script import start_tool

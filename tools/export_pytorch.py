@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write a run's networks as a checkpoint of the PyTorch implementation of U-GAT-IT."""
+"""Write a run's networks as a checkpoint of the PyTorch U-GAT-IT."""
 
 if __name__ == "__main__":
     from script import start_tool

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turn the common PyTorch weights of FID's InceptionV3 into the MindSpore checkpoint that KID is computed with."""
+"""Turn PyTorch's weights of FID's InceptionV3 into the checkpoint that KID needs."""
 
 if __name__ == "__main__":
     from script import start_tool

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turn a checkpoint of the PyTorch implementation of U-GAT-IT into a run of ours."""
+"""Turn a checkpoint of the PyTorch U-GAT-IT into a run of ours."""
 
 if __name__ == "__main__":
     from script import start_tool

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Inference on an Ascend 310 in three steps over binary files: preprocess, run, postprocess."""
+"""Translate pictures on an Ascend 310, in three steps over binary files."""
 
 if __name__ == "__main__":
     from script import start_tool

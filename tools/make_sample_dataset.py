@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Make a small, real, unpaired data set out of the photographs that the scikit-image wheel carries: no download.
+"""Make a small data set of real photographs, without a download.
 
-Each photograph is cut into regions, and each region belongs to one of trainA, trainB, testA, testB: no pixel of one is
-in another. A image is a square crop of a region. Those of B are drawn over by `ink`, a fixed style of ink lines and
-flat colour; the styled form of each testA image is kept in testA_target under the same name, to measure learning.
+The photographs lie in the scikit-image wheel. Each is cut into regions, and each region belongs to one of trainA,
+trainB, testA, testB: no pixel of one is in another. An image of A is a square crop of a region. `ink` draws those of B
+over in a fixed style of ink lines and flat colour. testA_target keeps the drawing of each testA image, to measure
+learning.
 """
 
 if __name__ == "__main__":

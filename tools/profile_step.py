@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Where the time of a training step goes, operation by operation, and what this machine could do."""
+"""Show where the time of a training step goes, operation by operation."""
 
 from __future__ import annotations
 

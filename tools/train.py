@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train U-GAT-IT, or judge a run with --phase test. The options are in ugatit_train/options."""
+"""Train U-GAT-IT, or judge a run with --phase test."""
 
 if __name__ == "__main__":
     from script import start_tool

@@ -30,7 +30,7 @@ def test_help_lists_every_tool_with_a_line(ugatit):
     assert (done.returncode, done.stderr) == (0, "")
     lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.startswith("  "))
     assert list(lines) == list(SCRIPTS)
-    assert all(line.endswith(".") and len(line) <= 100 for line in lines.values())
+    assert all(line.endswith(".") and len(line) <= 85 for line in lines.values())
 
 
 def test_help_is_there_at_once(ugatit):

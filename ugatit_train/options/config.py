@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import yaml
 
+from ugatit_data.commands import command
 from ugatit_data.files import write_whole
 from ugatit_train.errors import UgatitError
 from ugatit_train.options.schedule import Schedule
@@ -47,9 +48,9 @@ class Options:
     resume: bool = _option(False, "go on from the last checkpoint in --output_path, with the options saved there")
     load_path: str = _option("", "with --resume or --phase test: folder of the run, if it is not --output_path")
     change_batch: bool = _option(False, "with --resume: on another number of devices, or with another --batch_size")
-    phase: Literal["train", "test"] = _option("train", "train, or test: judge a run, as tools/evaluate.py does")
+    phase: Literal["train", "test"] = _option("train", f"train, or test: judge a run, as {command('evaluate')} does")
     compute_metrics: bool = _option(False, "with --phase test: KID, by --inception_ckpt_path")
-    inception_ckpt_path: str = _option("", "with --compute_metrics: InceptionV3, see tools/import_inception.py")
+    inception_ckpt_path: str = _option("", f"with --compute_metrics: InceptionV3, see {command('import_inception')}")
     eval_outputdir: str = _option("", "with --phase test: folder for the results; test in --output_path if not given")
     dry_run: bool = _option(False, "check everything, print the resolved options and stop before training")
 
