@@ -37,7 +37,7 @@ def measure(shape: dict, options: dict) -> list[dict]:
     if worker.skipped:
         return [record.skipped(name, worker.skipped)]
     worker.close()
-    plan = planner.plan(Options(**given))
+    plan = planner.estimate(Options(**given))
     seconds = answer["seconds"][1:]
     gflop_per_s = ceilings.sgemm(0.5)  # as --dry_run measures it
     planned_s = planner.step_seconds(plan, gflop_per_s)

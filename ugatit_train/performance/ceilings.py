@@ -1,4 +1,4 @@
-"""What this machine can do at most: float32 matrix product, convolution, memory copy. One sample each a call."""
+"""Measures what this machine can do at most: float32 matrix product, convolution, memory copy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNITS = {"sgemm": "gflop_per_s", "convolution": "gflop_per_s", "copy": "gb_per_s
 
 
 def probes(scale: float = 1.0) -> dict[str, Callable[[], float]]:
-    """Functions that measure once, by name. `scale` makes them smaller; without torch there is no `convolution`."""
+    """Functions by name that measure once, in `UNITS`. `scale` makes the work smaller; `convolution` needs torch."""
     source = np.ones(max(1 << 16, round((1 << 26) * scale)), np.float32)  # 256 MiB: no cache holds it
     target = np.zeros_like(source)
     parts = available_cores()
@@ -22,7 +22,7 @@ def probes(scale: float = 1.0) -> dict[str, Callable[[], float]]:
     pool = ThreadPoolExecutor(parts)
 
     def copy() -> None:
-        list(pool.map(lambda pair: np.copyto(*pair), pairs))  # a thread a core: NumPy copies without the lock
+        list(pool.map(lambda pair: np.copyto(*pair), pairs))  # a thread for each core: NumPy releases the GIL
 
     found = {
         "sgemm": lambda: sgemm(scale),
@@ -33,7 +33,7 @@ def probes(scale: float = 1.0) -> dict[str, Callable[[], float]]:
     except ImportError:
         return found
     c, pixels = max(16, round(256 * scale)), 64
-    conv = torch.nn.Conv2d(c, c, 3, bias=False)  # the generator's residual blocks at 256 px
+    conv = torch.nn.Conv2d(c, c, 3, bias=False)  # as in the generator's residual blocks at 256 px
     x = torch.randn(1, c, pixels + 2, pixels + 2)
 
     def convolve() -> None:
@@ -44,7 +44,7 @@ def probes(scale: float = 1.0) -> dict[str, Callable[[], float]]:
 
 
 def sgemm(scale: float = 1.0) -> float:
-    """GFLOP/s of a float32 matrix product of side 2048."""
+    """GFLOP/s of a float32 product of square matrices, 2048 x 2048 at scale 1."""
     side = max(64, round(2048 * scale))
     left, right = (np.random.default_rng(seed).standard_normal((side, side), np.float32) for seed in (1, 2))
     product = np.empty_like(left)
@@ -52,7 +52,7 @@ def sgemm(scale: float = 1.0) -> float:
 
 
 def _best(work: Callable[[], object], rounds: int = 5) -> float:
-    """Seconds of the fastest of a few rounds after one to warm up: a ceiling is what is reached undisturbed."""
+    """Seconds of the fastest of some rounds, after one to warm up: other load must not lower a ceiling."""
     work()
     times = []
     for _ in range(rounds):

@@ -1,49 +1,48 @@
 """FLOPs and bytes of the networks and of a whole step, counted from their shapes. Nothing here imports MindSpore.
 
 A multiply-add is 2 FLOPs. Bytes are the least that a layer must move: its inputs, weights and outputs once each, in
-float32. Counts are those of the plain algorithm (`networks.py` read literally, up-sampling before the convolution)
-unless `small_upsampling`, which counts the convolution on the small map. `tests/train/test_costs.py` compares them
-with counts by hand.
+float32. Counts are those of the paper's algorithm, which enlarges a map before its convolution; `small_upsampling`
+counts the convolution of the small map instead.
 """
 
 from dataclasses import dataclass
 
 FLOAT_BYTES = 4
-# FLOPs an element of the layers that are not matrix products: few, and memory decides their time.
+# FLOPs for each output element of the layers that are no matrix products. They are few: memory decides the time.
 _POINT_FLOPS = {"pad": 0, "norm": 8, "activation": 1, "pool": 2, "add": 1, "upsample": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One layer for one sample: counts of elements, and the FLOPs of its forward pass."""
+    """One layer for one sample: numbers of elements, and the FLOPs of the forward pass."""
 
     name: str
     kind: str  # conv | linear | pad | norm | activation | pool | add | upsample
     inputs: int
     outputs: int
     flops: int
-    weights: int = 0  # with the biases
+    weights: int = 0  # biases included
     biases: int = 0
 
     @property
     def is_product(self) -> bool:
-        """Whether it is a matrix product, which the convolution floor counts."""
+        """Whether it is a matrix product or a convolution."""
         return self.kind in ("conv", "linear")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pass:
-    """How a step uses a network: how many samples forward, and which gradients backward."""
+    """One use of a network in a step: how many samples go forward, and which gradients are computed."""
 
     network: str
     samples: int
     weight_gradient: bool
-    input_gradient: bool  # of the network's own input; inside it, gradients flow wherever they are needed
+    input_gradient: bool  # with respect to the network's input
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a layer costs in a pass, forward and backward, or an update of the weights."""
+    """What a layer costs in one pass, forward and backward; or what an update of the weights costs."""
 
     network: str
     layer: str
@@ -54,7 +53,7 @@ class Cost:
 
 
 class _Walk:
-    """Follows a map (c, h, w) through the layers."""
+    """Follows a map (c, h, w) through a network and lists its layers."""
 
     def __init__(self, c: int, h: int, w: int):
         self.c, self.h, self.w = c, h, w
@@ -90,7 +89,7 @@ class _Walk:
         )
 
     def attention(self) -> None:
-        """CAM: two classifiers on pooled maps and the 1 x 1 convolution of the doubled map."""
+        """CAM: two classifiers of the pooled map, and the 1 x 1 convolution of the doubled map."""
         c = self.c
         self.layers.append(Layer(name="cam.pool", kind="pool", inputs=self.size, outputs=2 * c, flops=2 * self.size))
         self.linear("cam.gap_fc", c, 1)
@@ -103,7 +102,7 @@ class _Walk:
 def generator_layers(
     *, ch: int, n_res: int, height: int, width: int, img_ch: int, light: bool, small_upsampling: bool = False
 ) -> list[Layer]:
-    """The layers of `networks.Generator` in their order."""
+    """The layers of `networks.ugatit.Generator`, in order."""
     walk = _Walk(img_ch, height, width)
 
     def block(name: str, c: int, k: int, stride: int = 1) -> None:
@@ -141,7 +140,7 @@ def generator_layers(
 
 
 def discriminator_layers(*, ch: int, n_layers: int, height: int, width: int, img_ch: int) -> list[Layer]:
-    """The layers of `networks.Discriminator` in their order."""
+    """The layers of `networks.ugatit.Discriminator`, in order."""
     walk = _Walk(img_ch, height, width)
     for i in range(n_layers - 1):
         walk.point(f"convs.{i}.pad", "pad", pad=1)
@@ -154,14 +153,14 @@ def discriminator_layers(*, ch: int, n_layers: int, height: int, width: int, img
 
 
 def n_dis_for(size: int, n_dis: int) -> int:
-    """The largest n_dis up to the wanted one whose global discriminator takes images of `size` pixels (4 at least)."""
+    """The largest n_dis, from 4 to the given one, whose global discriminator takes images of `size` pixels."""
     while n_dis > 4 and size < 3 * 2 ** (n_dis - 1):
         n_dis -= 1
     return n_dis
 
 
 def step_passes(batch: int) -> list[Pass]:
-    """The passes of `step.Step`: the generators once for both updates, then the cycle."""
+    """The passes of `training.step.Step`: the generators once for both updates, then the cycle."""
     passes = []
     for g in ("genA2B", "genB2A"):
         passes.append(Pass(network=g, samples=2 * batch, weight_gradient=True, input_gradient=False))
@@ -176,7 +175,7 @@ def networks(
     *, ch: int, n_res: int, n_dis: int, height: int, width: int, img_ch: int, light: bool,
     small_upsampling: bool = False,
 ) -> dict[str, list[Layer]]:  # fmt: skip
-    """The layers of all six networks by name."""
+    """The layers of all six networks, by the networks' names."""
     size = {"height": height, "width": width, "img_ch": img_ch}
     g = generator_layers(ch=ch, n_res=n_res, light=light, small_upsampling=small_upsampling, **size)
     d_global = discriminator_layers(ch=ch, n_layers=n_dis + 1, **size)
@@ -185,18 +184,18 @@ def networks(
 
 
 def step_costs(layers: dict[str, list[Layer]], batch: int, spectral_norm: bool = True) -> list[Cost]:
-    """Every cost of one step over `networks(...)`: passes forward and backward, spectral norm, Adam."""
+    """Every cost of one step; `layers` as `networks` gives them: all passes, spectral norm, Adam."""
     costs = _layer_costs_of(layers, batch)
     for network, its_layers in layers.items():
         weights = sum(layer.weights for layer in its_layers)
-        # gradient and weight decay in; weight and both moments in and out
+        # reads the gradient; reads and writes the weight and both moments
         costs.append(
             Cost(network=network, layer="adam", kind="adam", flops=14 * weights, bytes=7 * weights * FLOAT_BYTES)
         )
         if spectral_norm and network.startswith("dis"):
             products = [layer for layer in its_layers if layer.is_product and layer.name != "cam.conv1x1"]
             normed = sum(layer.weights - layer.biases for layer in products)
-            # W^T u and W v of the iteration, W v of sigma in two passes, and sigma's gradient u v^T in one
+            # five products with W: W^T u and W v of the iteration, W v for sigma in two passes, u v^T for its gradient
             costs.append(
                 Cost(network=network, layer="spectral_norm", kind="spectral_norm", flops=10 * normed,
                      bytes=5 * normed * FLOAT_BYTES)
@@ -212,7 +211,7 @@ def _layer_costs_of(layers: dict[str, list[Layer]], batch: int) -> list[Cost]:
 def _layer_cost(p: Pass, position: int, layer: Layer) -> Cost:
     moved = layer.inputs + layer.outputs
     flops, elements = layer.flops * p.samples, moved * p.samples + layer.weights
-    if p.input_gradient or position > 1:  # the first two are the padding and the convolution of the images
+    if p.input_gradient or position > 1:  # layers 0 and 1, padding and convolution, take the images themselves
         flops += layer.flops * p.samples
         elements += moved * p.samples + layer.weights
     if layer.weights and p.weight_gradient:

@@ -1,7 +1,7 @@
-"""FLOPs and bytes of single MindSpore operations, from the shapes of their inputs that its profiler records.
+"""FLOPs and bytes of single MindSpore operations, from the input shapes that its profiler records.
 
-The profiler tells no output shapes and no attributes, so what cannot be told from the inputs is None, never a guess:
-the bytes are those of inputs and output once each where the output's size follows from the inputs, float32 throughout.
+The profiler records no output shapes and no attributes. What does not follow from the inputs is None, never a guess.
+Bytes count the inputs and the output once each, in float32.
 """
 
 import itertools
@@ -13,7 +13,7 @@ FLOAT_BYTES = 4
 
 _NOTHING = {"Reshape", "Depend", "Load", "UpdateState", "MakeTuple", "TupleGetItem", "ExpandDims", "Squeeze"}
 _REDUCTIONS = {"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"}
-# The output is a part or a multiple of the input that its shape does not tell.
+# The input's shape does not tell how large the output is.
 _UNTOLD = {"Slice", "StridedSlice", "StridedSliceGrad", "Tile", "BroadcastTo", "Zeros", "Ones", "Split"}
 _COPIES = {"TensorMove", "Transpose", "Cast", "Concat", "MirrorPad", "MirrorPadGrad", "Assign", "Stack"}
 
@@ -21,7 +21,7 @@ _COPIES = {"TensorMove", "Transpose", "Cast", "Concat", "MirrorPad", "MirrorPadG
 def op_cost(
     kind: str, shapes: Sequence[Shape], takers: Iterable[Sequence[Shape]] = ()
 ) -> tuple[int | None, int | None]:
-    """(FLOPs, bytes) of an operation of `kind` on inputs of `shapes`; `takers`: inputs of the products run after it."""
+    """(FLOPs, bytes) of an operation of `kind` on inputs of `shapes`. `takers` are the inputs of later products."""
     sizes = [math.prod(shape) for shape in shapes]
     total, largest = sum(sizes), max(sizes, default=0)
     if kind in _NOTHING:
@@ -31,13 +31,13 @@ def op_cost(
     if kind == "Im2Col":
         columns = _columns(shapes[0], takers)
         return 0, None if columns is None else FLOAT_BYTES * (total + columns)
-    if kind == "Col2Im":  # the map is smaller than its columns: they are what is moved
+    if kind == "Col2Im":  # its input, the columns, is larger than the map that comes out
         return sizes[0], FLOAT_BYTES * sizes[0]
     if kind in _UNTOLD:
         return 0, None
     if kind in _REDUCTIONS:
         return largest, FLOAT_BYTES * largest
-    if kind == "Adam":  # weight, both moments and the gradient in; weight and moments out
+    if kind == "Adam":  # reads weight, both moments and gradient; writes weight and moments
         return 14 * sizes[0], 7 * FLOAT_BYTES * sizes[0]
     if kind == "Concat":
         return 0, 2 * FLOAT_BYTES * total
@@ -46,11 +46,11 @@ def op_cost(
     if kind in ("BatchNorm", "BatchNormGrad"):
         maps = 2 if kind == "BatchNorm" else 3
         return 8 * (maps - 1) * largest, maps * FLOAT_BYTES * largest
-    return largest, FLOAT_BYTES * (total + largest)  # element by element, inputs broadcast to the largest
+    return largest, FLOAT_BYTES * (total + largest)  # element by element; inputs are broadcast to the largest
 
 
 def _product(a: Shape, b: Shape) -> tuple[int | None, int | None]:
-    """Of a and b, of which either may be transposed: the side that both have is summed over."""
+    """(FLOPs, bytes) of a product of a and b, either of which may be transposed: it sums over the side they share."""
     if len(a) < 2 or len(b) < 2:
         return None, None
     (a0, a1), (b0, b1) = a[-2:], b[-2:]
@@ -64,8 +64,10 @@ def _product(a: Shape, b: Shape) -> tuple[int | None, int | None]:
 
 
 def _columns(image: Shape, takers: Iterable[Sequence[Shape]]) -> int | None:
-    """Elements of im2col's output: the first operand that is a matrix of windows of the image, for the kernels, strides
-    and paddings that `convolution.py` uses."""
+    """The size of im2col's output: that of the first later operand which can be a matrix of the image's windows.
+
+    Tried are the kernels, strides and paddings that `networks.convolution` uses.
+    """
     n, c, h, w = image
     windows = {}
     for k, stride in itertools.product((2, 3, 4, 7), (1, 2)):

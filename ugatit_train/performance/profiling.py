@@ -1,7 +1,7 @@
-"""Where the time of a step goes: MindSpore's profiler around some steps, read into a table, a chart and a trace.
+"""Where the time of a step goes: MindSpore's profiler records some steps; its files become a table, a chart, a trace.
 
-On the CPU every operation of the graph runs after the other, so their times add up to the step but for what passes
-between them. On Ascend and GPU MindSpore's own files are left as they are, for its viewer (MindStudio Insight).
+On the CPU the operations of a graph run one after the other, so their times and the time between them add up to the
+step. On Ascend and GPU MindSpore's own files stay as they are, for its viewer (MindStudio Insight).
 """
 
 import dataclasses
@@ -35,9 +35,9 @@ class ProfileError(UgatitError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One operation that ran: when it began, how long it took, on inputs of which shapes."""
+    """One operation that ran: its begin, its duration, and the shapes of its inputs."""
 
-    name: str  # the scope and the operation: Default/genA2B-Generator/.../MatMul-op3
+    name: str  # scope and operation: Default/genA2B-Generator/.../MatMul-op3
     kind: str  # MatMul
     begin_us: float
     duration_us: float
@@ -46,7 +46,7 @@ class Execution:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """All operations of a kind in one step. FLOPs and bytes are None where they cannot be told (see `opcosts`)."""
+    """All operations of a kind in one step. FLOPs and bytes are None where they are unknown (see `opcosts`)."""
 
     kind: str
     calls: int
@@ -57,17 +57,17 @@ class Row:
     gbytes: float | None
     gflop_per_s: float | None
     gb_per_s: float | None
-    of_ceiling: float | None  # the larger share of the measured ceilings for products and for memory
+    of_ceiling: float | None  # the larger of the shares of the two measured ceilings, product and copy
 
 
 BETWEEN = "(between operations)"
 
 
 class StepProfiler:
-    """Records `active` steps after `skip` others, then writes what they say into `folder`; a context manager.
+    """Records `active` steps after `skip` others, then writes a report into `folder`; a context manager.
 
-    On the CPU the folder gets operations.md, .json, .parquet and .png, and trace.json; mindspore/ holds MindSpore's own
-    files. Ceilings are measured when all is recorded.
+    On the CPU the report is operations.md, .json, .parquet and .png, and trace.json, with this machine's ceilings,
+    measured after the last step. MindSpore's own files are in mindspore/.
     """
 
     def __init__(self, folder: Path, title: str, device_target: str = "CPU", skip: int = 2, active: int = 3):
@@ -77,18 +77,18 @@ class StepProfiler:
         activities = [ProfilerActivity.CPU]
         if not self.on_cpu:  # not run on a card
             activities.append(ProfilerActivity.NPU if device_target == "Ascend" else ProfilerActivity.GPU)
-        plan = schedule(wait=max(0, skip - 1), warmup=1, active=active, repeat=1)
+        steps = schedule(wait=max(0, skip - 1), warmup=1, active=active, repeat=1)
         own = tensorboard_trace_handler(str(folder / "mindspore"))
-        self._profile = profile(activities=activities, schedule=plan, on_trace_ready=own)
-        self._active, self._left, self._seconds = active, skip + active, []
+        self._profile = profile(activities=activities, schedule=steps, on_trace_ready=own)
+        self._active, self._left = active, skip + active
+        self._seconds: list[float] = []
 
     def __enter__(self) -> "StepProfiler":
         self._profile.start()
         return self
 
     def step(self, seconds: float) -> bool:
-        """A step has ended, its losses are read, and it took `seconds`. True when all is recorded; then calls do
-        nothing."""
+        """Call it after each step, when the losses are read: the step took `seconds`. True once all is recorded."""
         if self._left > 0:
             self._left -= 1
             self._seconds.append(seconds)
@@ -129,7 +129,7 @@ class StepProfiler:
 
 
 def read(folder: Path) -> list[Execution]:
-    """What a StepProfiler on the CPU recorded last into `folder`, in the order in which it ran.
+    """The operations that a StepProfiler last recorded into `folder` on the CPU, in the order in which they ran.
 
     Raises:
         ProfileError: there is no CPU profile in the folder, or its files do not belong together.
@@ -163,19 +163,19 @@ def _launched(line: str) -> tuple[str, str, tuple[Shape, ...]]:
     return kind, short, tuple(tuple(map(int, filter(None, s[1].split(",")))) for s in shapes if s)
 
 
-def table(executions: Sequence[Execution], steps: int, step_s: float, ceilings: dict[str, float]) -> list[Row]:
-    """A row a kind, the most expensive first, and the rest of the step as `BETWEEN`.
+def table(executions: Sequence[Execution], steps: int, step_s: float, measured: dict[str, float]) -> list[Row]:
+    """A row for each kind, the most expensive first, and the rest of the step as `BETWEEN`.
 
-    `steps` were recorded, which took `step_s` seconds each; `ceilings` as `ceilings.probes` measures them: `sgemm` in
-    GFLOP/s and `copy` in GB/s.
+    The executions are those of `steps` steps of `step_s` seconds each. `measured` are this machine's ceilings, as
+    `ceilings.probes` gives them: `sgemm` in GFLOP/s and `copy` in GB/s.
     """
     groups = defaultdict(list)
-    takers: deque = deque(maxlen=500)  # of columns, among what runs afterwards
+    takers: deque = deque(maxlen=500)  # what runs later and may take im2col's columns
     for execution in reversed(executions):
         groups[execution.kind].append((execution, *op_cost(execution.kind, execution.shapes, takers)))
         if execution.kind in ("MatMul", "BatchMatMul", "Transpose"):
             takers.appendleft(execution.shapes)
-    rows = [_row(kind, group, steps, step_s, ceilings) for kind, group in groups.items()]
+    rows = [_row(kind, group, steps, step_s, measured) for kind, group in groups.items()]
     rows.sort(key=lambda row: -row.total_ms)
     rest_ms = step_s * 1e3 - sum(row.total_ms for row in rows)
     unknown = dict.fromkeys(("gflop", "gbytes", "gflop_per_s", "gb_per_s", "of_ceiling"))
@@ -187,13 +187,13 @@ def table(executions: Sequence[Execution], steps: int, step_s: float, ceilings: 
     return rows
 
 
-def _row(kind: str, group: list, steps: int, step_s: float, ceilings: dict[str, float]) -> Row:
+def _row(kind: str, group: list, steps: int, step_s: float, measured: dict[str, float]) -> Row:
     total_s = sum(execution.duration_us for execution, _, _ in group) / 1e6 / steps
     flops, moved = ([cost[i] for cost in group] for i in (1, 2))
     gflop = None if None in flops else sum(flops) / 1e9 / steps
     gbytes = None if None in moved else sum(moved) / 1e9 / steps
     gflop_per_s, gb_per_s = (None if amount is None else amount / total_s for amount in (gflop, gbytes))
-    shares = [(gflop_per_s, ceilings.get("sgemm")), (gb_per_s, ceilings.get("copy"))]
+    shares = [(gflop_per_s, measured.get("sgemm")), (gb_per_s, measured.get("copy"))]
     reached = [rate / ceiling for rate, ceiling in shares if rate is not None and ceiling]
     calls = len(group) // steps
     return Row(
@@ -204,12 +204,12 @@ def _row(kind: str, group: list, steps: int, step_s: float, ceilings: dict[str, 
 
 
 def accounted(rows: Sequence[Row]) -> float:
-    """The share of the step that the operations themselves take."""
+    """The share of the step that is spent in operations."""
     return sum(row.share for row in rows if row.kind != BETWEEN)
 
 
 def as_text(rows: Sequence[Row], top: int | None = None) -> str:
-    """The table in Markdown."""
+    """The table in Markdown; with `top`, its first rows and the last."""
     lines = [
         "| operation | calls | total ms | mean us | share | GFLOP | GB | GFLOP/s | GB/s | of ceiling |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -226,7 +226,7 @@ def as_text(rows: Sequence[Row], top: int | None = None) -> str:
 
 
 def write_parquet(executions: Sequence[Execution], path: Path) -> None:
-    """Every operation that ran, a row each: name, kind, begin_us, duration_us, shapes."""
+    """Write every operation that ran as a row: name, kind, begin_us, duration_us, shapes."""
     columns = {
         "name": [e.name for e in executions],
         "kind": [e.kind for e in executions],
@@ -238,7 +238,7 @@ def write_parquet(executions: Sequence[Execution], path: Path) -> None:
 
 
 def write_trace(executions: Sequence[Execution], path: Path) -> None:
-    """The Chrome trace that Perfetto and chrome://tracing open. MindSpore's own has its times as strings."""
+    """Write a Chrome trace for Perfetto or chrome://tracing; MindSpore's own has its times as strings."""
     named = [("process_name", "training step"), ("thread_name", "operations")]
     events: list[dict] = [{"ph": "M", "name": what, "pid": 1, "tid": 1, "args": {"name": name}} for what, name in named]
     for e in executions:
@@ -251,14 +251,14 @@ def write_trace(executions: Sequence[Execution], path: Path) -> None:
 
 
 def _network(name: str) -> str:
-    """The network and direction of an operation's scope, as far as it tells: `genA2B backward`, `other`."""
+    """The network and direction in an operation's scope, such as `genA2B backward`; else `other`."""
     found = re.search(r"\b(gen|dis)[A-Z0-9]+", name)
     direction = "backward" if name.startswith("Gradients") else "forward"
     return f"{found[0]} {direction}" if found else "other"
 
 
 def draw(rows: Sequence[Row], path: Path, title: str, top: int = 15) -> None:
-    """A bar chart of the most expensive kinds: time, and the part of it that the ceilings would leave."""
+    """Draw a bar chart of the most expensive kinds: their time, and their time at this machine's ceiling."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,7 +1,7 @@
-"""The least time of a step by the roofline: every layer takes the longer of its FLOPs and its bytes at the ceilings.
+"""The least time of a step by the roofline model: each layer takes as long as its FLOPs or its bytes, whichever is more.
 
-The ceilings of this machine are measured (`ceilings.py`); those of Ascend processors are published figures, and what is
-made of them are projections, not measurements.
+This machine's ceilings are measured (`ceilings.py`). Those of Ascend processors are published figures, so times for
+them are projections, not measurements.
 """
 
 from collections.abc import Iterable
@@ -21,12 +21,12 @@ class Machine:
 
     @property
     def ridge(self) -> float:
-        """FLOPs a byte from which on a product is bound by arithmetic."""
+        """FLOPs per byte above which arithmetic bounds a product, not memory."""
         return self.product_flop_per_s / self.bytes_per_s
 
 
 def _from_platform_file(name: str, file: str, cores: int, mhz: int) -> Machine:
-    """From CANN's platform file: cores with a cube of 16 x 16 x 16 multiply-adds and 32 bytes of memory a cycle."""
+    """From CANN's platform file: each cycle, a core does 16 x 16 x 16 multiply-adds and moves 32 bytes."""
     cycles = cores * mhz * 1e6
     return Machine(
         name=name,
@@ -36,22 +36,22 @@ def _from_platform_file(name: str, file: str, cores: int, mhz: int) -> Machine:
     )
 
 
-# float16 products, to which CANN turns float32 convolutions by default. Huawei's own figure for the 910 is 256 TFLOP/s
-# (launch of 2019), and 1.2 TB/s for its memory; for the 910B, figures between 280 and 354 TFLOP/s are in circulation.
+# Of float16 products: CANN computes float32 convolutions so by default. Huawei's own figures for the 910 (launch of 2019)
+# are 256 TFLOP/s and 1.2 TB/s. For the 910B, sources give 280 to 354 TFLOP/s.
 ASCEND = (
     _from_platform_file("Ascend 910", "Ascend910A.ini", cores=32, mhz=1000),
     _from_platform_file("Ascend 910B", "Ascend910B2C.ini", cores=24, mhz=1800),
 )
-SEED_MS = 640.0  # full model, 256 px, batch 1, Ascend 910: the original project's own figure, without the data wait
+MODEL_ZOO_MS = 640.0  # milliseconds of a step: the model zoo's figure; full, 256 px, batch 1, Ascend 910, no data wait
 
 
 def floor_s(costs: Iterable[Cost], machine: Machine) -> float:
-    """Seconds that the step cannot go below without leaving out work or memory traffic."""
+    """Seconds that a step takes at least, unless work or memory traffic is left out."""
     return sum(_least_s(cost, machine) for cost in costs)
 
 
 def bound_by_memory(costs: Iterable[Cost], machine: Machine) -> float:
-    """The share of `floor_s` that layers take which memory bounds."""
+    """The share of `floor_s` that is spent in layers bound by memory."""
     costs = list(costs)
     bound = [cost for cost in costs if cost.bytes / machine.bytes_per_s > _product_s(cost, machine)]
     return floor_s(bound, machine) / floor_s(costs, machine)
@@ -62,5 +62,5 @@ def _least_s(cost: Cost, machine: Machine) -> float:
 
 
 def _product_s(cost: Cost, machine: Machine) -> float:
-    # What is no matrix product runs on other units, and has so few FLOPs a byte that memory decides.
+    # Other layers run on other units, and have so few FLOPs per byte that memory decides.
     return cost.flops / machine.product_flop_per_s if cost.is_product else 0.0

@@ -24,7 +24,7 @@ INDEPENDENT = (
 
 @pytest.mark.parametrize("entry", MEASURED, ids=lambda entry: entry["name"])
 def test_the_plan_is_within_a_quarter_of_the_measured_peak(entry):
-    planned = planner.plan(Options(**entry["tags"]["options"])).total / planner.MIB
+    planned = planner.estimate(Options(**entry["tags"]["options"])).total / planner.MIB
     assert planned == pytest.approx(entry["median"], rel=0.25)
 
 
@@ -36,14 +36,14 @@ def test_the_time_is_within_a_half_of_the_measured_steps():
         measured, sgemm = (entries[f"{size} px: {name}"] for name in ("ours", "ceiling, sgemm"))
         names = {"light", "ch", "n_dis"}
         shape = {name: value for name, value in measured["tags"].items() if name in names}
-        plan = planner.plan(Options(img_size=size, n_res=record["options"]["n_res"], **shape))
+        plan = planner.estimate(Options(img_size=size, n_res=record["options"]["n_res"], **shape))
         assert planner.step_seconds(plan, sgemm["median"]) == pytest.approx(measured["median"], rel=0.5), size
 
 
 @pytest.mark.parametrize("entry", TIMED, ids=lambda entry: entry["name"])
 def test_the_time_is_within_a_half_of_steps_that_nothing_was_fitted_to(entry):
     planned = planner.step_seconds(
-        planner.plan(Options(**entry["tags"]["options"])), entry["tags"]["sgemm_gflop_per_s"]
+        planner.estimate(Options(**entry["tags"]["options"])), entry["tags"]["sgemm_gflop_per_s"]
     )
     assert planned == pytest.approx(entry["median"], rel=0.5)
 
@@ -58,7 +58,7 @@ def test_the_record_holds_what_the_constants_were_fitted_to_and_what_they_were_n
 
 
 def test_a_plan_counts_every_weight_and_both_moments():
-    plan = planner.plan(Options(light=True, ch=2, n_res=1, n_dis=4, img_size=32))
+    plan = planner.estimate(Options(light=True, ch=2, n_res=1, n_dis=4, img_size=32))
     from ugatit_train.forms import CPU
     from ugatit_train.networks.ugatit import Discriminator, Generator
 
@@ -74,8 +74,8 @@ def test_a_plan_counts_every_weight_and_both_moments():
 def test_more_of_anything_takes_more(change):
     base = Options(light=True)
     more = dataclasses.replace(base, **change)
-    assert planner.plan(more).total > planner.plan(base).total
-    assert planner.plan(more).step_flops > planner.plan(base).step_flops
+    assert planner.estimate(more).total > planner.estimate(base).total
+    assert planner.estimate(more).step_flops > planner.estimate(base).step_flops
 
 
 def test_a_run_that_does_not_fit_is_warned_of(monkeypatch):
