@@ -91,10 +91,8 @@ def step_seconds(needs: Estimate, gflop_per_s: float) -> float:
 def describe(options: Options, steps: int | None, gflop_per_s: float | None) -> str:
     """Memory and time in two lines. `gflop_per_s` is this machine's ceiling, None if another device trains."""
     needs = estimate(options)
-    parts = {
-        name: getattr(needs, name) / GIB for name in ("weights", "optimizer", "gradients", "activations", "program")
-    }
-    shown = ", ".join(f"{name} {size:.1f}" for name, size in parts.items())
+    parts = ("weights", "optimizer", "gradients", "activations", "program")
+    shown = ", ".join(f"{part} {getattr(needs, part) / GIB:.1f}" for part in parts)
     lines = [f"memory, estimated: {needs.total / GIB:.1f} GiB ({shown})"]
     if gflop_per_s:
         step_s = step_seconds(needs, gflop_per_s)

@@ -1,4 +1,4 @@
-"""The least time of a step by the roofline model: each layer takes as long as its FLOPs or its bytes, whichever is more.
+"""The least time of a step by the roofline model: a layer takes as long as its FLOPs or bytes, whichever is more.
 
 This machine's ceilings are measured (`ceilings.py`). Those of Ascend processors are published figures, so times for
 them are projections, not measurements.
@@ -36,8 +36,8 @@ def _from_platform_file(name: str, file: str, cores: int, mhz: int) -> Machine:
     )
 
 
-# Of float16 products: CANN computes float32 convolutions so by default. Huawei's own figures for the 910 (launch of 2019)
-# are 256 TFLOP/s and 1.2 TB/s. For the 910B, sources give 280 to 354 TFLOP/s.
+# Of float16 products: CANN computes float32 convolutions so by default. Huawei's own figures for the 910 (launch of
+# 2019) are 256 TFLOP/s and 1.2 TB/s. For the 910B, sources give 280 to 354 TFLOP/s.
 ASCEND = (
     _from_platform_file("Ascend 910", "Ascend910A.ini", cores=32, mhz=1000),
     _from_platform_file("Ascend 910B", "Ascend910B2C.ini", cores=24, mhz=1800),
