@@ -88,7 +88,10 @@ class StepProfiler:
         return self
 
     def step(self, seconds: float) -> bool:
-        """Call it after each step, when the losses are read: the step took `seconds`. True once all is recorded: later calls do nothing."""
+        """Call it after each step, when the losses are read: the step took `seconds`.
+
+        True once all is recorded; later calls do nothing.
+        """
         if self._left > 0:
             self._left -= 1
             self._seconds.append(seconds)
