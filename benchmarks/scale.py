@@ -32,7 +32,7 @@ from step_time import Worker
 from ugatit_data import open_loader
 from ugatit_data.dataset.manifest import read_manifest
 from ugatit_data.dataset.records import Records
-from ugatit_data.loading.augment import MARGIN
+from ugatit_data.loading.augment import PAPER
 from ugatit_data.loading.order import samples
 
 STEP = {"size": 64, "batch": 1, "light": True, "ch": 16, "n_res": 4, "n_dis": 4}
@@ -67,7 +67,7 @@ def look_ups(folder: Path, options: argparse.Namespace, dataset) -> list[float]:
     for number in range(options.rounds):
         began = time.perf_counter_ns()
         for start in range(number * passes * count, (number + 1) * passes * count, batch):
-            for sample in samples(1, "a", count, start, start + batch, MARGIN)[0].tolist():
+            for sample in samples(1, "a", count, start, start + batch, PAPER)[0].tolist():
                 records.record(sample)
         found.append((time.perf_counter_ns() - began) / (passes * count))
     return found

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ugatit_data.conversion.repair import repair
     from ugatit_data.conversion.verify import verify
     from ugatit_data.dataset.encodings import ENCODINGS, Encoding
+    from ugatit_data.loading.augment import PAPER, Augmentation
     from ugatit_data.loading.loader import Loader, open_loader
     from ugatit_data.loading.pipelines import as_mindspore_dataset, ascend_pipeline
 
@@ -32,6 +33,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ENCODINGS",
+    "PAPER",
+    "Augmentation",
     "BadInputError",
     "ConversionError",
     "CorruptDatasetError",
@@ -50,9 +53,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Augmentation": "ugatit_data.loading.augment",
     "ENCODINGS": "ugatit_data.dataset.encodings",
     "Encoding": "ugatit_data.dataset.encodings",
     "Loader": "ugatit_data.loading.loader",
+    "PAPER": "ugatit_data.loading.augment",
     "ParquetSource": "ugatit_data.conversion.parquet",
     "as_mindspore_dataset": "ugatit_data.loading.pipelines",
     "ascend_pipeline": "ugatit_data.loading.pipelines",

@@ -45,7 +45,9 @@ class ParquetSource:
         found: dict[Domain, list[Entry]] = {}
         for path in sorted(self.root.rglob("*.parquet")):
             match = _NAME.fullmatch(path.name)
-            for domain in (match["domain"].lower() or "ab") if match else "":
+            if match is None:
+                continue
+            for domain in match["domain"].lower() or "ab":
                 found.setdefault((match["split"], domain), []).extend(self._rows(path, self._column(path, domain)))
         for domain in "ab":
             if not found.get(("train", domain)):

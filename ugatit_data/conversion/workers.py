@@ -55,9 +55,11 @@ def holding_ctrl_c() -> Iterator[None]:
 def _end_with_parent(watched: multiprocessing.connection.Connection) -> None:
     """What each worker begins with. The processes share the cores already, so OpenCV gets one."""
     cv2.setNumThreads(1)
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "runs in workers only"
 
     def watch() -> None:
-        multiprocessing.connection.wait([multiprocessing.parent_process().sentinel, watched])
+        multiprocessing.connection.wait([parent.sentinel, watched])
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

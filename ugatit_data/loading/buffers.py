@@ -1,7 +1,7 @@
-"""Memory of the delivered batches, taken back when nobody holds a batch any more.
+"""Memory of the delivered batches, used again when nobody holds a batch any more.
 
-Fresh memory costs a page fault for every 4 KiB: of raw records' time, more than half. So the blocks of dropped batches
-are used again, under the rule of any allocator: not while a single array, view or tensor still refers to them.
+Fresh memory costs a page fault for every 4 KiB: more than half of the time of raw records. So the blocks of dropped
+batches are used again, under the rule of any allocator: not while a single array, view or tensor still refers to them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,16 @@ import sys
 
 import numpy as np
 
-_OURS = 2  # references to a block that nobody holds: a local name, and the argument of getrefcount
+
+def _oldest(blocks: collections.deque[np.ndarray]) -> tuple[np.ndarray, int]:
+    """Take the oldest block out, and count the references to it. Raises IndexError where there is none."""
+    block = blocks.popleft()  # atomic: no two threads take the same
+    return block, sys.getrefcount(block)
+
+
+# How many references a block has that nobody else holds: 2 in Python 3.10 to 3.12 (a local name, and the argument of
+# getrefcount); other versions may count otherwise.
+_OURS = _oldest(collections.deque([np.empty(0)]))[1]
 
 
 class Buffers:
@@ -32,11 +41,11 @@ class Buffers:
     def _unused(self, shape: tuple[int, ...], dtype: type) -> np.ndarray | None:
         for _ in range(len(self._blocks)):
             try:
-                block = self._blocks.popleft()  # atomic: two threads never have the same in hand
+                block, references = _oldest(self._blocks)
             except IndexError:
                 return None
             # NumPy has each view refer to the block itself, through however many views it was made.
-            if sys.getrefcount(block) > _OURS:
+            if references > _OURS:
                 self._blocks.append(block)
             elif (block.shape, block.dtype) == (shape, dtype):
                 return block

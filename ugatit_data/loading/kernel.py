@@ -179,9 +179,10 @@ def compiled() -> Callable[..., int]:
 def digest_addresses() -> tuple[int, int, int]:
     """Where the xxhash package has XXH3_64bits_reset, _update (the fastest that the processor can run) and _digest; of
     a build that hides them, zeros."""
-    library = ctypes.CDLL(xxhash._xxhash.__file__)
+    library = ctypes.CDLL(xxhash._xxhash.__file__)  # type: ignore[attr-defined]  # its stubs leave the extension out
     update = "XXH3_64bits_update_dispatch" if hasattr(library, "XXH3_64bits_update_dispatch") else "XXH3_64bits_update"
     names = ("XXH3_64bits_reset", update, "XXH3_64bits_digest")
     if not all(hasattr(library, name) for name in names):
         return 0, 0, 0
-    return tuple(ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in names)
+    reset, updating, digest = (ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names)
+    return reset, updating, digest

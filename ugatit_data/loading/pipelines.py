@@ -16,7 +16,7 @@ from ugatit_data.dataset.records import encoding_of
 from ugatit_data.dataset.shards import COLUMN, mind_dataset
 from ugatit_data.errors import BadInputError, CorruptDatasetError
 from ugatit_data.loading import order
-from ugatit_data.loading.augment import MARGIN
+from ugatit_data.loading.augment import MARGIN, PAPER
 from ugatit_data.loading.loader import Loader
 
 Pipeline = Any  # a mindspore.dataset.Dataset: MindSpore is imported inside functions only
@@ -111,7 +111,7 @@ def _branch(
     from mindspore.dataset import vision
 
     positions = [order.rank_positions(step, batch_size, rank, world) for step in steps]
-    picks = [order.samples(seed, domain, count, start, stop, MARGIN) for start, stop in positions]
+    picks = [order.samples(seed, domain, count, start, stop, PAPER) for start, stop in positions]
     ids, flips, xs, ys = (np.concatenate(values) for values in zip(*picks, strict=True))
     records = _in_order(files, ids)
     draws = ds.NumpySlicesDataset({"flip": flips, "x": xs, "y": ys}, shuffle=False, num_parallel_workers=1)
@@ -130,7 +130,9 @@ def _branch(
 
 def _in_order(files: list[Path], ids: np.ndarray) -> Pipeline:
     """The records `ids`, one after the other. A sampler takes each record once, so repetitions start another reader."""
-    pieces, piece, seen = [], [], set()
+    pieces: list[list[int]] = []
+    piece: list[int] = []
+    seen: set[int] = set()
     for sample in ids.tolist():
         if sample in seen:
             pieces.append(piece)

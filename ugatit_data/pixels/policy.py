@@ -108,6 +108,7 @@ def _decode_any(data: bytes, header: Header) -> np.ndarray:
     if header.format == "tiff" and header.channels == 2:
         raise RejectedImageError("unsupported tiff: gray with alpha")  # OpenCV drops the alpha
     if header.clear is not None:  # OpenCV drops this too; it has scaled fewer than 8 bits up to 8
+        assert header.bits is not None, "a PNG's header has them"
         scale = 255 // ((1 << header.bits) - 1) if header.bits < 8 else 1
         pixels = np.where(pixels == header.clear * scale, np.iinfo(pixels.dtype).max, pixels).astype(pixels.dtype)
     if pixels.dtype == np.uint16:

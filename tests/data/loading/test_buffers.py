@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import collections
 import threading
 import weakref
 
 import numpy as np
 
-from ugatit_data.loading.buffers import Buffers
+from ugatit_data.loading.buffers import _OURS, Buffers, _oldest
+
+
+def test_what_it_relies_on_was_measured_in_this_python():
+    """A free block has as many references as the measured one, a held one has more."""
+    free, held = np.empty(3), np.empty(3)
+    blocks, view = collections.deque([free, held]), held.view()
+    del free, held
+    assert _oldest(blocks)[1] == _OURS
+    assert _oldest(blocks)[1] > _OURS
+    assert view.size == 3
 
 
 def test_a_dropped_block_is_used_again():

@@ -12,8 +12,9 @@ from ugatit_data import CorruptDatasetError, open_loader
 from ugatit_data.dataset.manifest import read_dataset, read_manifest
 from ugatit_data.dataset.records import CHECKS, Records
 from ugatit_data.loading import kernel, order
-from ugatit_data.loading.augment import MARGIN, cut
-from ugatit_data.loading.crops import _PLANNED, Crops, _plan
+from ugatit_data.loading.augment import MARGIN, PAPER, cut
+from ugatit_data.loading.crops import _STEPS, Crops, _picks
+from ugatit_data.loading.options import LoaderOptions
 
 SIZE = 48  # the data sets of the tests store MARGIN more
 
@@ -34,9 +35,9 @@ def cut_one_by_one(records, seed, start, stop):
     """The batches of the positions [start, stop), one domain after the other."""
     batch = []
     for domain, mine in records.items():
-        for sample, *draws in zip(*order.samples(seed, domain, len(mine), start, stop, MARGIN), strict=True):
+        for sample, *draws in zip(*order.samples(seed, domain, len(mine), start, stop, PAPER), strict=True):
             batch.append(np.zeros((SIZE, SIZE, 3), np.uint8))
-            cut(mine.image(int(sample), None), batch[-1], *draws)
+            cut(mine.image(int(sample), None), batch[-1], None, *draws)
     return np.stack(batch)
 
 
@@ -44,7 +45,7 @@ def cut_one_by_one(records, seed, start, stop):
 @pytest.mark.parametrize(("batch_size", "rank", "world"), [(1, 0, 1), (5, 0, 1), (30, 0, 1), (2, 1, 3)])
 def test_crops_equal_the_cut_record_by_record(datasets, check, batch_size, rank, world):
     records, stored_size = both(datasets["raw"], check)  # three shards: the last record of each ends near its end
-    crops = Crops(records, stored_size, batch_size, rank, world)
+    crops = Crops(records, stored_size, LoaderOptions(batch_size=batch_size, rank=rank, world=world))
     for seed, step in itertools.product((1, 2), range(40)):
         batch = np.zeros((2 * batch_size, SIZE, SIZE, 3), np.uint8)
         crops.copy(batch, seed, step)
@@ -54,9 +55,9 @@ def test_crops_equal_the_cut_record_by_record(datasets, check, batch_size, rank,
 
 def test_a_crop_begins_where_its_corner_is_also_at_the_edges(monkeypatch):
     for flip, x, y in itertools.product((False, True), (0, MARGIN), (0, MARGIN)):
-        drawn = [np.full(_PLANNED, value) for value in (0, flip, x, y)]
+        drawn = [np.full(_STEPS, value) for value in (0, flip, x, y)]
         monkeypatch.setattr(order, "samples", lambda *_, drawn=drawn: drawn)
-        begins = _plan.__wrapped__(1, (("a", 1),), 0, 1, 0, 1)[..., 2:]
+        begins = _picks.__wrapped__(1, (("a", 1),), 0, PAPER, True, 1, 0, 1)[..., 2:]
         assert (begins == (y, 3 * (MARGIN - x if flip else x))).all()
 
 
@@ -68,11 +69,11 @@ def test_a_damaged_record_is_named_and_nothing_after_it_copied(datasets, monkeyp
         monkeypatch.setattr(kernel, "digest_addresses", lambda: (0, 0, 0))
     records, stored_size = both(datasets["raw"], check)
     mine, count = records[domain], len(records[domain])
-    damaged = order.samples(1, domain, count, 2, 3, MARGIN)[0].item()  # third in its domain's batch
+    damaged = order.samples(1, domain, count, 2, 3, PAPER)[0].item()  # third in its domain's batch
     mine._xxh3[damaged] ^= 1
     mine.sums = mine.sums.copy()
     mine.sums[damaged] ^= np.uint64(1)
-    crops, batch = Crops(records, stored_size, 8, 0, 1), np.zeros((16, SIZE, SIZE, 3), np.uint8)
+    crops, batch = Crops(records, stored_size, LoaderOptions(batch_size=8)), np.zeros((16, SIZE, SIZE, 3), np.uint8)
     told = "this build of xxhash exports no XXH3_64bits: records are checked one by one, which is slower"
     assert caplog.messages == ([] if exported else [told])
     for _ in range(2):  # what was found is found again
@@ -92,7 +93,7 @@ def test_damage_after_the_first_read_is_found_where_every_read_is_checked(datase
     records, stored_size = both(datasets["raw"], check)
     for mine in records.values():
         mine.sums = mine.sums.copy()
-    crops, batch = Crops(records, stored_size, 13, 0, 1), np.zeros((26, SIZE, SIZE, 3), np.uint8)
+    crops, batch = Crops(records, stored_size, LoaderOptions(batch_size=13)), np.zeros((26, SIZE, SIZE, 3), np.uint8)
     crops.copy(batch, 1, 0)
     crops._known[1][:] += np.uint64(1)
     if found:
@@ -119,7 +120,8 @@ def test_a_manifest_that_points_elsewhere_is_refused_when_it_is_opened(datasets,
     values[2] = value
     table = table.set_column(table.schema.get_field_index(column), table.schema.field(column), [values])
     with pytest.raises(CorruptDatasetError, match=words):
-        Crops({"a": Records(datasets["raw"], dataset, table, "train", "a", "off")}, dataset.stored_size, 1, 0, 1)
+        records = {"a": Records(datasets["raw"], dataset, table, "train", "a", "off")}
+        Crops(records, dataset.stored_size, LoaderOptions())
 
 
 @pytest.mark.parametrize("threads", [1, 4])

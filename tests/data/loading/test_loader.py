@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ugatit_data import BadInputError, open_loader
-from ugatit_data.loading.augment import MARGIN
+from ugatit_data.loading.augment import MARGIN, PAPER
 from ugatit_data.pixels.geometry import resize, sides
 
 SIZE = 48
@@ -139,7 +139,7 @@ def test_augmentation_is_flip_resize_crop_of_the_named_sample(dataset, source, i
             batch = next(loader)
             for index, domain in enumerate("ab"):
                 count = (loader.num_a, loader.num_b)[index]
-                picks = order.samples(3, domain, count, step * 5, step * 5 + 5, MARGIN)
+                picks = order.samples(3, domain, count, step * 5, step * 5 + 5, PAPER)
                 assert picks[0].tolist() == loader.sample_ids(step)[index].tolist()
                 for image, sample, flip, x, y in zip(batch[index], *picks, strict=True):
                     key = loader.keys(domain)[sample].decode()
