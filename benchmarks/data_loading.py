@@ -30,6 +30,7 @@ import numpy as np
 import peers
 import pictures
 import record
+from peer_work import Work
 
 from ugatit_data import convert, open_loader
 
@@ -54,7 +55,7 @@ def from_batches(batches: Iterator, batch_size: int) -> Sample:
     return sample
 
 
-def ours(source: Path, own: Path, work: peers.Work, encoding: str, layout: str, check: str) -> Sample:
+def ours(source: Path, own: Path, work: Work, encoding: str, layout: str, check: str) -> Sample:
     loader = open_loader(
         own.parent / encoding, batch_size=work.batch_size, img_size=work.img_size, layout=layout, check=check,
         threads=work.threads,
@@ -62,18 +63,18 @@ def ours(source: Path, own: Path, work: peers.Work, encoding: str, layout: str, 
     return from_batches(loader, work.batch_size)
 
 
-def peer(source: Path, own: Path, work: peers.Work, name: str) -> Sample:
+def peer(source: Path, own: Path, work: Work, name: str) -> Sample:
     return from_batches(iter(peers.PEERS[name](source, own, work)), work.batch_size)
 
 
-def imdecode(source: Path, own: Path, work: peers.Work, threads: int) -> Sample:
+def imdecode(source: Path, own: Path, work: Work, threads: int) -> Sample:
     """cv2.imdecode of the same files from memory, and nothing else."""
     cv2.setNumThreads(1)
     files = [np.fromfile(path, np.uint8) for path in sorted(source.rglob("*.jpg"))[:1000]]
     return _counted(threads, files, lambda data: cv2.imdecode(data, cv2.IMREAD_COLOR_RGB))
 
 
-def memcpy(source: Path, own: Path, work: peers.Work, threads: int) -> Sample:
+def memcpy(source: Path, own: Path, work: Work, threads: int) -> Sample:
     """Copying crops out of as many stored images as the data set has, into the memory of a few batches."""
     count, side = len(list(source.rglob("*.jpg"))), work.img_size
     stored = np.ones((count, work.resized, work.resized, 3), np.uint8)  # not zeros, which take no memory until written
@@ -118,7 +119,7 @@ def candidates(threads: int) -> dict[str, Callable]:
     return found | {name: functools.partial(peer, name=name) for name in peers.PEERS}
 
 
-def serve(pipe, make: Callable, source: Path, own: Path, work: peers.Work) -> None:
+def serve(pipe, make: Callable, source: Path, own: Path, work: Work) -> None:
     """A candidate's process: prepare, then a sample for each number of seconds that comes in."""
     os.environ.setdefault("GLOG_v", "3")
     try:
@@ -137,7 +138,7 @@ def serve(pipe, make: Callable, source: Path, own: Path, work: peers.Work) -> No
 
 
 def measure(options: argparse.Namespace, source: Path, root: Path) -> list[dict]:
-    work = peers.Work(options.batch_size, options.img_size, options.threads)
+    work = Work(options.batch_size, options.img_size, options.threads)
     context = multiprocessing.get_context("spawn")
     pipes, samples, skipped = {}, {}, {}
     chosen = [

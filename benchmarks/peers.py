@@ -7,147 +7,14 @@ one that is not installed is skipped by the caller.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
-import numpy as np
-
-
-@dataclasses.dataclass(frozen=True)
-class Work:
-    """What every candidate is to do."""
-
-    batch_size: int
-    img_size: int
-    threads: int
-
-    @property
-    def resized(self) -> int:
-        return self.img_size + 30
-
-
-def _files(source: Path, name: str) -> list[Path]:
-    return sorted((source / name).iterdir())
-
-
-def _augment(image: np.ndarray, work: Work, random: np.random.Generator) -> np.ndarray:
-    """Decoded uint8 HWC -> flipped, resized, cropped."""
-    if random.random() < 0.5:
-        image = cv2.flip(image, 1)
-    image = cv2.resize(image, (work.resized, work.resized))
-    x, y = random.integers(0, work.resized - work.img_size + 1, 2)
-    return image[y : y + work.img_size, x : x + work.img_size]
-
-
-def _to_float(image: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray((image.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1))
-
-
-def _decode_cv2(data: bytes, work: Work, random: np.random.Generator) -> np.ndarray:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    return _to_float(_augment(image, work, random))
-
-
-def _forever(make: Callable[[], Iterator]) -> Iterator:
-    while True:
-        yield from make()
-
-
-def torch_pil(source: Path, own: Path, work: Work) -> Iterator:
-    """torch's DataLoader, Pillow in worker processes."""
-    from PIL import Image
-
-    def read(path: Path, random: np.random.Generator) -> np.ndarray:
-        image = Image.open(path).convert("RGB")
-        if random.random() < 0.5:
-            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        image = image.resize((work.resized, work.resized), Image.Resampling.BILINEAR)
-        x, y = random.integers(0, work.resized - work.img_size + 1, 2).tolist()
-        return _to_float(np.asarray(image.crop((x, y, x + work.img_size, y + work.img_size))))
-
-    return _torch(source, work, read)
-
-
-def torch_cv2(source: Path, own: Path, work: Work) -> Iterator:
-    """torch's DataLoader, OpenCV in worker processes."""
-    return _torch(source, work, lambda path, random: _decode_cv2(path.read_bytes(), work, random))
-
-
-def _torch(source: Path, work: Work, read: Callable) -> Iterator:
-    import torch.utils.data
-
-    a, b = _files(source, "trainA"), _files(source, "trainB")
-
-    class Pairs(torch.utils.data.Dataset):
-        def __len__(self):
-            return len(a)
-
-        def __getitem__(self, index):
-            cv2.setNumThreads(1)
-            random = np.random.default_rng()
-            return read(a[index], random), read(b[random.integers(len(b))], random)
-
-    loader = torch.utils.data.DataLoader(
-        Pairs(), work.batch_size, shuffle=True, num_workers=work.threads, persistent_workers=True, drop_last=True,
-        multiprocessing_context="fork",
-    )  # fmt: skip
-    return _forever(lambda: iter(loader))
-
-
-def webdataset(source: Path, own: Path, work: Work) -> Iterator:
-    """webdataset tars, OpenCV, in torch's worker processes."""
-    import webdataset as wds
-
-    for name in ("trainA", "trainB"):
-        for shard in range(work.threads):
-            with wds.TarWriter(str(own / f"{name}-{shard}.tar")) as tar:
-                for index, path in enumerate(_files(source, name)[shard :: work.threads]):
-                    tar.write({"__key__": f"{index:06d}", "jpg": path.read_bytes()})
-
-    def domain(name: str) -> Iterator:
-        cv2.setNumThreads(1)
-        urls = [str(own / f"{name}-{shard}.tar") for shard in range(work.threads)]
-        random = np.random.default_rng()
-        stream = wds.WebDataset(urls, shardshuffle=False, empty_check=False).shuffle(100).to_tuple("jpg")
-        stream = stream.map_tuple(lambda data: _decode_cv2(data, work, random)).batched(work.batch_size, partial=False)
-        # each domain gets half of the threads, at least one
-        workers = max(1, work.threads // 2)
-        loader = wds.WebLoader(
-            stream, batch_size=None, num_workers=workers, persistent_workers=True, multiprocessing_context="fork"
-        )
-        return _forever(lambda: iter(loader))
-
-    return zip(domain("trainA"), domain("trainB"))  # noqa: B905  both are endless
-
-
-def streaming(source: Path, own: Path, work: Work) -> Iterator:
-    """mosaicml-streaming's MDS, OpenCV, in torch's worker processes."""
-    import torch.utils.data
-    from streaming import MDSWriter, StreamingDataset
-
-    for name in ("trainA", "trainB"):
-        with MDSWriter(out=str(own / name), columns={"image": "bytes"}) as writer:
-            for path in _files(source, name):
-                writer.write({"image": path.read_bytes()})
-
-    class Images(StreamingDataset):
-        def __getitem__(self, index):
-            cv2.setNumThreads(1)
-            return _decode_cv2(super().__getitem__(index)["image"], work, np.random.default_rng())
-
-    def domain(name: str) -> Iterator:
-        images = Images(local=str(own / name), shuffle=True, batch_size=work.batch_size)
-        loader = torch.utils.data.DataLoader(
-            images, work.batch_size, num_workers=max(1, work.threads // 2), persistent_workers=True, drop_last=True,
-            multiprocessing_context="fork",
-        )  # fmt: skip
-        return _forever(lambda: iter(loader))
-
-    return zip(domain("trainA"), domain("trainB"))  # noqa: B905
+from peer_work import Work, decode_cv2, forever, listed
+from torch_peers import streaming, torch_cv2, torch_pil, webdataset
 
 
 def grain(source: Path, own: Path, work: Work) -> Iterator:
@@ -161,11 +28,11 @@ def grain(source: Path, own: Path, work: Work) -> Iterator:
     def domain(name: str, seed: int) -> Iterator:
         path = own / f"{name}.array_record"
         writer = ArrayRecordWriter(str(path), "group_size:1")
-        for file in _files(source, name):
+        for file in listed(source, name):
             writer.write(file.read_bytes())
         writer.close()
         records = MapDataset.source(ArrayRecordDataSource([str(path)])).seed(seed).shuffle().repeat()
-        images = records.random_map(lambda data, random: _decode_cv2(data, work, random))
+        images = records.random_map(lambda data, random: decode_cv2(data, work, random))
         read = ReadOptions(num_threads=work.threads, prefetch_buffer_size=4 * work.batch_size)
         return iter(images.to_iter_dataset(read).batch(work.batch_size))
 
@@ -188,7 +55,7 @@ def tensorflow(source: Path, own: Path, work: Work) -> Iterator:
     def domain(name: str):
         path = str(own / f"{name}.tfrecord")
         with tf.io.TFRecordWriter(path) as writer:
-            for file in _files(source, name):
+            for file in listed(source, name):
                 writer.write(file.read_bytes())
         records = tf.data.TFRecordDataset(path).shuffle(1000).repeat()
         return records.map(augment, work.threads, deterministic=False).batch(work.batch_size)
@@ -205,7 +72,7 @@ def dali(source: Path, own: Path, work: Work) -> Iterator:
     def both():
         outputs = []
         for name in ("trainA", "trainB"):
-            files = [str(path) for path in _files(source, name)]
+            files = [str(path) for path in listed(source, name)]
             data, _ = fn.readers.file(files=files, random_shuffle=True, name=name)
             image = fn.decoders.image(data, device="cpu", output_type=types.RGB)
             image = fn.resize(
@@ -239,7 +106,7 @@ def _mind(source: Path, own: Path, work: Work, fused: bool, as_float: bool) -> I
     ds.config.set_prefetch_size(2)
 
     def domain(name: str):
-        data = [path.read_bytes() for path in _files(source, name)]
+        data = [path.read_bytes() for path in listed(source, name)]
         path = own / f"{name}-{fused}-{as_float}.mindrecord"
         write_shard(path, [len(one) for one in data], data)
         rows = ds.MindDataset([str(path)], columns_list=["image"], shuffle=True, num_parallel_workers=1)
@@ -279,7 +146,7 @@ def ffcv_raw286_uint8(source: Path, own: Path, work: Work) -> Iterator:
 
     class Images:
         def __init__(self, name):
-            self.files = _files(source, name)
+            self.files = listed(source, name)
 
         def __len__(self):
             return len(self.files)
@@ -301,7 +168,7 @@ def ffcv_raw286_uint8(source: Path, own: Path, work: Work) -> Iterator:
             path, batch_size=work.batch_size, num_workers=max(1, work.threads // 2), order=OrderOption.QUASI_RANDOM,
             pipelines={"image": [crop, RandomHorizontalFlip()]}, drop_last=True,
         )  # fmt: skip
-        return _forever(lambda: iter(loader))
+        return forever(lambda: iter(loader))
 
     return zip(domain("trainA"), domain("trainB"))  # noqa: B905
 
