@@ -5,8 +5,10 @@ The code stands in CONTRIBUTING.md, "An encoding".
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -50,6 +52,13 @@ def table():
 def deflated(table, source, tmp_path):
     convert(source, tmp_path / "deflated", encoding="deflated", stored_size=SIZE, shards=2)
     return tmp_path / "deflated"
+
+
+def test_contributing_shows_this_code():
+    text = (Path(__file__).parents[3] / "CONTRIBUTING.md").read_text()
+    assert inspect.getsource(deflate) in text
+    assert inspect.getsource(inflate) in text
+    assert 'ENCODINGS["deflated"] = Encoding(deflate, inflate, fixed_size=True, ' in text
 
 
 def test_what_was_converted_is_read_back(deflated, source, tmp_path):

@@ -6,7 +6,9 @@ The code of the first one stands in CONTRIBUTING.md, "An augmentation".
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +30,13 @@ def make(image, out, memory, flip, x, y, light):
 
 
 BRIGHTER = Augmentation(make=make, draw=draw, uses=(1, 2), margin=PAPER.margin)
+
+
+def test_contributing_shows_this_code():
+    text = (Path(__file__).parents[3] / "CONTRIBUTING.md").read_text()
+    assert inspect.getsource(draw) in text
+    assert inspect.getsource(make) in text
+    assert "BRIGHTER = Augmentation(make=make, draw=draw, uses=(1, 2), margin=PAPER.margin)" in text
 
 
 def take(folder, steps, **options):
