@@ -51,6 +51,7 @@ def complaints(path: Path, source: str) -> list[str]:
     wrong = []
     for name, at_top in imports(path, source):
         top, target = [*name.split("."), ""][:2]
+        top = "tools" if top == "ugatit_tools" else top  # its name in the wheel
         if top in MAY_IMPORT and top != package and top not in MAY_IMPORT[package]:
             wrong.append(f"{name} is above {package}")
         if top == package and room and target in rooms and rooms.index(target) > rooms.index(room):
@@ -103,6 +104,7 @@ def test_every_room_is_there():
         ("ugatit_data/dataset/manifest.py", "def f():\n    from ugatit_data.loading.loader import x", "x is above"),
         ("ugatit_data/loading/loader.py", "from ugatit_train import options", "ugatit_train.options is above"),
         ("ugatit_train/training/loop.py", "import tools.train", "tools.train is above ugatit_train"),
+        ("ugatit_train/training/loop.py", "from ugatit_tools import train", "ugatit_tools.train is above ugatit_train"),
         ("ugatit_data/dataset/shards.py", "import mindspore.mindrecord", "mindspore outside of a function"),
         ("ugatit_data/utils.py", "", "give utils its place"),
     ],

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from ugatit_data import __version__
 from ugatit_data.commands import SCRIPTS, command
 
 RESTARTED = ("train", "profile")  # with memory in huge pages, see runtime.restart_with_huge_pages
@@ -23,9 +24,7 @@ def main() -> NoReturn:
         print(manual())
         sys.exit(0)
     if name == "--version":
-        from importlib import metadata
-
-        print(f"ugatit {metadata.version('ugatit')}")
+        print(f"ugatit {__version__}")
         sys.exit(0)
     print(f"ugatit: {unknown(name)}", file=sys.stderr)
     sys.exit(2)

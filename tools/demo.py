@@ -184,7 +184,7 @@ def stage(seconds: dict[str, float], name: str, result: Path, tool: str, *argume
 
 
 def fitting_n_dis(img_size: int) -> int:
-    """The largest size of the discriminators, up to the default 6, that img_size has room for; see config.Options."""
+    """The largest size of the discriminators, up to the default 6, that fits img_size; see config.Options."""
     return max(4, min(6, (img_size // 3).bit_length()))
 
 

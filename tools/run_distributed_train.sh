@@ -36,6 +36,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-$here/../.venv/bin/python}
 [ -x "$python" ] || python=$(command -v python3)
 logs=${LOG_DIR:-msrun_logs}
+failed='^((tools/train\.py|ugatit train): |Traceback)' # how a worker's last words begin, from a clone or an installation
 devices=$(seq -s, "$start" $((start + size - 1)))
 export ASCEND_RT_VISIBLE_DEVICES=${ASCEND_RT_VISIBLE_DEVICES:-$devices}
 export CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES:-$devices}
@@ -51,7 +52,7 @@ PATH="$(dirname "$python"):$PATH" setsid "$(dirname "$python")/msrun" --worker_n
 msrun=$!
 trap 'kill -TERM -- -$msrun 2>/dev/null' INT TERM
 while kill -0 $msrun 2>/dev/null; do
-  if grep -qsE '^(tools/train.py: |Traceback)' "$logs"/worker_*.log; then
+  if grep -qsE "$failed" "$logs"/worker_*.log; then
     sleep 5 # the others say what they have to
     kill -TERM -- -$msrun 2>/dev/null
     sleep 2
@@ -62,7 +63,7 @@ while kill -0 $msrun 2>/dev/null; do
 done
 wait $msrun
 code=$?
-grep -qsE '^(tools/train.py: |Traceback)' "$logs"/worker_*.log && code=1
+grep -qsE "$failed" "$logs"/worker_*.log && code=1
 if [ $code -eq 0 ]; then
   tail -n 3 "$logs/worker_0.log"
   exit 0

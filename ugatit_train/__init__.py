@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ugatit_train.options.config import Options
     from ugatit_train.training.loop import train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = ["Options", "evaluate", "open_generator", "train", "translate"]
 

@@ -1,6 +1,7 @@
 """The command `ugatit`, and the tools' files as scripts, inside and outside of the environment."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -8,6 +9,8 @@ import venv
 
 import pytest
 
+import ugatit_data
+import ugatit_train
 from ugatit_data.commands import SCRIPTS
 
 from .conftest import ROOT, TOOLS
@@ -46,10 +49,10 @@ def test_help_is_there_at_once(ugatit):
     assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT) == "[]\n"
 
 
-def test_version_is_that_of_the_distribution(ugatit):
-    from importlib import metadata
-
-    assert ugatit("--version").stdout == f"ugatit {metadata.version('ugatit')}\n"
+def test_version_is_that_of_pyproject_toml(ugatit):
+    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
+    assert ugatit("--version").stdout == f"ugatit {version}\n"
+    assert ugatit_data.__version__ == ugatit_train.__version__ == version
 
 
 @pytest.mark.parametrize(
