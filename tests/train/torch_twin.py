@@ -14,6 +14,7 @@ from mindspore import Tensor
 from torch.nn.functional import pad
 from torch.nn.utils import spectral_norm
 
+from ugatit_train.forms import form_for
 from ugatit_train.inference import models
 from ugatit_train.networks.ugatit import Discriminator
 from ugatit_train.training import checkpoint
@@ -195,7 +196,7 @@ def compare(networks, run: Path, img_size: int) -> dict[str, float]:
     for name in ("disGA", "disGB", "disLA", "disLB"):
         layers = o.n_dis + (1 if name[3] == "G" else -1)
         if layers not in judges:  # compiled once for both domains
-            judges[layers] = Judge(Discriminator(o.ch, layers))
+            judges[layers] = Judge(Discriminator(form_for("CPU"), o.ch, layers))
         own = {n.replace("discriminator", name): p for n, p in judges[layers].parameters_and_names()}
         for key, parameter in own.items():
             parameter.set_data(Tensor(read_tensor(folder / checkpoint.TRAINING_FILE, key), ms.float32))
