@@ -1,4 +1,4 @@
-"""The benchmarks' argument parser: the help of an option has its default, and a count is 1 or more."""
+"""The benchmarks' argument parser. An option's help names its default; a count is 1 or more."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpF
 
 
 def parser(description: str | None, record: bool = True) -> argparse.ArgumentParser:
-    """A parser with `description` as its manual; with `record`, it has --out, the benchmark's record."""
+    """A parser with `description` as its manual; with `record` it has --out, for the benchmark's record."""
     made = argparse.ArgumentParser(description=description, formatter_class=_Help, allow_abbrev=False)
     if record:
         made.add_argument("--out", type=Path, metavar="FILE", help="the JSON record; without it, only the table")
@@ -25,7 +25,7 @@ def parser(description: str | None, record: bool = True) -> argparse.ArgumentPar
 
 
 def add_model(to: argparse.ArgumentParser, sizes: list[int]) -> None:
-    """The options of the model whose step is meant."""
+    """Add the options of the model whose step is measured."""
     to.add_argument("--sizes", type=count, nargs="+", default=sizes, metavar="PX", help="heights and widths")
     to.add_argument("--ch", type=count, default=64, help="channels of the first layer")
     to.add_argument("--n_res", type=count, default=4, help="residual blocks in each half of a generator")

@@ -12,12 +12,12 @@ from matplotlib import pyplot
 
 pyplot.rcParams["font.size"] = 9
 
-WIDTH = 5.5  # inches: letters of 9 points stay readable where the picture shrinks to a phone's width
+WIDTH = 5.5  # inches: 9-point letters stay readable at a phone's width
 OURS, THEIRS, MUTED = "#1f5a94", "#9aa7b4", "#c9d6e8"
 
 
 def of(record: dict) -> bytes | None:
-    """The chart of a record as PNG; None where a table says it all."""
+    """The chart of a record as PNG; None if its table is enough."""
     draw = CHARTS.get(record["benchmark"])
     if draw is None:
         return None
@@ -71,7 +71,7 @@ def scale(record: dict):
         axes.set_xticks(x, [str(value) for value in x])
         axes.minorticks_off()
         low, high = min(e["low"] for e in entries), max(e["high"] for e in entries)
-        axes.set_ylim(low / 2, high * 2)  # what is flat must look flat
+        axes.set_ylim(low / 2, high * 2)  # a flat line must look flat
         first, last = (float(f"{entry['median']:.3g}") for entry in (entries[0], entries[-1]))
         ends = [first, last] if max(first, last) > 1.3 * min(first, last) else [last]  # letters must not overlap
         axes.set_yticks(ends, [f"{value:g}" for value in ends])

@@ -1,11 +1,11 @@
-"""Two runs of the same benchmarks: what changed by more than the noise."""
+"""Compares two runs of the same benchmarks: which results changed by more than the noise."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 LEAST_CHANGE = 0.05
-LEAST_CHANGE_OF_ONE_SAMPLE = 0.25  # whose noise is not known
+LEAST_CHANGE_OF_ONE_SAMPLE = 0.25  # its noise is unknown
 LESS_IS_BETTER = ("seconds", "ms", "mib", "ns_per_sample")
 
 
@@ -26,7 +26,7 @@ class Change:
 
 
 def changes(before: list[dict], after: list[dict]) -> tuple[list[Change], list[str]]:
-    """The results that two lists of records share, and for each record that could not be compared why not."""
+    """The changes of all results that two lists of records share; and for each other record, why it is not compared."""
     found, apart = [], []
     for record in after:
         name = record["benchmark"]
@@ -51,7 +51,7 @@ def _options(record: dict) -> dict:
 
 
 def better_sign(unit: str) -> int:
-    """1 where more is better, -1 where less is, 0 where it is neither (counts, projections, exponents)."""
+    """1 if more is better, -1 if less is, 0 if neither (counts, projections, exponents)."""
     return 1 if unit.endswith("_per_s") else -1 if unit in LESS_IS_BETTER else 0
 
 
@@ -60,7 +60,7 @@ def _change(benchmark: str, old: dict, new: dict) -> Change:
     gain = sign * (new["median"] / old["median"] - 1)
     if min(len(old["samples"]), len(new["samples"])) < 3:
         beyond = abs(gain) > LEAST_CHANGE_OF_ONE_SAMPLE
-    else:  # not one sample of the one run is as good as one of the other
+    else:  # the two runs' samples do not overlap
         beyond = abs(gain) > LEAST_CHANGE and (new["low"] > old["high"] or new["high"] < old["low"])
     verdict = "same" if not beyond else "better" if gain > 0 else "regression"
     return Change(

@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""Conversion against decoding the same files once on all cores: time, start-up apart, and peak memory.
+"""Conversion against decoding the same files once on all cores: time without start-up, and peak memory.
 
     python benchmarks/conversion.py --images 10000 --out records/conversion.json
 
-Start-up (processes and the import of MindSpore) is what a conversion of four images takes; it is measured in every
-round and taken off. Memory is the sum over the command and its workers, in runs of its own, at --images and at a tenth
+Start-up (processes and the import of MindSpore) is the time to convert four images; it is measured in every round and
+subtracted. Memory is the sum over the command and its workers, measured in separate runs, for --images and for a tenth
 of it. Writing alone is measured for the formats of the installed peers.
 """
 
@@ -49,9 +49,9 @@ def _decode(path: Path) -> None:
 
 
 def convert(source: Path, out: Path, encoding: str, workers: int, watch: bool = False) -> tuple[float, float]:
-    """Seconds of the command and, if it is watched, the peak resident memory of all its processes in MiB.
+    """Seconds of the command and, with `watch`, the peak resident memory of all its processes in MiB.
 
-    Watching takes a third of a core from the command, so that its time counts for nothing.
+    Watching takes a third of a core from the command: do not use that time.
     """
     command = [sys.executable, TOOL, source, out, "--encoding", encoding, "--workers", str(workers)]
     begin = time.perf_counter()
@@ -70,7 +70,7 @@ def convert(source: Path, out: Path, encoding: str, workers: int, watch: bool = 
 
 
 def _session_mib(session: int) -> float:
-    """Proportional memory of a session's processes: pages that they share count once."""
+    """Proportional memory of a session's processes: shared pages count once."""
     total = 0
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -134,7 +134,7 @@ WRITERS: dict[str, Callable[[list[Path], Path], None]] = {
 
 
 def writing(source: Path, root: Path, repeats: int) -> list[dict]:
-    """Images per second of each format's writer, files read from the cache, nothing checked."""
+    """Images per second of each format's writer; files come from the cache, nothing is checked."""
     files, results = sorted(source.rglob("*.jpg"))[:2000], []
     for name, write in WRITERS.items():
         samples = []
@@ -166,11 +166,7 @@ def main(argv: list[str] | None = None) -> int:
         pictures.make_source(root / "tiny", 2)
         results = measure(options, root) + writing(root / "source", root, options.repeats)
     data = {"images_per_domain": options.images, "mean_jpeg_bytes": size // (2 * options.images)}
-    said = {name: value for name, value in vars(options).items() if name != "out"}
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        record.write(options.out, "conversion", said, data, results, peers.PACKAGES)
-    print(record.table(results, BASE))
+    record.finish("conversion", options, data, results, peers.PACKAGES, base=BASE)
     return 0
 
 

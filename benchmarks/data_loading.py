@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Images per second of the loader in every mode, of its peers, and of the limits, at the same work in one run.
 
-Work: pairs (A, B) of 256 px JPEGs -> flip, resize to 286, random crop 256. Each candidate lives in a process of its own
-and rests while others are measured; the rounds go over all candidates in turn, so that a busy moment hits them alike.
+Work: pairs (A, B) of 256 px JPEGs -> flip, resize to 286, random crop 256. Each candidate has its own process and waits
+while others are measured. Each round measures all candidates in turn, so that other load slows all alike.
 
     python benchmarks/data_loading.py --out records/data_loading.json
     python benchmarks/data_loading.py --only "ours raw" imdecode --repeats 9
@@ -40,7 +40,7 @@ Sample = Callable[[float], float]  # seconds to measure -> images per second
 
 
 def from_batches(batches: Iterator, batch_size: int) -> Sample:
-    """Images per second of an endless iterator. What was prefetched while resting is used up first."""
+    """Images per second of an endless iterator. Batches prefetched while it waited are used up first."""
 
     def sample(seconds: float) -> float:
         end = time.perf_counter() + seconds / 3
@@ -75,9 +75,9 @@ def imdecode(source: Path, own: Path, work: Work, threads: int) -> Sample:
 
 
 def memcpy(source: Path, own: Path, work: Work, threads: int) -> Sample:
-    """Copying crops out of as many stored images as the data set has, into the memory of a few batches."""
+    """Copies crops from as many stored images as the data set has into the memory of a few batches."""
     count, side = len(list(source.rglob("*.jpg"))), work.img_size
-    stored = np.ones((count, work.resized, work.resized, 3), np.uint8)  # not zeros, which take no memory until written
+    stored = np.ones((count, work.resized, work.resized, 3), np.uint8)  # zeros would take no memory until written
     batches = np.ones((8 * work.batch_size, side, side, 3), np.uint8)
     order = np.random.default_rng(1).permutation(count)
     pairs = [(batches[place % len(batches)], stored[index, :side, :side]) for place, index in enumerate(order)]
@@ -111,7 +111,7 @@ def candidates(threads: int) -> dict[str, Callable]:
         f"memcpy alone, {threads} threads": functools.partial(memcpy, threads=threads),
     }
     for encoding in ENCODINGS:
-        for check in ("off", "once", "every"):  # one after the other, for their difference is small
+        for check in ("off", "once", "every"):  # neighbours in time, because their difference is small
             make = functools.partial(ours, encoding=encoding, layout="uint8", check=check)
             found[f"ours {encoding}, uint8" + ("" if check == "once" else f", check {check}")] = make
         make = functools.partial(ours, encoding=encoding, layout="float32", check="once")
@@ -120,7 +120,7 @@ def candidates(threads: int) -> dict[str, Callable]:
 
 
 def serve(pipe, make: Callable, source: Path, own: Path, work: Work) -> None:
-    """A candidate's process: prepare, then a sample for each number of seconds that comes in."""
+    """A candidate's process: prepare, then measure once for each number of seconds received."""
     os.environ.setdefault("GLOG_v", "3")
     try:
         own.mkdir()
@@ -134,13 +134,15 @@ def serve(pipe, make: Callable, source: Path, own: Path, work: Work) -> None:
         pipe.send(("skipped", f"{type(error).__name__}: {error}".splitlines()[0]))
     finally:
         pipe.close()
-        os._exit(0)  # peers leave threads and processes that would keep us
+        os._exit(0)  # peers leave threads and processes that would keep this one alive
 
 
 def measure(options: argparse.Namespace, source: Path, root: Path) -> list[dict]:
     work = Work(options.batch_size, options.img_size, options.threads)
     context = multiprocessing.get_context("spawn")
-    pipes, samples, skipped = {}, {}, {}
+    pipes: dict = {}
+    samples: dict[str, list[float]] = {}
+    skipped: dict[str, str] = {}
     chosen = [
         (name, make) for name, make in candidates(options.threads).items()
         if name == BASE or not options.only or any(part in name for part in options.only)
@@ -151,7 +153,7 @@ def measure(options: argparse.Namespace, source: Path, root: Path) -> list[dict]
         process.start()
         theirs.close()
         samples[name] = []
-        _ask(pipes, name, skipped)  # one after the other, so that preparing disturbs nobody
+        _ask(pipes, name, skipped)  # one at a time, so that nobody prepares while another is measured
     for _ in range(options.repeats):
         for name in [name for name in pipes if name not in skipped]:
             pipes[name].send(options.seconds)
@@ -201,11 +203,7 @@ def main(argv: list[str] | None = None) -> int:
         results = measure(options, root / "source", root)
     data = {"images_per_domain": options.images, "mean_jpeg_bytes": size // (2 * options.images)}
     data["digest_of_raw"] = report.dataset.dataset_id
-    said = {name: value for name, value in vars(options).items() if name != "out"}
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        record.write(options.out, "data_loading", said, data, results, peers.PACKAGES)
-    print(record.table(results, BASE))
+    record.finish("data_loading", options, data, results, peers.PACKAGES, base=BASE)
     return 0
 
 

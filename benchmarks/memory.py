@@ -1,12 +1,12 @@
 #!/usr/bin/env python
-"""Peak memory and seconds of real steps beside the planner's figures, each in a process of its own.
+"""Peak memory and seconds of real steps, each in its own process, beside the planner's estimates.
 
     python benchmarks/memory.py --out records/memory.json
     python benchmarks/memory.py --sizes 64 128 --full
     python benchmarks/memory.py --sizes 256 --options recompute=true
 
-A process is measured after its fourth step; its time is the median of the last three. The record that the planner is
-held to lies in benchmarks/results; with --add, what is measured replaces what a record has of the same configuration.
+Memory is measured after the fourth step; the time is the median of the last three. A test compares the planner with
+the record in benchmarks/results. With --add, new results replace those of the same configuration in a record.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ugatit_train.performance import ceilings, costs, planner
 
 
 def measure(shape: dict, options: dict) -> list[dict]:
-    """Peak, time and plan of one configuration."""
+    """Peak, time and estimates of one configuration."""
     given = {"img_size": shape["size"], "batch_size": shape["batch"]}
     given |= {name: shape[name] for name in ("light", "ch", "n_res", "n_dis")} | options
     name = ", ".join(
@@ -37,23 +37,23 @@ def measure(shape: dict, options: dict) -> list[dict]:
     if worker.skipped:
         return [record.skipped(name, worker.skipped)]
     worker.close()
-    plan = planner.estimate(Options(**given))
+    needs = planner.estimate(Options(**given))
     seconds = answer["seconds"][1:]
     gflop_per_s = ceilings.sgemm(0.5)  # as --dry_run measures it
-    planned_s = planner.step_seconds(plan, gflop_per_s)
+    estimated_s = planner.step_seconds(needs, gflop_per_s)
     tags = {"options": given, "sgemm_gflop_per_s": gflop_per_s}
     return [
         record.result(f"{name}: peak", "mib", [answer["peak_mib"]]) | {"tags": tags},
-        record.result(f"{name}: plan / peak", "ratio", [plan.total / planner.MIB / answer["peak_mib"]])
+        record.result(f"{name}: plan / peak", "ratio", [needs.total / planner.MIB / answer["peak_mib"]])
         | {"tags": tags},
         record.result(f"{name}: step", "seconds", seconds) | {"tags": tags},
-        record.result(f"{name}: plan / step", "ratio", [planned_s / statistics.median(seconds)]) | {"tags": tags},
+        record.result(f"{name}: plan / step", "ratio", [estimated_s / statistics.median(seconds)]) | {"tags": tags},
     ]
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = arguments.parser(__doc__)
-    parser.add_argument("--add", action="store_true", help="keep what the file already holds of other configurations")
+    parser.add_argument("--add", action="store_true", help="keep the file's results of other configurations")
     arguments.add_model(parser, [64, 128, 256])
     parser.add_argument("--full", action="store_true", help="the full model instead of the light one")
     parser.add_argument("--threads", type=arguments.count, default=arguments.CORES, help="of the step")
@@ -65,13 +65,8 @@ def main(argv: list[str] | None = None) -> int:
         shape = {"size": size, "batch": options.batch, "light": not options.full, "ch": options.ch}
         shape |= {"n_res": options.n_res, "n_dis": costs.n_dis_for(size, options.n_dis), "threads": options.threads}
         results += measure(shape, more)
-    print(record.table(results))
-    if options.out:
-        said = {"threads": options.threads}
-        if options.add:
-            said, results = record.add_to(options.out, said, results)
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        record.write(options.out, "memory", said, {"images": "uniform noise"}, results, PACKAGES)
+    data, said = {"images": "uniform noise"}, {"threads": options.threads}
+    record.finish("memory", options, data, results, PACKAGES, said=said)
     return 0
 
 

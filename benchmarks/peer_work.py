@@ -1,4 +1,4 @@
-"""What every peer of the loader does: the work, and its steps by OpenCV for those that bring none of their own."""
+"""The work of every peer of the loader, and its steps by OpenCV, for peers without operations of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """What every candidate is to do."""
+    """The work that every candidate does."""
 
     batch_size: int
     img_size: int
@@ -29,7 +29,7 @@ def listed(source: Path, name: str) -> list[Path]:
 
 
 def augment(image: np.ndarray, work: Work, random: np.random.Generator) -> np.ndarray:
-    """Decoded uint8 HWC -> flipped, resized, cropped."""
+    """Flip, resize and crop a decoded picture, uint8 HWC."""
     if random.random() < 0.5:
         image = cv2.flip(image, 1)
     image = cv2.resize(image, (work.resized, work.resized))
@@ -43,12 +43,12 @@ def to_float(image: np.ndarray) -> np.ndarray:
 
 
 def decode_cv2(data: bytes, work: Work, random: np.random.Generator) -> np.ndarray:
-    """A file's bytes -> float32 CHW in [-1, 1], all by OpenCV."""
+    """A file's bytes -> float32 CHW in [-1, 1], flipped, resized and cropped, all by OpenCV."""
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     return to_float(augment(image, work, random))
 
 
 def forever(make: Callable[[], Iterator]) -> Iterator:
-    """One iterator after the other."""
+    """The items of one iterator after another, without end."""
     while True:
         yield from make()

@@ -1,8 +1,8 @@
 """Other data engines at the same work: pairs (A, B) of 256 px JPEGs, flip, resize to 286, random crop 256.
 
-Each function gets the folder of the JPEGs, an empty folder for its own format, and the options, and returns an endless
-iterator of batches (a, b): float32 NCHW in [-1, 1], or uint8 NHWC where its name says so. They import what they need;
-one that is not installed is skipped by the caller.
+Each function gets the folder of the JPEGs, an empty folder for its own format, and the work. It returns an endless
+iterator of batches (a, b): float32 NCHW in [-1, 1], or uint8 NHWC if its name says so. It imports what it needs; the
+caller skips it if that is not installed.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _mind(source: Path, own: Path, work: Work, fused: bool, as_float: bool) -> I
         write_shard(path, [len(one) for one in data], data)
         rows = ds.MindDataset([str(path)], columns_list=["image"], shuffle=True, num_parallel_workers=1)
         ratio = (work.img_size / work.resized) ** 2
-        if fused:  # not the same work: the crop's corner is a whole pixel of the source
+        if fused:  # not quite the same work: crops begin at whole pixels of the source
             ops = [vision.RandomCropDecodeResize(work.img_size, scale=(ratio, ratio), ratio=(1.0, 1.0))]
         else:
             ops = [vision.Decode(), vision.Resize((work.resized, work.resized)), vision.RandomCrop(work.img_size)]
@@ -137,7 +137,7 @@ def mind_dataset_fused_uint8(source: Path, own: Path, work: Work) -> Iterator:
 
 
 def ffcv_raw286_uint8(source: Path, own: Path, work: Work) -> Iterator:
-    """ffcv storing 286 px pixels, delivering uint8 crops. Needs system packages: see CONTRIBUTING.md."""
+    """ffcv with 286 px pixels stored, giving uint8 crops. Needs system packages: see CONTRIBUTING.md."""
     from ffcv.fields import RGBImageField
     from ffcv.fields.rgb_image import RandomResizedCropRGBImageDecoder
     from ffcv.loader import Loader, OrderOption
@@ -156,7 +156,7 @@ def ffcv_raw286_uint8(source: Path, own: Path, work: Work) -> Iterator:
             return (cv2.resize(image, (work.resized, work.resized)),)
 
     ratio = (work.img_size / work.resized) ** 2
-    multiprocessing.set_start_method("fork", force=True)  # its writer hands its workers what cannot be pickled
+    multiprocessing.set_start_method("fork", force=True)  # its writer gives its workers objects that cannot be pickled
 
     def domain(name: str) -> Iterator:
         path = str(own / f"{name}.beton")

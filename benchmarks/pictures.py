@@ -1,4 +1,4 @@
-"""Pictures for the benchmarks, with the spectrum of photographs (it falls with frequency): no download."""
+"""Pictures for the benchmarks, without a download: noise with the falling spectrum of photographs."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def photograph(seed: int, side: int) -> np.ndarray:
 
 
 def make_source(root: Path, count: int, side: int = 256) -> int:
-    """Folders trainA and trainB with `count` JPEGs each, quality 92; returns their bytes."""
+    """Write folders trainA and trainB with `count` JPEGs each, quality 92; returns their total bytes."""
     total = 0
     for domain, name in enumerate(("trainA", "trainB")):
         (root / name).mkdir(parents=True)
         kept = []
         for index in range(count):
-            if index < 500:  # then they repeat: decoding cannot tell
+            if index < 500:  # the others repeat these, which costs decoders the same
                 image = photograph(2 * index + domain, side)
                 kept.append(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes())
             data = kept[index % len(kept)]
@@ -40,7 +40,7 @@ def make_source(root: Path, count: int, side: int = 256) -> int:
 
 
 def dataset(root: Path, count: int, side: int, encoding: str) -> Path:
-    """A data set of `count` pictures of `side` a domain, under `root`; stored with 30 pixels more, to crop from."""
+    """A data set under `root` with `count` pictures of `side` for each domain, stored 30 pixels larger for crops."""
     source, out = root / f"source{side}_{count}", root / f"{encoding}{side}_{count}"
     if not source.exists():
         make_source(source, count, side)

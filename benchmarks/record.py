@@ -1,11 +1,12 @@
-"""One JSON record per benchmark run: host, versions, commit, options, data, and every raw sample.
+"""One JSON record for each run of a benchmark: host, versions, commit, options, data, and every raw sample.
 
-`results` is a list of {"name", "unit", "samples", "median", "low", "high"} or {"name", "skipped"}: the unit names what
-was counted ("images_per_s", "seconds", "mib"), low and high are the extremes of the samples.
+`results` is a list of {"name", "unit", "samples", "median", "low", "high"} or {"name", "skipped"}. The unit says what
+is counted ("images_per_s", "seconds", "mib"); low and high are the extremes of the samples.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import json
 import os
@@ -36,6 +37,30 @@ def skipped(name: str, reason: str) -> dict:
     return {"name": name, "skipped": reason}
 
 
+def finish(
+    benchmark: str,
+    options: argparse.Namespace,
+    data: dict,
+    results: list[dict],
+    packages: list[str],
+    *,
+    said: dict | None = None,
+    base: str | None = None,
+) -> None:
+    """Print a run's table (see `table`) and, with --out, write its record; with --add, into the file's earlier record.
+
+    The record's options are `said`, by default all that were parsed.
+    """
+    if said is None:
+        said = {name: value for name, value in vars(options).items() if name not in ("out", "add")}
+    if options.out and getattr(options, "add", False):
+        said, results = add_to(options.out, said, results)
+    print(table(results, base))
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        write(options.out, benchmark, said, data, results, packages)
+
+
 def write(path: Path, benchmark: str, options: dict, data: dict, results: list[dict], packages: list[str]) -> None:
     """Write the record of a run."""
     record = {
@@ -52,9 +77,9 @@ def write(path: Path, benchmark: str, options: dict, data: dict, results: list[d
 
 
 def add_to(path: Path, options: dict, results: list[dict]) -> tuple[dict, list[dict]]:
-    """Options and results, together with those under other names of the record at `path`, if there is one.
+    """The options and results, joined with those of the record at `path`, if there is one; new results win by name.
 
-    Lists among the options are joined; a result of another commit says so itself.
+    Lists among the options are joined. A result of another commit names that commit.
     """
     if not path.exists():
         return options, results
@@ -88,7 +113,7 @@ def host() -> dict:
 
 
 def versions(packages: list[str]) -> dict[str, str]:
-    """The installed ones of the packages."""
+    """The versions of those packages that are installed."""
     found = {}
     for package in packages:
         try:
@@ -99,7 +124,7 @@ def versions(packages: list[str]) -> dict[str, str]:
 
 
 def commit(here: Path = Path(__file__).parent) -> str | None:
-    """The checked-out commit, with a mark where files differ from it; None outside of a clone."""
+    """The checked-out commit, marked if files differ from it; None outside a clone."""
     run = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=here, capture_output=True, text=True
     )
@@ -107,7 +132,7 @@ def commit(here: Path = Path(__file__).parent) -> str | None:
 
 
 def table(results: list[dict], base: str | None = None) -> str:
-    """A Markdown table; with `base`, what has the same unit also as a `ratio` to it."""
+    """A Markdown table. With `base`, the name of a result, it has the `ratio` to it of all with its unit."""
     reference = next((entry for entry in results if entry["name"] == base), {"unit": None})
     lines = [f"| what | median | low-high | unit | {f'/ {base}' if base else 'n'} |", "|---|---|---|---|---|"]
     for entry in results:
@@ -123,7 +148,7 @@ def table(results: list[dict], base: str | None = None) -> str:
 
 
 def ratio(entry: dict, base: dict) -> float:
-    """The median over the rounds of the ratio to `base` in the same round: a busy moment hits both."""
+    """The median of the ratios to `base`, taken in each round: other load then slows both."""
     if len(entry["samples"]) != len(base["samples"]):
         return entry["median"] / base["median"]
     return statistics.median(mine / other for mine, other in zip(entry["samples"], base["samples"], strict=True))

@@ -1,12 +1,12 @@
 #!/usr/bin/env python
-"""One page of the runs' figures, their charts, and the tables in the README.
+"""Makes one page of the runs' figures, their charts, and the tables in the README.
 
     python benchmarks/report.py bench/run.json --against benchmarks/results/quick.json --out bench
     python benchmarks/report.py --readme README.md         # the tables between its markers, from benchmarks/results
 
-The page (report.html) holds everything in itself. A result of --against (an earlier run of this machine, with the same
-options) that has become worse by more than the noise is marked as a regression: with three samples or more, when not
-one of the later is as good as one of the earlier and the medians differ by 5%; with fewer, from 25%.
+The page (report.html) needs no other file. --against is an earlier run on this machine with the same options: a result
+that is worse by more than the noise is marked as a regression. With three samples or more that is when every later
+sample is worse than every earlier one and the medians differ by 5%; with fewer samples, from 25% on.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _change_table(changes: list[compare.Change]) -> str:
 
 
 def _table(markdown: str) -> str:
-    """A Markdown table as HTML; a row takes its first cell as its class where that is a verdict."""
+    """A Markdown table as HTML; a verdict in the first cell becomes the row's class."""
     header, _, *rows = [line.removeprefix("| ").removesuffix(" |").split(" | ") for line in markdown.splitlines()]
     lines = ["<tr>" + "".join(f"<th>{_cell(cell)}</th>" for cell in header) + "</tr>"]
     for row in rows:
@@ -105,7 +105,7 @@ def _cell(text: str) -> str:
 
 
 def with_tables(text: str, root: Path) -> str:
-    """The README with the tables between its markers made anew from the records that they name, under `root`."""
+    """The README's text with new tables between its markers, made of the records (under `root`) that they name."""
 
     def fill(match: re.Match) -> str:
         (record,) = records_of(root / match[1])
@@ -120,7 +120,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="files of run.py or of single benchmarks")
     parser.add_argument("--against", type=Path, nargs="*", default=[], metavar="RUN", help="an earlier run to compare")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where report.html and the charts go")
-    parser.add_argument("--readme", type=Path, metavar="FILE", help="make the tables between its markers anew")
+    parser.add_argument("--readme", type=Path, metavar="FILE", help="renew the tables between its markers")
     options = parser.parse_args(argv)
     if not options.readme and not (options.runs and options.out):
         parser.error("give RUN files and --out FOLDER, or --readme FILE")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """FLOPs and bytes of a training step, the floor on this machine, and projections for Ascend.
 
-The counts come from the model's shapes (`performance/costs.py`), the floor from this machine's ceilings, measured here;
-the Ascend figures are projections from published ceilings at a stated efficiency: nothing of them was measured.
+The counts come from the model's shapes (`performance/costs.py`), the floor from ceilings measured on this machine. The
+Ascend figures are projections from published ceilings at a stated efficiency: nothing of them was measured.
 
     python benchmarks/roofline.py --sizes 64 128 256 --out records/roofline.json
 """
@@ -58,7 +58,7 @@ def results_of(size: int, light: bool, machine: roofline.Machine, options: argpa
 
 
 def measured_machine(scale: float, rounds: int) -> tuple[roofline.Machine, list[dict]]:
-    """This machine by its probes, and their results. Without torch, sgemm stands for the convolution."""
+    """This machine's ceilings, and the results of measuring them. Without torch, sgemm stands for the convolution."""
     probes = ceilings.probes(scale)
     samples = {name: [probe() for _ in range(rounds)] for name, probe in probes.items()}
     results = [record.result(f"ceiling, {name}", ceilings.UNITS[name], values) for name, values in samples.items()]
@@ -83,11 +83,7 @@ def main(argv: list[str] | None = None) -> int:
         for light in (True, False):
             results += results_of(size, light, machine, options)
     sources = {ascend.name: ascend.source for ascend in roofline.ASCEND}
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        said = {name: value for name, value in vars(options).items() if name != "out"}
-        record.write(options.out, "roofline", said, {"published ceilings": sources}, results, ["numpy", "torch"])
-    print(record.table(results))
+    record.finish("roofline", options, {"published ceilings": sources}, results, ["numpy", "torch"])
     return 0
 
 

@@ -4,8 +4,8 @@
     python benchmarks/run.py --suite quick --out bench/run.json      # under ten minutes on 2 cores
     python benchmarks/run.py --suite all --out bench/all.json        # an hour; leave the machine alone meanwhile
 
-The file is written after each benchmark: what is done is kept when it is interrupted. Peers that are not installed are
-recorded as skipped: `pip install '.[bench]'` installs them.
+The file is written after each benchmark, so an interrupted run keeps what is done. A peer that is not installed is
+recorded as skipped; `pip install '.[bench]'` installs them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SUITES: dict[str, dict[str, str]] = {
 
 
 def run(name: str, arguments: str, folder: Path) -> dict | None:
-    """The record of a benchmark; None if it failed, which it has said itself."""
+    """The record of a benchmark; None if it failed, with its message on stderr."""
     out = folder / f"{name}.json"
     words = arguments.split()
     if name == "profile":
@@ -66,7 +66,7 @@ def run(name: str, arguments: str, folder: Path) -> dict | None:
 
 
 def _profile_record(figures: Path, out: Path, words: list[str]) -> None:
-    """The record of tools/profile_step.py's table: a result an operation, milliseconds a step."""
+    """Write the record of tools/profile_step.py's table: for each operation its milliseconds in a step."""
     body = json.loads(figures.read_text())
     results = [record.result(f"{row['kind']}", "ms", [row["total_ms"]]) | {"tags": row} for row in body.pop("rows")]
     record.write(out, "profile", {"arguments": words}, body, results, ["mindspore", "numpy"])

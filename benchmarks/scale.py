@@ -5,9 +5,9 @@
     python benchmarks/scale.py --series images shards
     python benchmarks/scale.py --series step_size step_ch step_batch
 
-Each series has a fitted growth: the exponent p of y = a x^p by least squares of the logarithms (1 is linear, 0 flat).
-`images` is the order and the look-up of each record alone, without its pixels, from sparse data sets, a whole pass at
-a time. The step's series start from light, ch 16, n_res 4, n_dis 4, 64 px, batch 1.
+Each series has a growth: the exponent p of y = a x^p, fitted by least squares of the logarithms (1 is linear, 0 flat).
+`images` and `shards` measure the order and the look-up of each record without its pixels, on sparse data sets, over
+whole passes. The step's series vary one value of light, ch 16, n_res 4, n_dis 4, 64 px, batch 1.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Point = tuple[float, list[float]]
 
 
 def throughput(folder: Path, options: argparse.Namespace, **given) -> list[float]:
-    """Images per second of the loader, uint8; a part of each sample's time goes before it, to use up what is ready."""
+    """Images per second of the loader, uint8. Before each sample, batches that are ready already are used up."""
     asked = {"batch_size": 8, "img_size": 256, "threads": options.threads, "check": "off"} | given
     found = []
     with open_loader(folder, layout="uint8", **asked) as loader:
@@ -51,7 +51,7 @@ def throughput(folder: Path, options: argparse.Namespace, **given) -> list[float
 
 
 def _drawn(loader: Iterator, seconds: float) -> float:
-    """Batches a second."""
+    """Batches per second."""
     began, count = time.perf_counter(), 0
     while (now := time.perf_counter()) - began < seconds or not count:
         next(loader)
@@ -60,7 +60,7 @@ def _drawn(loader: Iterator, seconds: float) -> float:
 
 
 def look_ups(folder: Path, options: argparse.Namespace, dataset) -> list[float]:
-    """Nanoseconds a sample for its place in the order, its random draw and its record, over whole passes."""
+    """Nanoseconds for each sample: its position in the order, its random draw and its record, over whole passes."""
     records = Records(folder, dataset, read_manifest(folder, dataset), "train", "a", "off")
     count, batch, found = len(records), 8, []
     passes = max(1, options.least_samples // count)
@@ -106,7 +106,7 @@ def _sparse_points(root: Path, options: argparse.Namespace, wanted: list, x: Cal
 
 
 def step_by(root: Path, options: argparse.Namespace, what: str) -> list[Point]:
-    """Seconds of steps of ours, a process and a compilation a point; a point that two series share is measured once."""
+    """Seconds of our steps. Each point is a process and a compilation; one that two series share is measured once."""
     values = getattr(options, f"step_{what}s")
     return [(value, _step_seconds(options.threads, options.rounds, **STEP | {what: value})) for value in values]
 
@@ -138,7 +138,7 @@ SERIES: dict[str, tuple[str, str, Callable[..., list[Point]]]] = {
 
 
 def growth(points: list[Point]) -> tuple[float, float]:
-    """(exponent, share of the variance that the power law explains) of the medians."""
+    """The exponent of a power law fitted to the medians, and the share of the variance that it explains."""
     x, y = (np.log([float(p[0]) for p in points]), np.log([statistics.median(p[1]) for p in points]))
     slope, intercept = np.polyfit(x, y, 1)
     rest, all_of_it = ((y - slope * x - intercept) ** 2).sum(), ((y - y.mean()) ** 2).sum()
@@ -163,7 +163,7 @@ def measure(name: str, root: Path, options: argparse.Namespace) -> list[dict]:
 
 def main(argv: list[str] | None = None) -> int:
     parser = arguments.parser(__doc__)
-    parser.add_argument("--add", action="store_true", help="keep what the file already holds of other series")
+    parser.add_argument("--add", action="store_true", help="keep the file's results of other series")
     parser.add_argument("--series", nargs="+", choices=SERIES, default=list(SERIES), metavar="NAME", help="of these")
     parser.add_argument("--rounds", type=arguments.count, default=5, help="samples of each point")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each sample of the loader")
@@ -188,13 +188,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
         results = [entry for name in options.series for entry in measure(name, Path(scratch), options)]
-    said = {name: value for name, value in vars(options).items() if name not in ("out", "add")}
-    if options.out:
-        if options.add:
-            said, results = record.add_to(options.out, said, results)
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        record.write(options.out, "scale", said, {"step": STEP}, results, ["mindspore", "numpy"])
-    print(record.table(results))
+    record.finish("scale", options, {"step": STEP}, results, ["mindspore", "numpy"])
     return 0
 
 

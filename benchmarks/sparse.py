@@ -1,4 +1,4 @@
-"""A data set of any number of images that takes no room: raw records, all zero, in sparse files; a true manifest."""
+"""A data set of any number of images that takes no disk space: zeros in sparse files, with a real manifest."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from ugatit_data.files import sha256_file
 
 
 def make(folder: Path, images: int, side: int, shards: int = 1) -> manifest.Dataset:
-    """Writes the data set and returns it: `images` black squares of `side` pixels in each of trainA and trainB.
+    """Write the data set and return it: `images` black squares of `side` pixels in each of trainA and trainB.
 
-    Its shards cannot be verified (their recorded SHA-256 is made up); the loader, which never reads a whole shard,
-    takes them with `check="off"`.
+    Its shards' SHA-256 are made up, so they cannot be verified; the loader reads them with `check="off"`.
     """
     folder.mkdir(parents=True)
     length = 3 * side * side

@@ -1,10 +1,10 @@
 #!/usr/bin/env python
 """Seconds of one training step, ours and PyTorch's, beside this machine's ceilings, in one run on the same threads.
 
-Each implementation lives in a process of its own, with the loader that feeds it, as in training. Below --apart_from all
-are kept and take steps in turn, so that a busy moment hits them alike; from there on they do not fit into memory
-together, and each runs its steps alone. The ceilings are measured between. The first step, which compiles, and the wait
-for the loader are apart from a step's seconds.
+Each implementation has its own process and its own loader, as in training. Below the size --apart_from they take steps
+in turn, so that other load slows all alike; from this size on they do not fit into memory together, and each runs its
+steps alone. The ceilings are measured in between. A step's seconds do not include the first step, which compiles, and
+the wait for the loader; these are results of their own.
 
     python benchmarks/step_time.py --sizes 64 128 256 --out records/step_time.json
     python benchmarks/step_time.py --sizes 128 --implementations ours torch "torch compiled"
@@ -12,9 +12,9 @@ for the loader are apart from a step's seconds.
     python benchmarks/step_time.py --sizes 64 --implementations ours --savings     # the long form: what each gives
     python benchmarks/step_time.py --sizes 64 --implementations ours --savings winograd "folded CAM"
 
-With --savings, ours stays and takes steps in turn with one plain form after another: two processes at a time. The floor
-of a step is the FLOPs of its convolutions (`performance/costs.py`) over the convolution ceiling. PyTorch is the extra
-`bench`; where it or, for "torch compiled", a C++ compiler is missing, that is recorded as skipped.
+With --savings, ours takes steps in turn with one plain form after another, two processes at a time. The floor of a step
+is the FLOPs of its convolutions (`performance/costs.py`) divided by the convolution ceiling. PyTorch comes with the
+extra `bench`; if it is missing, or a C++ compiler for "torch compiled", that is recorded as skipped.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ IMPLEMENTATIONS = {  # name -> (the worker's implementation, what it passes on)
     "ours, per_pass": ("ours", {"sn_iterations": "per_pass"}),
     "torch": ("torch", {}),
     "torch compiled": ("torch", {"compiled": True}),
-    "torch, D back through G": ("torch", {"detach": False}),  # as the authors' code has it
+    "torch, D back through G": ("torch", {"detach": False}),  # as in the authors' code
 }
 
-SAVINGS = {  # name -> the plain form in its place (`ugatit_train/forms.py`)
+SAVINGS = {  # name -> the plain form to use instead (`ugatit_train/forms.py`)
     "winograd": {"tiles": False},
     "small up-sampling": {"upsampling": "large"},
     "batch norm primitive": {"instance_norm": "moments"},
@@ -64,7 +64,7 @@ class Worker:
     def __init__(self, implementation: str, options: dict, shape: dict, tree: Path | None = None):
         asked = shape | {"implementation": implementation, "options": options}
         path = [str(tree or HERE.parent), os.environ.get("PYTHONPATH", "")]
-        # As tools/train.py sets it. Not for PyTorch, whose step takes up to twice as long with it.
+        # As tools/train.py sets it. Not for PyTorch: its step takes up to twice as long with it.
         tunables = {"GLIBC_TUNABLES": runtime.MALLOC_TUNABLES} if implementation == "ours" else {}
         self.said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self.process = subprocess.Popen(
@@ -121,7 +121,7 @@ def measure(size: int, options: argparse.Namespace, data: Path) -> list[dict]:
         for run in runs.values():
             run.take(1)
         gaps.append(probe.ask(1))
-    beside: dict[str, list[float]] = {}  # ours, in turn with each plain form
+    beside: dict[str, list[float]] = {}  # seconds of ours in turn with each plain form
     for saving in options.savings or ():
         name = f"ours without {saving}"
         runs[name] = Run("ours", {"forms": SAVINGS[saving]}, shape)
@@ -138,7 +138,7 @@ def measure(size: int, options: argparse.Namespace, data: Path) -> list[dict]:
 
 
 class Run:
-    """An implementation's process after its first step, and what it has taken since; `skipped` as in Worker."""
+    """An implementation's process after its first step, and its steps since; `skipped` as in Worker."""
 
     def __init__(self, implementation: str, passed: dict, shape: dict, tree: Path | None = None):
         self.worker = Worker(implementation, passed, shape, tree)
@@ -203,7 +203,7 @@ def _results(
 
 
 def floor_flops(shape: dict) -> int:
-    """FLOPs of the matrix products of a step of the plain algorithm, the fakes used twice."""
+    """FLOPs of the matrix products of a step by the paper's algorithm, with the fakes made once for both updates."""
     layers = costs.networks(
         ch=shape["ch"], n_res=shape["n_res"], n_dis=shape["n_dis"], height=shape["size"], width=shape["size"],
         img_ch=3, light=shape["light"],
@@ -213,7 +213,7 @@ def floor_flops(shape: dict) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     parser = arguments.parser(__doc__)
-    parser.add_argument("--add", action="store_true", help="keep what the file already holds under other names")
+    parser.add_argument("--add", action="store_true", help="keep the file's results under other names")
     arguments.add_model(parser, [64, 128])
     parser.add_argument("--full", dest="light", action="store_false", help="the full model instead of the light one")
     parser.add_argument("--light", action="store_true", default=True, help="the light model (default)")
@@ -247,13 +247,8 @@ def main(argv: list[str] | None = None) -> int:
     said = {name: value for name, value in vars(options).items() if name not in ("out", "add", "before")}
     if options.before:
         said["before"] = record.commit(options.before)
-    if options.out:
-        if options.add:
-            said, results = record.add_to(options.out, said, results)
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        data = {"images": f"{IMAGES} JPEGs a domain, of the step's size, with the spectrum of photographs"}
-        record.write(options.out, "step_time", said, data, results, PACKAGES)
-    print(record.table(results))
+    data = {"images": f"{IMAGES} JPEGs a domain, of the step's size, with the spectrum of photographs"}
+    record.finish("step_time", options, data, results, PACKAGES, said=said)
     return 0
 
 

@@ -1,9 +1,9 @@
-"""A process that holds one implementation of the step and runs it when told to; `step_time.py` starts it.
+"""A process that holds one implementation of the step and runs it when asked; `step_time.Worker` starts it.
 
-Argument: a JSON object (see `step_time.Candidate`). It answers on standard output, a JSON object a line:
-{"ready": build seconds} or {"skipped": reason}; then for each line with a number of steps n that comes in
-{"seconds": [n of them], "waits": [n: seconds for the data], "losses": [d_loss, g_loss] of the last, "peak_mib": so far}
-or, for ceilings, {name: figure}. Its images come from the loader, or are noise if it is given no data set.
+Its argument is a JSON object. It answers on standard output, one JSON object for each line: first {"ready": seconds to
+build} or {"skipped": reason}; then, to each line with a number n of steps, {"seconds": [n], "waits": [n: seconds for
+the data], "losses": [d_loss, g_loss] of the last step, "peak_mib": so far} or, for ceilings, {name: figure}. Images
+come from the loader, or are noise without a data set.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from pathlib import Path
 def main() -> int:
     asked = json.loads(sys.argv[1])
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print must not come between the answers
+    os.dup2(2, 1)  # what libraries print must not mix with the answers
     cores = sorted(os.sched_getaffinity(0))[: asked["threads"]]
-    os.sched_setaffinity(0, cores)  # before any library counts them
+    os.sched_setaffinity(0, cores)  # before a library counts them
     began = time.perf_counter()
     try:
         with _batches(asked) as batches:
@@ -43,11 +43,11 @@ def main() -> int:
 
 
 class Skipped(Exception):
-    """What this machine lacks for an implementation."""
+    """This machine lacks something for an implementation; the message says what."""
 
 
 def _steps(step: Callable, batches: Iterator) -> Callable[[int], dict]:
-    """`step(a, b)`, float32 arrays (N, 3, H, W), ends when its losses are numbers on the host."""
+    """The answer to n steps. `step(a, b)` takes float32 (N, 3, H, W) and returns when its losses are on the host."""
 
     def run(count: int) -> dict:
         seconds, waits, losses = [], [], []
@@ -64,13 +64,13 @@ def _steps(step: Callable, batches: Iterator) -> Callable[[int], dict]:
 
 
 def peak_mib() -> float:
-    """The largest resident memory of this process so far. Not ru_maxrss, which begins with the parent's."""
+    """The largest resident memory of this process so far. ru_maxrss would include the parent's before exec."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def _batches(asked: dict) -> contextlib.AbstractContextManager[Iterator]:
-    """Pairs of batches, without end: from the data set as training reads it, or the same noise again and again."""
+    """Endless pairs of batches: from the data set, read as in training, or always the same noise."""
     if "data" in asked:
         from ugatit_data import open_loader
 
@@ -112,7 +112,7 @@ def peer(asked: dict, batches: Iterator) -> Callable[[int], dict]:
         compiler = os.environ.get("CXX", "g++")
         if not shutil.which(compiler):
             raise Skipped(f"torch.compile needs a C++ compiler, {compiler} is not installed")
-        cache = tempfile.TemporaryDirectory()  # of this process alone, so that its first step compiles all
+        cache = tempfile.TemporaryDirectory()  # for this process only: its first step must compile
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache.name
         atexit.register(cache.cleanup)
     import torch

@@ -8,7 +8,7 @@ from record import ratio as ratio_to
 
 
 def head(record: dict) -> str:
-    """Where and with what a record was made, and how many samples its figures have."""
+    """The machine and the versions of a record, and how many samples its figures have."""
     host = record["host"]
     counts = sorted({len(entry["samples"]) for entry in record["results"] if "samples" in entry} - {1})
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
@@ -38,7 +38,7 @@ def number(value: float) -> str:
 
 
 def ranged(entry: dict | None, scale: float = 1.0) -> str:
-    """median (low-high); skipped entries say why, missing ones are empty."""
+    """median (low-high); the reason for a skipped entry, nothing for a missing one."""
     if entry is None:
         return ""
     if "skipped" in entry:
@@ -62,7 +62,7 @@ def step_time(record: dict) -> str:
         "data wait, ms": (", data wait", 1), "first step, s": (", first step", 1),
         "memory, GiB": (", peak memory", 1 / 1024),
     }  # fmt: skip
-    columns = {  # without those of which this record has nothing
+    columns = {  # only those that this record has results for
         header: (ending, scale)
         for header, (ending, scale) in columns.items()
         if any(f"{size} px: {name}{ending}" in by_name for size in sizes for name in names)

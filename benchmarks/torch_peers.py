@@ -67,7 +67,7 @@ def webdataset(source: Path, own: Path, work: Work) -> Iterator:
         random = np.random.default_rng()
         stream = wds.WebDataset(urls, shardshuffle=False, empty_check=False).shuffle(100).to_tuple("jpg")
         stream = stream.map_tuple(lambda data: decode_cv2(data, work, random)).batched(work.batch_size, partial=False)
-        # each domain gets half of the threads, at least one
+        # half of the threads for each domain, at least one
         workers = max(1, work.threads // 2)
         loader = wds.WebLoader(
             stream, batch_size=None, num_workers=workers, persistent_workers=True, multiprocessing_context="fork"

@@ -1,10 +1,10 @@
-"""The peer of `step_time.py`: one U-GAT-IT step in PyTorch, written for this benchmark from the paper.
+"""The peer in `step_time.py`: one U-GAT-IT step in PyTorch, written for this benchmark from the paper.
 
-It does what the authors' code does, with PyTorch's own modules: every pass alone, the discriminators' update first and
-then all passes of the generators again, spectral norm by `torch.nn.utils.spectral_norm` (an iteration a pass), Adam
-with weight decay, rho clipped after the step. `detach` keeps the discriminators' loss from running backwards through
-the generators, whose gradients are thrown away; the authors' code lets it, at the cost of two backward passes.
-Layers, sizes and initial weights are ours: `ugatit_train.networks.ugatit` has the references to the paper.
+It does what the authors' code does, with PyTorch's own modules: each pass alone, first the discriminators' update, then
+all passes of the generators again; spectral norm by `torch.nn.utils.spectral_norm` (one iteration for each pass); Adam
+with weight decay; rho clipped after the step. With `detach`, the discriminators' loss does not run backwards through
+the generators. In the authors' code it does: two more backward passes, whose gradients are thrown away.
+Layers, sizes and initial weights are ours: `ugatit_train.networks.ugatit` names the places in the paper.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _padded(c_in: int, c_out: int, k: int, stride: int = 1) -> list[nn.Module]:
 
 
 class AdaLIN(nn.Module):
-    """Equation 1 of the paper as it stands there; gamma and beta (N, C) are given."""
+    """Equation 1 of the paper; gamma and beta (N, C) are given."""
 
     def __init__(self, c: int, rho: float = 0.9):
         super().__init__()
@@ -41,7 +41,7 @@ class AdaLIN(nn.Module):
 
 
 class LIN(AdaLIN):
-    """AdaLIN with gamma and beta of its own."""
+    """AdaLIN with its own gamma and beta."""
 
     def __init__(self, c: int):
         super().__init__(c, 0.0)
@@ -130,13 +130,13 @@ class Discriminator(nn.Module):
     def forward(self, x):
         x = self.body(x)
         logit = _classify(x, self.gap_fc, self.gmp_fc)
-        # The raw weights, not the normalised ones: so it is in the authors' code.
+        # The raw weights, not the normalised ones, as in the authors' code.
         x = _attended(x, self.gap_fc.weight_orig, self.gmp_fc.weight_orig, self.conv1x1)
         return self.head(functional.leaky_relu(x, 0.2)), logit
 
 
 class Step:
-    """All networks and both optimizers; a call with a, b (N, C, H, W) is one update, and returns (d_loss, g_loss)."""
+    """All networks and both optimizers. A call with a, b (N, C, H, W) does one update and returns (d_loss, g_loss)."""
 
     ADV, CYCLE, IDENTITY, CAM = 1.0, 10.0, 10.0, 1000.0
 
@@ -154,8 +154,8 @@ class Step:
         self.rhos = [p for g in generators for name, p in g.named_parameters() if name.endswith("rho")]
         self.detach = detach
         if compiled:
-            # Its power iteration writes into buffers whose values the backward pass of an earlier call still needs.
-            # Eager it keeps copies; compiled, the backward pass fails on them: this much of the networks stays eager.
+            # The power iteration overwrites buffers that the backward pass of an earlier call needs. Eager PyTorch
+            # keeps copies; the compiled backward pass fails, so this part of the networks stays eager.
             SpectralNorm.compute_weight = torch.compiler.disable(SpectralNorm.compute_weight)
             for network in (*generators, *discriminators):
                 network.compile()
