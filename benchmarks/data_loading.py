@@ -80,7 +80,7 @@ def memcpy(source: Path, own: Path, work: Work, threads: int) -> Sample:
     stored = np.ones((count, work.resized, work.resized, 3), np.uint8)  # zeros would take no memory until written
     batches = np.ones((8 * work.batch_size, side, side, 3), np.uint8)
     order = np.random.default_rng(1).permutation(count)
-    pairs = [(batches[place % len(batches)], stored[index, :side, :side]) for place, index in enumerate(order)]
+    pairs = [(batches[i % len(batches)], stored[index, :side, :side]) for i, index in enumerate(order)]
     return _counted(threads, pairs, lambda pair: np.copyto(*pair))
 
 

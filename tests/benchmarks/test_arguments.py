@@ -43,8 +43,8 @@ class Parsed(Exception):
 
 
 def documented():
-    """(benchmark, its arguments) of each command in the README, in CONTRIBUTING.md and in the benchmarks' manuals."""
-    found = []
+    """(benchmark, its arguments) of each command in the READMEs, in CONTRIBUTING.md and in the benchmarks' manuals."""
+    found = re.findall(r"^python benchmarks/(\w+)\.py(.*)$", (BENCHMARKS / "README.md").read_text(), re.MULTILINE)
     for name in ("README.md", "CONTRIBUTING.md"):
         text = (BENCHMARKS.parent / name).read_text()
         found += re.findall(r"`python benchmarks/(\w+)\.py([^`]*)`", text)

@@ -87,7 +87,7 @@ def _open_onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     try:
         import onnxruntime
     except ImportError:
-        raise FeaturesError(f"{path}: needs onnxruntime, which is missing: pip install '.[onnx]'") from None
+        raise FeaturesError(f"{path}: needs onnxruntime, which is missing: pip install 'ugatit[onnx]'") from None
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no other common base

@@ -28,7 +28,7 @@ def read(path: Path) -> Any:
     try:
         import torch
     except ImportError:
-        raise TorchFileError(f"{path}: needs PyTorch to be read, which is missing: pip install '.[torch]'") from None
+        raise TorchFileError(f"{path}: reading it needs PyTorch: pip install 'ugatit[torch]'") from None
     try:
         return _arrays(torch.load(path, map_location="cpu", weights_only=True))
     except OSError as error:
@@ -48,7 +48,7 @@ def write(path: Path, states: Mapping[str, Mapping[str, np.ndarray]]) -> None:
     try:
         import torch
     except ImportError:
-        raise TorchFileError(f"{path}: needs PyTorch to be written, which is missing: pip install '.[torch]'") from None
+        raise TorchFileError(f"{path}: writing it needs PyTorch: pip install 'ugatit[torch]'") from None
     tensors = {
         name: OrderedDict((key, torch.from_numpy(np.ascontiguousarray(array))) for key, array in state.items())
         for name, state in states.items()

@@ -66,7 +66,7 @@ def translate(
         raise ModelError(f"--batch {batch}: this file takes {taken}: leave --batch out")
     fit = _fit_for(model.signature, size, keep_size, tiles)
     outcomes = []
-    for outcome in _translated(model, jobs, out, fit, batch, _Drawn(heatmap, side_by_side), progress):
+    for outcome in _translated(model, jobs, Path(out), fit, batch, _Drawn(heatmap, side_by_side), progress):
         outcomes.append(outcome)
         report(outcome)
     return outcomes

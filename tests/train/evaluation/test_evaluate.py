@@ -1,5 +1,6 @@
 """Evaluation: the pictures are translate's, from a folder and from a data set; the figures say what they should."""
 
+import importlib
 import importlib.util
 import json
 import math
@@ -76,7 +77,7 @@ def test_the_figures_can_be_computed_again_from_the_files(from_folder, picture_f
 
 
 def test_one_direction(untrained_run, picture_folder, tmp_path):
-    result = evaluate.evaluate(untrained_run, picture_folder, tmp_path / "out", SMOKE, ("b2a",))
+    result = evaluate.evaluate(str(untrained_run), str(picture_folder), str(tmp_path / "out"), directions=("b2a",))
     assert "a2b" not in result and files(tmp_path / "out")[0] == "b2a/0.png"
     which, first, second = evaluate.describe(result)
     assert which == f"{untrained_run / 'checkpoints' / 'step-00000003'}: step 3" and result["step"] == 3
@@ -109,15 +110,11 @@ def test_nothing_to_judge_on(tmp_path, make, directions, words):
         evaluate.check(tmp_path, directions)
 
 
-def test_the_identity_loses_against_the_true_drawings_of_the_sample_data(tmp_path, monkeypatch):
+def test_the_identity_loses_against_the_true_drawings_of_the_sample_data(tmp_path):
     """For the photographs of testA the drawings that a perfect translation would make are known."""
     if importlib.util.find_spec("skimage") is None:
         pytest.skip("scikit-image is not installed: no sample data")
-    tools = Path(__file__).parents[3] / "tools"
-    monkeypatch.syspath_prepend(str(tools))
-    spec = importlib.util.spec_from_file_location("make_sample_dataset", tools / "make_sample_dataset.py")
-    sample = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sample)
+    sample = importlib.import_module("tools.make_sample_dataset")
     assert sample.main([str(tmp_path / "s"), "--size", "64", "--train", "1", "--test", "80"]) == 0
 
     def vectors(folder: str) -> np.ndarray:

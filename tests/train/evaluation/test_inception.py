@@ -97,22 +97,6 @@ def test_files_that_are_no_extractor(tmp_path, name, words):
         features.open_features(tmp_path / name)
 
 
-def test_a_file_that_asks_for_code_is_not_executed(tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return (open, (str(tmp_path / "executed"), "w"))
-
-    torch.save({"fc.weight": Evil()}, tmp_path / "evil.pth")
-    with pytest.raises(torchfile.TorchFileError, match="evil.pth: no PyTorch file of weights alone"):
-        torchfile.read(tmp_path / "evil.pth")
-    assert not (tmp_path / "executed").exists()
-    (tmp_path / "text.pth").write_text("hello")
-    with pytest.raises(torchfile.TorchFileError, match="text.pth: no PyTorch file of weights alone"):
-        torchfile.read(tmp_path / "text.pth")
-    with pytest.raises(torchfile.TorchFileError, match="none.pth: No such file"):
-        torchfile.read(tmp_path / "none.pth")
-
-
 class TestOnnx:
     @pytest.fixture
     def make(self, tmp_path):
