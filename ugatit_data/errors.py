@@ -32,7 +32,7 @@ class LockedError(DataError):
 
 
 class RejectedImageError(Exception):
-    """An image that the decoding policy refuses; `reason` goes into the ledger, and the conversion goes on."""
+    """An image that the decoding policy refuses; `reason` goes into the manifest, and the conversion goes on."""
 
     def __init__(self, reason: str):
         super().__init__(reason)

@@ -183,7 +183,7 @@ def _compare(url: str, sent: str, received: str) -> None:
 
 
 def _reported(url: str, error: OSError, here: Path | None = None) -> StorageError:
-    """`here` is the folder of this machine that was written to or read, if one was: the fault may be its own."""
+    """`here` is the folder of this machine that was written or read, if any: the fault may be there."""
     name = None if error.filename is None else os.fsdecode(error.filename)
     is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # found while writing: it names no file
     if here is not None and (is_full if name is None else "://" not in name):
@@ -195,7 +195,7 @@ class Mirror:
     """Keeps a folder of object storage equal to a local one: each `push` sends what changed and removes what went."""
 
     def __init__(self, folder: Path, storage: Storage, last: str):
-        """`last`: the name of files that are sent after all others, those that vouch for them."""
+        """`last` names the files that say that the others are whole: they are sent last, and removed first."""
         self.url = storage.url
         self._folder, self._storage, self._last = folder, storage, last
         self._sent: dict[str, tuple[int, int]] = {}  # name -> size and time of change
@@ -215,7 +215,7 @@ class Mirror:
         for name in sorted(changed, key=lambda name: (Path(name).name == self._last, name)):
             self._storage.put(self._folder / name, name)
             self._sent[name] = found[name]
-        # First what vouches for the others: a checkpoint that is half gone is no checkpoint.
+        # `last` first: what is half removed must not look whole.
         for name in sorted(self._sent.keys() - found.keys(), key=lambda name: (Path(name).name != self._last, name)):
             self._storage.remove(name)
             del self._sent[name]

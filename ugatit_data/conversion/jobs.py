@@ -1,4 +1,4 @@
-"""One shard as a unit of work: what it is to hold, doing it in any process, and the receipt that it leaves."""
+"""One shard as a unit of work for any process: what it is to hold, how it is made, and the receipt that it leaves."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Job:
     encode: Callable[[bytes, Decoded, int], bytes]
     """The encoding's: carried along, for a worker's table of encodings need not hold what the caller's does."""
     stored_size: int | None
-    plan: str
-    """`plan_digest` of this shard: a receipt of another plan is void."""
+    plan_digest: str
+    """Of this shard (the function below): a receipt of another plan is void."""
 
 
 def plan_digest(encoding: str, stored_size: int | None, file: str, entries: list[Entry]) -> str:
@@ -73,7 +73,7 @@ def plan_digest(encoding: str, stored_size: int | None, file: str, entries: list
 class Receipt:
     """What a finished job leaves beside its shard: its rows of the manifest and the hashes of its files."""
 
-    plan: str
+    plan_digest: str
     job_split: str
     job_domain: str
     shard: Shard | None
@@ -83,7 +83,7 @@ class Receipt:
     def write(self, path: Path) -> None:
         """Write it in one step: either the whole receipt is there or none."""
         shard = dataclasses.asdict(self.shard) if self.shard else None
-        meta = {"plan": self.plan, "split": self.job_split, "domain": self.job_domain, "shard": shard}
+        meta = {"plan": self.plan_digest, "split": self.job_split, "domain": self.job_domain, "shard": shard}
         buffer = pa.BufferOutputStream()
         pq.write_table(self.rows.replace_schema_metadata({"receipt": json.dumps(meta)}), buffer, compression="zstd")
         data = buffer.getvalue().to_pybytes()
@@ -108,7 +108,7 @@ def valid_receipt(partial: Path, job: Job) -> bool:
     """Whether the job was finished by the same plan, and its files still have the hashes of the receipt."""
     try:
         receipt = Receipt.read(partial / (job.file + RECEIPT_SUFFIX))
-        if receipt.plan != job.plan:
+        if receipt.plan_digest != job.plan_digest:
             return False
         shard, path = receipt.shard, partial / job.file
         return shard is None or ((shard.sha256, shard.db_sha256) == (sha256_file(path), sha256_file(db_path(path))))
@@ -119,10 +119,10 @@ def valid_receipt(partial: Path, job: Job) -> bool:
 def run_job(job: Job, partial: Path) -> None:
     """Validate, encode and write one shard into `partial`, read it back, and leave the receipt.
 
-    The shard is written in a folder of this attempt and moved by name: MindRecord files keep theirs. So a worker that
-    outlives its killed parent for a moment cannot spoil what a new run is writing.
+    The shard is written in a folder of this attempt, then moved, with its name. So a worker that lives a moment longer
+    than its killed parent cannot spoil what a new run writes.
     """
-    cv2.setLogLevel(0)  # the ledger names what was wrong with an image; OpenCV need not say it on stderr too
+    cv2.setLogLevel(0)  # the manifest says what is wrong with an image; OpenCV would say it on stderr too
     folder = Path(tempfile.mkdtemp(prefix=".work-", dir=partial))
     try:
         shard, rows = write_job(job, folder)
@@ -132,7 +132,7 @@ def run_job(job: Job, partial: Path) -> None:
                 file.chmod(partial.stat().st_mode & 0o666)  # MindRecord's 0600 is unreadable on shared storage
                 os.replace(file, partial / file.name)
         table = pa.Table.from_pylist(rows, MANIFEST_SCHEMA)
-        Receipt(job.plan, job.split, job.domain, shard, table).write(partial / (job.file + RECEIPT_SUFFIX))
+        Receipt(job.plan_digest, job.split, job.domain, shard, table).write(partial / (job.file + RECEIPT_SUFFIX))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -174,9 +174,9 @@ def write_job(job: Job, folder: Path) -> tuple[Shard | None, list[dict]]:
 
 
 class _Spool:
-    """Encoded records on their way to the shard, whose page size must hold the largest: in memory, if they are few.
+    """Encoded records that wait until the last is there: the largest decides the shard's page size.
 
-    So a worker's memory does not grow with the shard.
+    A few are held in memory, more of them in a file, so that a worker's memory does not grow with the shard.
     """
 
     def __init__(self, folder: Path):
@@ -206,7 +206,7 @@ class _Spool:
 
 
 def _reserve(folder: Path, size: int) -> None:
-    """Find out that the disk is too full before MindRecord does: it may die of it. Raises OSError."""
+    """Raise OSError where the disk is too full, before MindRecord finds out: it may die of it."""
     with tempfile.TemporaryFile(dir=folder) as file:
         os.posix_fallocate(file.fileno(), 0, size + size // 8 + (2 << 20))  # pages and header come on top
 

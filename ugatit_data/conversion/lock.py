@@ -1,4 +1,4 @@
-"""The folder that a conversion works in: made, locked against a second converter, and published by a rename."""
+"""The folder that a conversion works in: it is made, locked against a second conversion, and published by a rename."""
 
 from __future__ import annotations
 
@@ -51,6 +51,6 @@ class Lock:
     def __exit__(self, *exception: object) -> None:
         if not self._ended and {path.name for path in self.partial.iterdir()} == {self.NAME}:
             (self.partial / self.NAME).unlink()
-            with contextlib.suppress(OSError):  # another converter may be waiting in it already
+            with contextlib.suppress(OSError):  # another conversion may have its lock there already
                 self.partial.rmdir()
         os.close(self._descriptor)

@@ -29,7 +29,7 @@ _NAME = re.compile(r"(?P<split>train|test)(?P<domain>[AB]?)(?![A-Za-z]).*\.parqu
 
 @dataclasses.dataclass(frozen=True)
 class ParquetSource:
-    """See the module. `column` is `image` unless another name is given."""
+    """The images in Parquet files below the folder `root`, in the column `column`: see the top of this file."""
 
     root: Path
     column: str = "image"
@@ -63,15 +63,15 @@ class ParquetSource:
         path = self.root / os.fsdecode(name)
         try:
             group, first = _locate(path, int(row))
-            data, place = _read_group(path, self._column(path, domain), group)
+            data, paths = _read_group(path, self._column(path, domain), group)
         except (OSError, ValueError, pa.ArrowException) as error:
             raise RejectedImageError(f"unreadable: {str(error).splitlines()[0]}") from None
         index = int(row) - first
         if data[index].is_valid:
             return data[index].as_py()
-        if place is None or not place[index].is_valid:
+        if paths is None or not paths[index].is_valid:
             raise RejectedImageError("null row: neither bytes nor path")
-        return self._read_path(place[index].as_py())
+        return self._read_path(paths[index].as_py())
 
     def _read_path(self, name: str) -> bytes:
         path = (self.root / name).resolve()
@@ -83,7 +83,7 @@ class ParquetSource:
             raise RejectedImageError(f"unreadable: {error.strerror}") from None
 
     def _column(self, path: Path, domain: str) -> str:
-        """Files of one domain hold it in the column, files of both in the column with A or B behind its name."""
+        """`column` in a file of one domain; in a file of both, with A or B behind the name."""
         match = _NAME.fullmatch(path.name)
         return self.column if match and match["domain"] else self.column + domain.upper()
 
@@ -121,7 +121,7 @@ def _locate(path: Path, row: int) -> tuple[int, int]:
     raise ValueError(f"{path.name} has {firsts[-1]} rows, no row {row}")
 
 
-@functools.lru_cache(maxsize=1)  # rows are read in order: one group at a time is all that is held
+@functools.lru_cache(maxsize=1)  # rows are read in order, so one group at a time is enough
 def _read_group(path: Path, column: str, group: int) -> tuple[pa.Array, pa.Array | None]:
     """The bytes and the paths of a row group."""
     read = pq.ParquetFile(path).read_row_group(group, columns=[column]).column(0).combine_chunks()

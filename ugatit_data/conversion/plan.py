@@ -66,7 +66,7 @@ def make_plan(
                     encoding=encoding,
                     encode=chosen.encode,
                     stored_size=size,
-                    plan=plan_digest(encoding, size, file, entries[start:stop]),
+                    plan_digest=plan_digest(encoding, size, file, entries[start:stop]),
                 )
             )
     everything = [entry for entries in domains.values() for entry in entries]

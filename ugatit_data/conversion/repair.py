@@ -53,7 +53,7 @@ def _rewrite(folder: Path, dataset: Dataset, shard: Shard, rows: list[dict], sou
         encoding=dataset.encoding,
         encode=encoding_of(folder, dataset).encode,
         stored_size=dataset.stored_size,
-        plan="",
+        plan_digest="",
     )
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-repair-", dir=folder.absolute().parent))
     try:

@@ -16,7 +16,7 @@ from typing import Protocol
 from ugatit_data.dataset.manifest import SPLITS
 from ugatit_data.errors import BadInputError, RejectedImageError
 
-MAX_SOURCE_BYTES = 1 << 30  # no file of 178 megapixels is larger; also keeps a device file from filling the memory
+MAX_SOURCE_BYTES = 1 << 30  # no file of 178 megapixels is larger; and no device file may fill the memory
 
 Domain = tuple[str, str]  # (split, domain): ("train", "a")
 
@@ -132,7 +132,7 @@ def _walk(folder: bytes) -> list[Entry]:
 
 
 def _listed(folder: bytes) -> Iterator[os.DirEntry]:
-    """The items of a folder one by one: what the system said of each is large, and is not wanted for long."""
+    """The items of a folder, one by one: a list of them all would take much memory."""
     try:
         with os.scandir(folder) as items:
             yield from items

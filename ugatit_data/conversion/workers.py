@@ -19,7 +19,7 @@ from ugatit_data.errors import BadInputError
 
 @contextlib.contextmanager
 def process_pool(workers: int) -> Iterator[Executor]:
-    """A pool of processes. Leaving it by an exception, Ctrl-C for one, does not wait for what they are doing.
+    """A pool of processes. After an exception, such as Ctrl-C, it does not wait for their work.
 
     A killed parent leaves no worker behind: each watches its parent, and ends with it.
     """
@@ -39,9 +39,9 @@ def process_pool(workers: int) -> Iterator[Executor]:
 
 @contextlib.contextmanager
 def holding_ctrl_c() -> Iterator[None]:
-    """Ctrl-C waits until the end of the context, and processes that are born in it never see it.
+    """Ctrl-C waits until the end of the context, and processes that are started inside never get it.
 
-    For submitting to a pool: Ctrl-C reaches the whole group of processes, but the parent alone decides.
+    For submitting to a pool: Ctrl-C goes to the whole group of processes, but the parent alone decides.
     """
     # The tracker first: starting it, as the first process does, would unblock the signal again.
     multiprocessing.resource_tracker.ensure_running()

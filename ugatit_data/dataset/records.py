@@ -65,16 +65,16 @@ class Records:
         offsets, lengths = table["offset"].to_numpy(), table["length"].to_numpy()
         limits = np.repeat([len(shard) for shard in self.maps], [shard.rows for shard in shards])
         listed = np.repeat(self._files, [shard.rows for shard in shards]).tolist()
-        outside = (offsets < 0) | (lengths < 0) | (offsets > limits - lengths)  # written so that no sum overflows
+        outside = (offsets < 0) | (lengths < 0) | (offsets > limits - lengths)  # a sum could overflow
         if table["shard"].to_pylist() != listed or outside.any():
             raise CorruptDatasetError(f"{folder / MANIFEST_FILE}: does not fit the shards. Convert the images again.")
-        # Packed, a sample's place in one line of the cache: a list of tuples is faster below 10,000 images and twice as
-        # slow at 100,000; a NumPy scalar costs more than the look-up.
+        # Packed, a sample's place is in one line of the cache. A list of tuples is faster below 10,000 images and twice
+        # as slow at 100,000; making a NumPy scalar takes longer than the look-up.
         self._places = np.stack((self._shard_of, offsets, offsets + lengths), 1).astype(np.int64).tobytes()
         self._xxh3 = table["xxh3"].to_pylist()
         self.check = check
         self._unseen = bytearray(b"\1") * (0 if check == "off" else len(self))
-        # The same for compiled code, by sample id: where in this process's memory each record begins, within the maps.
+        # For compiled code, by sample id: the address at which each record begins, inside the maps.
         self.lengths, self.sums = lengths, table["xxh3"].to_numpy()
         self.addresses = np.array([shard.ctypes.data for shard in self.maps], np.int64)[self._shard_of] + offsets
 
@@ -117,7 +117,7 @@ class Records:
         return self.maps[shard][begin:end]
 
     def image(self, sample: int, scratch: Scratch) -> np.ndarray:
-        """uint8 (H, W, 3) RGB, which may lie in `scratch`; for raw records a read-only view of the mapped file.
+        """uint8 (H, W, 3) RGB, which may lie in `scratch` or be a read-only view of the mapped file.
 
         Raises:
             CorruptDatasetError: as `record`.

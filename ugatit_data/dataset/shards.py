@@ -2,7 +2,7 @@
 
 A shard is one MindRecord file of one part, with a single bytes column `image`; its index is `<file>.db`. Its layout:
 an 8-byte length and a JSON header, then pages. The .db says in which page and where each record's blob lies; the blob
-is an 8-byte length and the record. A file cannot be renamed, for its name stands in its header and in its .db; its
+is an 8-byte length and the record. Its name stands in its header and in its .db, so a file cannot be renamed; its
 folder can.
 """
 
@@ -15,6 +15,7 @@ import sqlite3
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from ugatit_data.errors import ConversionError
 COLUMN = "image"
 MIN_PAGE, MAX_PAGE = 1 << 20, 1 << 28
 MIN_HEADER, MAX_HEADER = 1 << 16, 1 << 27
-MAX_RECORD = MAX_PAGE - (1 << 12)  # a little room for the length word
+MAX_RECORD = MAX_PAGE - (1 << 12)  # less the length word, rounded
 _ROWS_PER_WRITE, _BYTES_PER_WRITE = 256, 8 << 20  # a group of rows that MindRecord takes at once
 _HEADER_PER_PAGE, _HEADER_PER_GROUP = 256, 40  # bytes of JSON, rounded up
 _LENGTH_WORD = 8
@@ -77,7 +78,7 @@ def _reason(error: Exception) -> str:
 
 
 def _header_size(lengths: Sequence[int], page: int) -> int:
-    """Room for the JSON header: it lists every page and every group of rows."""
+    """Bytes to reserve for the JSON header, which lists every page and every group of rows."""
     total = sum(lengths) + _LENGTH_WORD * len(lengths)
     groups = len(lengths) // _ROWS_PER_WRITE + total // _BYTES_PER_WRITE + 1
     pages = 2 * (total // page) + 2 * groups + 8  # pages are at least half full; groups start pages of their own
@@ -115,7 +116,7 @@ def map_shard(path: Path) -> np.ndarray:
         return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
-def mind_dataset(files: Sequence[Path], samples: Sequence[int]):
+def mind_dataset(files: Sequence[Path], samples: Sequence[int]) -> Any:
     """A MindDataset of the given records, numbered over all files, in the given order."""
     import mindspore.dataset as ds
 

@@ -1,7 +1,7 @@
 """The one compiled function: crops of raw records, checked, copied and mirrored, a batch in one call.
 
-One call, for every one that lets go of the interpreter has to get it back, which among threads takes longer than to
-copy an image. It reads and writes at bare addresses: whoever calls it has checked them (`records.py`, `crops.py`).
+One call, because each call releases the GIL, and among threads it takes longer to get that again than to copy an
+image. It reads and writes at bare addresses, which its callers have checked (`records.py`, `crops.py`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 from ugatit_data.errors import BadInputError
 
 _AHEAD, _AHEAD_TO = 12, 4  # rows that are fetched ahead of the one that is read, and of the one that is written
-_HASHED = 4  # rows at a time: they stay in the first level of the cache for the copy
+_HASHED = 4  # rows at a time: they stay in the first level of the cache until they are copied
 _STATE = 1024  # bytes; XXH3's state has 576
 _BYTE, _LONG = ir.IntType(8), ir.IntType(64)
 
@@ -100,16 +100,16 @@ def _call_3(typing, function, first, second, third):
 
 def _fill(batch, picks, addresses, sums, due, keep_due, reset, update, digest, side):
     row, wide, high = 3 * side, 3 * batch.shape[2], batch.shape[1]  # bytes, but for the last
-    room = np.empty(_STATE + 64, np.uint8)
-    # Signed as all else: where signed and unsigned meet, numba makes floats, as NumPy does.
-    to, state = np.int64(batch.ctypes.data), np.int64(room.ctypes.data)
+    memory = np.empty(_STATE + 64, np.uint8)
+    # Signed, as all else: where signed and unsigned meet, numba makes floats, as NumPy does.
+    to, state = np.int64(batch.ctypes.data), np.int64(memory.ctypes.data)
     state += -state % 64
     for number in range(len(picks)):
         sample, flip, top, left = picks[number, 0], picks[number, 1], picks[number, 2], picks[number, 3]
         checked = due[sample]
         if checked:
             _call_1(reset, state)
-        # All rows if they are to be checked, in whole; otherwise those of the crop.
+        # To check a record takes all its rows, in whole; otherwise those of the crop are enough.
         first, last, begin, span = (0, side, 0, row) if checked else (top, top + high, left, wide)
         source = addresses[sample] + first * row
         for at in range(first, last):
@@ -162,8 +162,8 @@ def compiled() -> Callable[..., int]:
     where the crop begins in it: row, and byte in the row; a record is a square of `side` pixels at the address of that
     number in `addresses`, int64. Where `due`, uint8, is set, its XXH3-64 is compared with that in `sums`, uint64, by
     the `digest_addresses`, and `due` becomes `keep_due`. Returns the number of the first image whose record differs,
-    which is where it stops, and -1 if none does. Compiled at the first call, and loaded from numba's cache in processes
-    after that.
+    which is where it stops, and -1 if none does. The first call compiles it; later processes load it from numba's
+    cache.
 
     Raises:
         BadInputError: numba is told to compile nothing.

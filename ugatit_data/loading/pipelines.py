@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,16 +33,15 @@ class _Epochs:
         return self._loader.steps_per_epoch
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
-        for _ in range(len(self)):
-            batch = next(self._loader)
+        for batch in itertools.islice(self._loader, len(self)):
             yield batch if isinstance(batch, tuple) else (batch,)
 
 
 def as_mindspore_dataset(loader: Loader) -> Pipeline:
     """A `mindspore.dataset` pipeline over an open loader: one column per domain, a row is a whole batch.
 
-    An epoch is the loader's. MindSpore reads ahead, so `loader.state()` is ahead of the training too; keep the number
-    of trained steps instead, and open the loader with it as `start_step`.
+    An epoch is the loader's; a finite loader has one. MindSpore reads ahead, so `loader.state()` is ahead of the
+    training: keep the number of trained steps, and open the loader with it as `start_step`.
     """
     import mindspore.dataset as ds
 
@@ -129,7 +129,7 @@ def _branch(
 
 
 def _in_order(files: list[Path], ids: np.ndarray) -> Pipeline:
-    """The records `ids`, one after the other. A sampler takes each record once, so repetitions start another reader."""
+    """The records `ids`, in this order. A sampler gives each record once, so a repeated one starts another reader."""
     pieces: list[list[int]] = []
     piece: list[int] = []
     seen: set[int] = set()

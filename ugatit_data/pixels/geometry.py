@@ -1,4 +1,4 @@
-"""Resizing, as the whole engine does it: squashed to a size, bilinear upwards, area-averaged downwards.
+"""Resizing, the same in the whole engine: to any shape, bilinear upwards, area-averaged downwards.
 
 A size is the side of a square, or (height, width).
 """
@@ -33,13 +33,13 @@ def resize(pixels: np.ndarray, size: Size) -> np.ndarray:
 
 
 def resize_corner(
-    pixels: np.ndarray, size: Size, right: int, bottom: int, scratch: np.ndarray | None = None
+    pixels: np.ndarray, size: Size, right: int, bottom: int, memory: np.ndarray | None = None
 ) -> np.ndarray:
     """At least the rows [0, bottom) and columns [0, right) of `resize(pixels, size)`, to the last bit.
 
-    Where the image grows, only the part that is asked for is computed: OpenCV is given the scale itself, which keeps
-    every pixel of the part at the place that it has in the whole. The part is then a view of `scratch`, uint8
-    of `size`, if that is given: memory that stays in the processor's cache from one image to the next.
+    Where the image grows, only this part is computed. OpenCV gets the scale itself, so that the part has the pixels of
+    the whole. The part is then a view of `memory`, uint8 of `size`, if that is given: used for one image after the
+    other, it stays in the processor's cache.
     """
     (height, width), (full_height, full_width) = pixels.shape[:2], sides(size)
     if height >= full_height or width >= full_width:
@@ -47,6 +47,6 @@ def resize_corner(
     wide = min(width, -(-right * width // full_width) + 1)
     high = min(height, -(-bottom * height // full_height) + 1)
     fx, fy = full_width / width, full_height / height
-    if scratch is not None:  # OpenCV rounds the size of the result in this way
-        scratch = scratch[: round(high * fy), : round(wide * fx)]
-    return cv2.resize(pixels[:high, :wide], None, scratch, fx, fy, cv2.INTER_LINEAR)
+    if memory is not None:  # OpenCV rounds the size of the result in this way
+        memory = memory[: round(high * fy), : round(wide * fx)]
+    return cv2.resize(pixels[:high, :wide], None, memory, fx, fy, cv2.INTER_LINEAR)

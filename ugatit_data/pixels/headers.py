@@ -1,7 +1,7 @@
 """What an image file says about itself before it is decoded: format, size, orientation, and where it ends.
 
-Parsed here, in Python, so that nothing unchecked reaches a decoder: MindSpore's can die of a truncated JPEG, OpenCV's
-fills the missing part with gray and says nothing.
+Python parses it here, so that nothing unchecked reaches a decoder: MindSpore's can die of a truncated JPEG, OpenCV's
+fills the missing part with gray and does not report it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from ugatit_data.errors import RejectedImageError
 
-# The start of each format that OpenCV can decode, or that deserves a name in the ledger.
+# The start of each format that OpenCV can decode, or that deserves a name in the manifest.
 _SIGNATURES = (
     (b"\xff\xd8\xff", "jpeg"),
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -272,8 +272,8 @@ def _tiff_tag(data: bytes, order: str, at: int) -> tuple[int, list[int]]:
     if code is None or count == 0 or count > len(data):
         return tag, [0]
     size = struct.calcsize(code) * count
-    place = at + 8 if size <= 4 else struct.unpack_from(order + "I", data, at + 8)[0]
-    return tag, list(struct.unpack_from(f"{order}{count}{code}", data, place))
+    start = at + 8 if size <= 4 else struct.unpack_from(order + "I", data, at + 8)[0]
+    return tag, list(struct.unpack_from(f"{order}{count}{code}", data, start))
 
 
 def exif_orientation(exif: bytes) -> int:

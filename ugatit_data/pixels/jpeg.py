@@ -15,8 +15,8 @@ _ALIGN, _SHIFT = 64, 16
 class Scratch:
     """Memory for one decoded image at a time, used again for the next; for one thread.
 
-    It begins 16 bytes after a multiple of 64: rows that begin at a multiple of 32 would be written past the cache
-    (libjpeg-turbo's non-temporal stores), where the resize that follows has to wait for them.
+    It begins 16 bytes after a multiple of 64: libjpeg-turbo writes rows that begin at a multiple of 32 past the cache
+    (non-temporal stores), and the resize that follows has to wait for them.
     """
 
     def __init__(self) -> None:
@@ -37,8 +37,7 @@ class Scratch:
 def decode_jpeg(data: bytes | np.ndarray, scratch: Scratch) -> np.ndarray | None:
     """uint8 (H, W, 3) RGB of a JPEG of three components, in `scratch`.
 
-    None where the decoder has anything to say against it, a mere warning too: whether such a file is good enough is
-    for the decoding policy.
+    None where the decoder reports anything, even a warning: the decoding policy decides about such files.
     """
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)

@@ -41,7 +41,7 @@ def decode(data: bytes) -> Decoded:
     """Decode the bytes of an image file by the policy.
 
     Raises:
-        RejectedImageError: with the reason, for the ledger.
+        RejectedImageError: with the reason, for the manifest.
     """
     header = read_header(data)
     if header.width * header.height > MAX_PIXELS:

@@ -1,6 +1,6 @@
 """Kill conversions, flip bits, fill the disk: count what was lost, missed or died.
 
-    python tests/data/faults.py --rounds 200 --flips 1000
+    python tests/data/conversion/faults.py --rounds 200 --flips 1000
 
 Every count but the first in a line must be 0; the exit code says so too. Conversions run in forked children (with
 MindSpore loaded already, so that kills hit the work and not the imports); every tenth is the command itself, with two
@@ -38,7 +38,7 @@ HANG_S = 60.0
 
 
 def make_source(root: Path, count: int) -> Path:
-    """JPEGs of noise, with one damaged file and one that is no image, so that the ledger takes part."""
+    """JPEGs of noise, with one damaged file and one that is no image, so that some are rejected."""
     generator = np.random.default_rng(0)
     for name in ("trainA", "trainB", "testA"):
         (root / name).mkdir(parents=True)
@@ -262,7 +262,7 @@ def truncations(folder: Path) -> Counter:
 
 
 def full_disks(source: Path, work: Path, limits: list[int]) -> Counter:
-    """Convert under file-size limits: a typed error, nothing published; with room again, it resumes."""
+    """Convert under file-size limits: a typed error, nothing published; with space again, it resumes."""
     counts, out = Counter(), work / "full"
     run_convert(source, work / "roomy")
     reference = contents(work / "roomy")

@@ -94,7 +94,7 @@ def test_test_domains_may_be_missing_and_others_are_ignored(own, tmp_path, conve
         open_loader(out, "test")
 
 
-def test_rejected_images_are_in_the_ledger_and_not_in_the_order(own, tmp_path, convert_folder):
+def test_rejected_images_are_in_the_manifest_and_not_in_the_order(own, tmp_path, convert_folder):
     (own / "trainA" / "000.jpg").write_bytes((own / "trainA" / "000.jpg").read_bytes()[:-30])
     (own / "trainA" / "notes.txt").write_text("not an image")
     (own / "trainA" / ".hidden").write_text("left out")

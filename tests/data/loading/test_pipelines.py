@@ -34,6 +34,16 @@ def test_a_single_domain_has_a_single_column(dataset):
         assert len(list(pipeline.create_dict_iterator(num_epochs=1, output_numpy=True))) == 3
 
 
+def test_a_finite_loader_is_one_epoch_with_its_short_batch(dataset):
+    with open_loader(dataset, batch_size=4, img_size=SIZE, domain="b", augment=False) as loader:
+        expected = list(loader)
+    assert [len(batch) for batch in expected] == [4, 4, 1]
+    with open_loader(dataset, batch_size=4, img_size=SIZE, domain="b", augment=False) as loader:
+        rows = list(as_mindspore_dataset(loader).create_dict_iterator(num_epochs=1, output_numpy=True))
+    for row, batch in zip(rows, expected, strict=True):
+        np.testing.assert_array_equal(row["b"], batch)
+
+
 @pytest.mark.parametrize("encoding", ["original", "jpeg"])
 @pytest.mark.parametrize("epoch", [0, 2])
 def test_ascend_pipeline_has_the_loaders_order_and_augmentation(datasets, encoding, epoch):

@@ -33,13 +33,13 @@ def by_opencv(data):
 @pytest.mark.parametrize("sampling", ["411", "420", "422", "440", "444"])
 def test_pixels_are_those_of_opencv(size, sampling):
     factor = getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{sampling}")
-    room, pixels = Scratch(), picture(*size)
+    scratch, pixels = Scratch(), picture(*size)
     for quality in (30, 92, 100):
         options = (cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor)
         for more in ((), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1), (cv2.IMWRITE_JPEG_RST_INTERVAL, 3)):
             data = encode(pixels, *options, *more)
-            found = decode_jpeg(data, room)
-            assert np.shares_memory(found, room.pixels(1, 1))
+            found = decode_jpeg(data, scratch)
+            assert np.shares_memory(found, scratch.pixels(1, 1))
             np.testing.assert_array_equal(found, by_opencv(data))
 
 
@@ -79,12 +79,12 @@ def test_damaged_files_give_what_opencv_gives():
 
 
 def test_memory_is_used_again_unless_it_is_large(monkeypatch):
-    room = Scratch()
-    first, second = room.pixels(30, 40), room.pixels(20, 50)
+    scratch = Scratch()
+    first, second = scratch.pixels(30, 40), scratch.pixels(20, 50)
     assert np.shares_memory(first, second)
     assert (second.shape, second.dtype) == ((20, 50, 3), np.uint8)
     assert first.ctypes.data % 64 == 16
-    assert not np.shares_memory(room.pixels(31, 40), first)
+    assert not np.shares_memory(scratch.pixels(31, 40), first)
     monkeypatch.setattr(jpeg, "_KEEP_BYTES", 31 * 40 * 3)
-    assert not np.shares_memory(room.pixels(100, 100), room.pixels(100, 100))
-    assert np.shares_memory(room.pixels(31, 40), room.pixels(2, 2))
+    assert not np.shares_memory(scratch.pixels(100, 100), scratch.pixels(100, 100))
+    assert np.shares_memory(scratch.pixels(31, 40), scratch.pixels(2, 2))
