@@ -1,6 +1,8 @@
 """The generator and the discriminator of U-GAT-IT (paper, appendix C, tables 5 to 7)."""
 
 import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from mindspore import Tensor, nn, ops
@@ -39,25 +41,26 @@ class PaddedConv(Conv):
 class ResBlock(nn.Cell):
     """x + IN(conv(ReLU(IN(conv(x)))))."""
 
-    def __init__(self, forms: Forms, c: int, padding: str):
+    def __init__(self, forms: Forms, c: int, padding: str, norm: Callable[..., nn.Cell] = InstanceNorm):
         super().__init__()
         self.conv1 = PaddedConv(forms, c, c, 3, padding)
+        self.norm1 = norm(forms, c)
         self.conv2 = PaddedConv(forms, c, c, 3, padding)
-        self.norm = InstanceNorm(forms)
+        self.norm2 = norm(forms, c)
 
     def construct(self, x):
-        return x + self.norm(self.conv2(ops.relu(self.norm(self.conv1(x)))))
+        return x + self.norm2(self.conv2(ops.relu(self.norm1(self.conv1(x)))))
 
 
 class AdaResBlock(nn.Cell):
     """x + AdaLIN(conv(ReLU(AdaLIN(conv(x)))))."""
 
-    def __init__(self, forms: Forms, c: int, padding: str):
+    def __init__(self, forms: Forms, c: int, padding: str, norm: Callable[..., nn.Cell] = AdaLIN):
         super().__init__()
         self.conv1 = PaddedConv(forms, c, c, 3, padding)
-        self.norm1 = AdaLIN(forms, c)
+        self.norm1 = norm(forms, c)
         self.conv2 = PaddedConv(forms, c, c, 3, padding)
-        self.norm2 = AdaLIN(forms, c)
+        self.norm2 = norm(forms, c)
 
     def construct(self, x, gamma, beta):
         return x + self.norm2(self.conv2(ops.relu(self.norm1(self.conv1(x), gamma, beta))), gamma, beta)
@@ -66,10 +69,10 @@ class AdaResBlock(nn.Cell):
 class UpBlock(nn.Cell):
     """ReLU(LIN(upsampled conv(x))), doubling the size and halving the channels."""
 
-    def __init__(self, forms: Forms, c: int, padding: str):
+    def __init__(self, forms: Forms, c: int, padding: str, norm: Callable[..., nn.Cell] = LIN):
         super().__init__()
         self.conv = UpsampledConv(forms, c, c // 2, padding)
-        self.norm = LIN(forms, c // 2)
+        self.norm = norm(forms, c // 2)
 
     def construct(self, x):
         return ops.relu(self.norm(self.conv(x)))
@@ -90,6 +93,32 @@ class GeneratorCAM(nn.Cell):
         return ops.relu(self.conv1x1(x, self.gap_fc.weight, self.gmp_fc.weight)), logit
 
 
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The classes that a generator is made of. A norm is made of (forms, c), a block of (forms, c, padding, norm)."""
+
+    norm: Callable[..., nn.Cell] = InstanceNorm
+    """After the down-sampling convolutions and in residual blocks: x -> x."""
+
+    adaptive_norm: Callable[..., nn.Cell] = AdaLIN
+    """In adaptive blocks: (x, gamma, beta) -> x, the last two (N, C)."""
+
+    up_norm: Callable[..., nn.Cell] = LIN
+    """In up-sampling blocks: x -> x."""
+
+    residual: Callable[..., nn.Cell] = ResBlock
+    """n_res of them before the attention: x -> x."""
+
+    adaptive: Callable[..., nn.Cell] = AdaResBlock
+    """n_res of them after it: (x, gamma, beta) -> x."""
+
+    up: Callable[..., nn.Cell] = UpBlock
+    """Two: x (N, C, H, W) -> (N, C / 2, 2 H, 2 W)."""
+
+
+PAPER = Parts()
+
+
 class Generator(nn.Cell):
     """Translates float32 NCHW images in [-1, 1]; img_size must be a multiple of 4.
 
@@ -97,29 +126,34 @@ class Generator(nn.Cell):
     so that it takes any size; the full one takes img_size only.
     """
 
-    def __init__(self, forms: Forms, ch=64, n_res=4, img_size=256, img_ch=3, light=False, padding="reflect"):
+    def __init__(
+        self, forms: Forms, ch=64, n_res=4, img_size=256, img_ch=3, light=False, padding="reflect", parts=PAPER
+    ):
         super().__init__()
         c = 4 * ch
         self.light = light
         self.down0 = PaddedConv(forms, img_ch, ch, 7, padding)
         self.down1 = PaddedConv(forms, ch, 2 * ch, 3, padding, stride=2)
         self.down2 = PaddedConv(forms, 2 * ch, c, 3, padding, stride=2)
-        self.norm = InstanceNorm(forms)
-        self.res = nn.CellList([ResBlock(forms, c, padding) for _ in range(n_res)])
+        self.norm0 = parts.norm(forms, ch)
+        self.norm1 = parts.norm(forms, 2 * ch)
+        self.norm2 = parts.norm(forms, c)
+        self.res = nn.CellList([parts.residual(forms, c, padding, parts.norm) for _ in range(n_res)])
         self.cam = GeneratorCAM(forms, c)
         self.fc1 = Linear(c if light else c * (img_size // 4) ** 2, c)
         self.fc2 = Linear(c, c)
         self.gamma = Linear(c, c)
         self.beta = Linear(c, c)
-        self.adares = nn.CellList([AdaResBlock(forms, c, padding) for _ in range(n_res)])
-        self.up0 = UpBlock(forms, c, padding)
-        self.up1 = UpBlock(forms, c // 2, padding)
+        self.adares = nn.CellList([parts.adaptive(forms, c, padding, parts.adaptive_norm) for _ in range(n_res)])
+        self.up0 = parts.up(forms, c, padding, parts.up_norm)
+        self.up1 = parts.up(forms, c // 2, padding, parts.up_norm)
         self.out = PaddedConv(forms, ch, img_ch, 7, padding)
 
     def construct(self, x):
         """x (N, img_ch, H, W) -> image of the same shape, CAM logits (N, 2), heat map (N, 1, H/4, W/4)."""
-        for down in (self.down0, self.down1, self.down2):
-            x = ops.relu(self.norm(down(x)))
+        x = ops.relu(self.norm0(self.down0(x)))
+        x = ops.relu(self.norm1(self.down1(x)))
+        x = ops.relu(self.norm2(self.down2(x)))
         for block in self.res:
             x = block(x)
         x, logit = self.cam(x)

@@ -25,7 +25,8 @@ from ugatit_train.options.schedule import Schedule
 from ugatit_train.performance import profiling
 from ugatit_train.training import checkpoint, log, modelarts, runfolder
 from ugatit_train.training.samples import Sampler, sample_images
-from ugatit_train.training.step import LOSS_NAMES, Step, StepSettings
+from ugatit_train.training.step import Step, StepSettings
+from ugatit_train.training.terms import LOSS_NAMES
 
 LONGEST_UNSAVED_S = 1800.0  # the model zoo's save_freq of 100,000 steps can be a day: a kill costs half an hour at most
 
@@ -56,6 +57,7 @@ def build_step(options: config.Options, schedule: Schedule, world: int = 1, form
         cam_weight=o.cam_weight,
         iteration=schedule.iteration,
         decay_start=schedule.decay_start,
+        decay=schedule.decay,
         sn_iterations=o.sn_iterations,
         update_order=o.update_order,
         use_global_norm=o.use_global_norm,

@@ -9,6 +9,7 @@ Everything that is written is written after the passes, so that the compiler see
 Legend: a, b (N, img_ch, H, W); y_b, cam_b = genA2B(concat(a, b)), so y_b is fake_b and identity_b; y_a likewise.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import mindspore as ms
@@ -16,18 +17,17 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from ugatit_train.networks.convolution import OwnBackward
-from ugatit_train.networks.ugatit import Generator
+from ugatit_train.networks.ugatit import Discriminator, Generator
+from ugatit_train.options.schedule import Decay, linear
 from ugatit_train.training.adam import Adam
 from ugatit_train.training.loss_scale import LossScale
-from ugatit_train.training.losses import bce, l1, lsgan
-
-# What a step returns, in this order. The last four are sums over both domains, without their weights.
-LOSS_NAMES = ("d_loss", "g_loss", "g_adv", "g_cycle", "g_identity", "g_cam")
+from ugatit_train.training.losses import lsgan
+from ugatit_train.training.terms import TERMS, Term, loss_names
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepSettings:
-    """The numbers of a step. The learning rate is `lr` to `decay_start`, then falls linearly to 0 at `iteration`."""
+    """The numbers of a step. The learning rate is `lr` times `decay(step, decay_start, iteration, ops)`."""
 
     lr: float = 1e-4
     weight_decay: float = 1e-4
@@ -37,6 +37,7 @@ class StepSettings:
     cam_weight: float = 1000.0
     iteration: int = 1_000_000
     decay_start: int = 500_000
+    decay: Decay = linear
     sn_iterations: str = "per_step"
     update_order: str = "d_first"
     use_global_norm: bool = False
@@ -45,8 +46,13 @@ class StepSettings:
     world: int = 1  # processes that average their gradients
 
 
+# The generators' passes in the order of `_Translate`'s result and of `_GeneratorLoss`'s first arguments: `ms.vjp` and
+# `ms.value_and_grad` take and give flat tuples only.
+PASSES = ("y_b", "cam_b", "y_a", "cam_a", "cycle_a", "cycle_b")
+
+
 class _Translate(nn.Cell):
-    """Every pass of both generators: (y_b, cam_b, y_a, cam_a, cycle_a, cycle_b)."""
+    """Every pass of both generators: `PASSES`."""
 
     def __init__(self, a2b: Generator, b2a: Generator):
         super().__init__(auto_prefix=False)  # a prefix would rename the generators' parameters; so everywhere here
@@ -69,7 +75,7 @@ class _DiscriminatorLoss(nn.Cell):
 
     def __init__(self, discriminators, weight: float, batched: bool):
         super().__init__(auto_prefix=False)
-        self.ga, self.gb, self.la, self.lb = discriminators
+        self.disGA, self.disGB, self.disLA, self.disLB = discriminators
         self.weight = weight
         self.batched = batched
 
@@ -83,39 +89,53 @@ class _DiscriminatorLoss(nn.Cell):
         return lsgan(logit_real, 1.0) + lsgan(logit_fake, 0.0) + lsgan(cam_real, 1.0) + lsgan(cam_fake, 0.0)
 
     def construct(self, a, b, fake_a, fake_b, vectors_real, vectors_fake, loss_scale):
-        loss = self.judge(self.ga, a, fake_a, vectors_real[0], vectors_fake[0])
-        loss = loss + self.judge(self.gb, b, fake_b, vectors_real[1], vectors_fake[1])
-        loss = loss + self.judge(self.la, a, fake_a, vectors_real[2], vectors_fake[2])
-        loss = loss + self.judge(self.lb, b, fake_b, vectors_real[3], vectors_fake[3])
+        real_ga, real_gb, real_la, real_lb = vectors_real
+        fake_ga, fake_gb, fake_la, fake_lb = vectors_fake
+        loss = self.judge(self.disGA, a, fake_a, real_ga, fake_ga)
+        loss = loss + self.judge(self.disGB, b, fake_b, real_gb, fake_gb)
+        loss = loss + self.judge(self.disLA, a, fake_a, real_la, fake_la)
+        loss = loss + self.judge(self.disLB, b, fake_b, real_lb, fake_lb)
         loss = loss * self.weight
         return loss * loss_scale, loss
 
 
 class _GeneratorLoss(nn.Cell):
-    """The generators' weighted loss, scaled and as it is, as a function of what `_Translate` returns."""
+    """The generators' weighted loss, scaled and as it is, and its terms, as a function of `PASSES`."""
 
-    def __init__(self, discriminators, settings: StepSettings):
+    def __init__(self, discriminators, weights: tuple[float, ...], functions: tuple[Callable, ...]):
         super().__init__(auto_prefix=False)
-        self.ga, self.gb, self.la, self.lb = discriminators
-        self.adv_weight, self.cycle_weight = settings.adv_weight, settings.cycle_weight
-        self.identity_weight, self.cam_weight = settings.identity_weight, settings.cam_weight
-
-    def fool(self, discriminator, fake, vectors):
-        logit, cam = discriminator(fake, vectors)
-        return lsgan(logit, 1.0) + lsgan(cam, 1.0)
+        self.disGA, self.disGB, self.disLA, self.disLB = discriminators
+        self.weights, self.functions = weights, functions
 
     def construct(self, y_b, cam_b, y_a, cam_a, cycle_a, cycle_b, a, b, vectors, loss_scale):
         n = a.shape[0]
-        fake_b, identity_b = y_b[:n], y_b[n:]
-        fake_a, identity_a = y_a[:n], y_a[n:]
-        adv = self.fool(self.ga, fake_a, vectors[0]) + self.fool(self.gb, fake_b, vectors[1])
-        adv = adv + self.fool(self.la, fake_a, vectors[2]) + self.fool(self.lb, fake_b, vectors[3])
-        cycle = l1(cycle_a, a) + l1(cycle_b, b)
-        identity = l1(identity_a, a) + l1(identity_b, b)
-        cam = bce(cam_b[:n], 1.0) + bce(cam_b[n:], 0.0) + bce(cam_a[:n], 1.0) + bce(cam_a[n:], 0.0)
-        loss = self.adv_weight * adv + self.cycle_weight * cycle
-        loss = loss + self.identity_weight * identity + self.cam_weight * cam
-        return loss * loss_scale, loss, adv, cycle, identity, cam
+        fake_b, fake_a = y_b[:n], y_a[:n]
+        vectors_ga, vectors_gb, vectors_la, vectors_lb = vectors
+        passes = {
+            "a": a,
+            "b": b,
+            "fake_a": fake_a,
+            "fake_b": fake_b,
+            "identity_a": y_a[n:],
+            "identity_b": y_b[n:],
+            "cycle_a": cycle_a,
+            "cycle_b": cycle_b,
+            "cam_fake_a": cam_a[:n],
+            "cam_fake_b": cam_b[:n],
+            "cam_identity_a": cam_a[n:],
+            "cam_identity_b": cam_b[n:],
+            "disGA": self.disGA(fake_a, vectors_ga),
+            "disGB": self.disGB(fake_b, vectors_gb),
+            "disLA": self.disLA(fake_a, vectors_la),
+            "disLB": self.disLB(fake_b, vectors_lb),
+        }
+        values = ()
+        for function in self.functions:
+            values = values + (function(passes),)
+        loss = self.weights[0] * values[0]
+        for i in range(1, len(values)):
+            loss = loss + self.weights[i] * values[i]
+        return loss * loss_scale, loss, values
 
 
 def _clip_by_global_norm(gradients):
@@ -140,9 +160,21 @@ class Step(nn.Cell):
     Parameter names: `genA2B.*`, `genB2A.*`, `disGA.*`, `disGB.*`, `disLA.*`, `disLB.*`, `adam_m.*`, `adam_v.*`, `step`.
     """
 
-    def __init__(self, generators, discriminators, settings: StepSettings):
-        """generators: genA2B, genB2A; discriminators: disGA, disGB, disLA, disLB."""
+    def __init__(
+        self,
+        generators: Sequence[Generator],
+        discriminators: Sequence[Discriminator],
+        settings: StepSettings,
+        *,
+        terms: tuple[Term, ...] = TERMS,
+    ):
+        """generators: genA2B, genB2A; discriminators: disGA, disGB, disLA, disLB; terms: of the generators' loss.
+
+        Raises:
+            ValueError: two terms of one name.
+        """
         super().__init__(auto_prefix=False)
+        self.loss_names = loss_names(terms)
         self.genA2B, self.genB2A = generators
         self.disGA, self.disGB, self.disLA, self.disLB = discriminators
         for name, parameter in self.parameters_and_names():
@@ -167,14 +199,15 @@ class Step(nn.Cell):
             self.g_reducer = nn.DistributedGradReducer(self.g_parameters, mean=True, degree=settings.world)
             self.d_reducer = nn.DistributedGradReducer(self.d_parameters, mean=True, degree=settings.world)
         self.lr, self.clips_norm = settings.lr, settings.use_global_norm
-        self.decay_start, self.decay_steps = settings.decay_start, max(settings.iteration - settings.decay_start, 1)
+        self.decay, self.decay_start, self.iteration = settings.decay, settings.decay_start, settings.iteration
 
+        weights = tuple(t.weight if not isinstance(t.weight, str) else getattr(settings, t.weight) for t in terms)
         self.map = ops.HyperMap()
         self.translate = _Translate(*generators)
         d_loss = _DiscriminatorLoss(discriminators, settings.adv_weight, batched=not self.per_pass)
-        g_loss = _GeneratorLoss(discriminators, settings)
+        g_loss = _GeneratorLoss(discriminators, weights, tuple(term.function for term in terms))
         self.d_gradient = ms.value_and_grad(d_loss, None, self.d_parameters, has_aux=True)
-        self.g_gradient = ms.value_and_grad(g_loss, (0, 1, 2, 3, 4, 5), has_aux=True)
+        self.g_gradient = ms.value_and_grad(g_loss, tuple(range(len(PASSES))), has_aux=True)
 
     def state(self) -> dict[str, Parameter]:
         """What a checkpoint holds, by name, in the order of its files: step, networks, loss scale, both optimizers."""
@@ -209,10 +242,10 @@ class Step(nn.Cell):
         return stored
 
     def construct(self, a, b):
-        """a, b (N, img_ch, H, W) float32 in [-1, 1] -> float32 vector of the losses `LOSS_NAMES`."""
+        """a, b (N, img_ch, H, W) float32 in [-1, 1] -> float32 vector of the losses `loss_names`."""
         count = self.step + 1
         step = count.astype(mstype.float32)
-        lr = self.lr * (1 - ops.relu(step - self.decay_start) / self.decay_steps)
+        lr = self.lr * self.decay(step, self.decay_start, self.iteration, ops)
         n = a.shape[0]
         loss_scale = self.loss_scale.factor()
         vectors = self.first_vectors()
@@ -227,7 +260,7 @@ class Step(nn.Cell):
             # The generators' losses must see the updated discriminators.
             y_b, vectors_fake = ops.depend(y_b, d_done), ops.depend(vectors_fake, d_done)
             vectors = self.iterate(vectors_fake, self.per_pass)
-        (_, g_loss, adv, cycle, identity, cam), cotangents = self.g_gradient(
+        (_, g_loss, values), cotangents = self.g_gradient(
             y_b, cam_b, y_a, cam_a, cycle_a, cycle_b, a, b, vectors, loss_scale
         )
         _, gradients = backward(*cotangents)
@@ -240,7 +273,7 @@ class Step(nn.Cell):
                 a, b, fake_a, fake_b, vectors, vectors_fake, step, lr, loss_scale
             )
             vectors = vectors_fake
-        losses = ops.stack((d_loss, g_loss, adv, cycle, identity, cam))
+        losses = ops.stack((d_loss, g_loss) + values)
         done = (g_done, d_done, self.store(vectors), ops.assign(self.step, count))
         if self.loss_scale.is_dynamic:
             done = (done, self.loss_scale.adjust(ops.logical_and(g_finite, d_finite)))

@@ -20,7 +20,7 @@ from ugatit_train.forms import CPU
 from ugatit_train.networks.ugatit import initialise
 from ugatit_train.options import arguments, config
 from ugatit_train.training import checkpoint, log, loop, runfolder
-from ugatit_train.training.step import LOSS_NAMES
+from ugatit_train.training.terms import LOSS_NAMES
 
 STEPS = 30
 

@@ -11,7 +11,7 @@ import numpy
 import pytest
 from mindspore import Parameter, Tensor, nn
 
-from ugatit_train.training.step import LOSS_NAMES
+from ugatit_train.training.terms import LOSS_NAMES
 
 from .. import reference as ref
 from ..parity import error
