@@ -1,6 +1,6 @@
 """What must be settled before and around MindSpore: the environment, the device, graph mode.
 
-Import this module, or anything of `ugatit_train`, before `mindspore`: some settings are read once, while MindSpore
+Import this module, or anything of `ugatit_train`, before `mindspore`, which reads some settings once, while it
 loads.
 """
 
@@ -17,10 +17,10 @@ from ugatit_train.errors import UgatitError
 
 DEVICE_TARGETS = ("CPU", "Ascend", "GPU")
 
-# MindSpore reads these once. It logs each compilation at WARNING; GLOG_v=3 leaves errors only. And it copies every
-# parameter that a graph reads at several places, in case an update comes in between: 2.2 GB a step of the full model.
-# MS_DEV_SIDE_EFFECT_LOAD_ELIM=3 leaves these copies out (a weight that is reshaped is copied by that instead, for a
-# short time); what is read before an update and what after, `step` says by `ops.depend`.
+# MindSpore reads these once. It logs each compilation at WARNING; GLOG_v=3 shows errors only. It copies every parameter
+# that a graph reads several times, in case an update comes in between: 2.2 GB a step of the full model.
+# MS_DEV_SIDE_EFFECT_LOAD_ELIM=3 turns these copies off (a reshape of a weight still copies it, for a short time).
+# `training/step.py` orders reads and updates by `ops.depend`.
 _ENVIRONMENT = {"GLOG_v": "3", "MS_DEV_SIDE_EFFECT_LOAD_ELIM": "3"}
 
 if "mindspore" in sys.modules and any(name not in os.environ for name in _ENVIRONMENT):
@@ -32,22 +32,22 @@ for _name, _value in _ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
 
 
-# glibc reads this when a process starts: memory in pages of 2 MB, asked of the system in large pieces. MindSpore's
-# compiler makes millions of small objects, and its steps fill gigabytes: the first takes a fifth less time then, a step
-# a twentieth. Systems that know no such thing ignore it.
+# glibc reads this when a process starts, and takes memory in pages of 2 MB and in large pieces. MindSpore's compiler
+# makes millions of small objects, and a step fills gigabytes: compilation takes a fifth less time, a step a twentieth
+# less. Systems without glibc ignore it.
 MALLOC_TUNABLES = "glibc.malloc.hugetlb=1:glibc.malloc.top_pad=67108864"
 
 _log = logging.getLogger(__name__)
 
 
 class DeviceError(UgatitError, ValueError):
-    """The asked device is not there, or this MindSpore cannot use it."""
+    """The device is missing, or this MindSpore cannot use it."""
 
     exit_code = 2
 
 
 def restart_with_huge_pages() -> None:
-    """Start this program again, as the same process, with MALLOC_TUNABLES; nothing if GLIBC_TUNABLES is set already."""
+    """Starts this program again in the same process, with MALLOC_TUNABLES; does nothing if GLIBC_TUNABLES is set."""
     if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ:
         os.environ["GLIBC_TUNABLES"] = MALLOC_TUNABLES
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
@@ -70,7 +70,7 @@ def setup(device_target: str = "CPU", device_id: int = 0, distributed: bool = Fa
         DeviceError: MindSpore cannot use `device_target` here, or `distributed` without msrun.
     """
     if os.environ.get("MS_COMPILER_CACHE_ENABLE", "0") != "0":
-        # Its key is not made of the constants in a graph: another --lr, say, would train with that of the run before.
+        # Its key leaves out the constants of a graph: a run with another --lr would train with the old one.
         _log.warning("MS_COMPILER_CACHE_ENABLE is ignored: MindSpore's cache gives back graphs of other options")
         os.environ["MS_COMPILER_CACHE_ENABLE"] = "0"
     import mindspore as ms
@@ -111,10 +111,10 @@ class Hosts:
 
 
 def modelarts_hosts() -> Hosts:
-    """The hosts of a ModelArts training job, by the environment that its manual documents; one of one device elsewhere.
+    """The hosts of a ModelArts training job, from the environment that its manual documents; elsewhere one host.
 
     Raises:
-        DeviceError: one of the variables is no number.
+        DeviceError: one of the variables is not a number.
     """
 
     def number(name: str, default: int) -> int:
@@ -132,7 +132,7 @@ def modelarts_hosts() -> Hosts:
 
 
 def lack_of_memory(error: Exception) -> str | None:
-    """The words of MindSpore, NumPy or onnxruntime for memory that could not be had; None of any other error."""
+    """The line of an error of MindSpore, NumPy or onnxruntime that says memory ran out; None for other errors."""
     for line in str(error).splitlines():
         if re.search(r"memory isn't enough|out of memory|unable to allocate|failed to allocate", line, re.IGNORECASE):
             return line.strip().rstrip(".")
@@ -140,13 +140,13 @@ def lack_of_memory(error: Exception) -> str | None:
 
 
 def storage_endpoint() -> str:
-    """The address of the object storage that is not Amazon's: S3_ENDPOINT, which ModelArts sets, or the AWS names."""
+    """The address of another object storage than Amazon's: AWS's variables, or S3_ENDPOINT, which ModelArts sets."""
     names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "S3_ENDPOINT")
     return next((os.environ[name] for name in names if os.environ.get(name)), "")
 
 
 def mean_over_ranks(worker: Worker) -> Callable[[np.ndarray], np.ndarray]:
-    """A function of a float32 NumPy vector that gives its mean over all ranks; every rank must call it."""
+    """A function that returns the mean of a float32 NumPy vector over all ranks; every rank must call it."""
     if worker.world == 1:
         return lambda vector: vector
     from mindspore import Tensor, nn, ops
@@ -171,8 +171,8 @@ def device() -> str:
 
 
 def let_plain_convolutions_be_fast() -> None:
-    """Call it before MindSpore loads where plain networks are to run on the CPU: a MINDIR file, say.
+    """Call it before MindSpore loads if networks of plain forms will run on the CPU: a MINDIR file, for example.
 
-    oneDNN then leaves AVX-512 aside, with which it runs plain convolutions by its reference implementation.
+    oneDNN then uses no AVX-512, with which it runs plain convolutions by its reference implementation.
     """
     os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")

@@ -1,7 +1,6 @@
-"""Convolutions as functions of (x, weight), in the form that is fastest on the device.
+"""Convolutions as functions of (x, weight): MindSpore's Conv2D, or im2col, matmul and col2im (see `Forms.convolution`).
 
-On the CPU MindSpore's own Conv2D is no choice (see `Forms.convolution`): there every form is im2col, matmul and col2im
-with a backward of its own that keeps the input only and makes the columns again.
+The backward of the second kind is written out: it keeps the input only and makes the columns again.
 Shapes: N samples, C and O channels, H x W pixels, K = C * k * k, L output pixels; all tensors float32 NCHW.
 """
 
@@ -68,10 +67,10 @@ def _side_by_side(x):
 
 
 class OwnBackward(nn.Cell):
-    """A Cell of (x, weight) whose backward keeps these two and makes again what it needs of the forward.
+    """A Cell of (x, weight) whose backward keeps these two and computes the rest of the forward again.
 
-    The compiler sees that the backward computes what the forward has computed, and where both lie in one graph it
-    keeps that instead: faster, for more memory. With `saves_memory` the two come by way of the gradient, and so later.
+    In one graph the compiler finds both computations equal and keeps the forward's: faster, but more memory. With
+    `saves_memory` the backward's x and weight depend on the gradient, so that it computes again.
     """
 
     saves_memory = False
@@ -187,10 +186,10 @@ _PHASES = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)
 class UpConv(nn.Cell):
     """upsample -> pad 1 -> 3 x 3 convolution, computed on the small map with 2.25 times fewer products.
 
-    Each of the output's four phases (even and odd rows and columns) is a 2 x 2 convolution of the small map, whose
-    weights are sums of the 3 x 3 ones. One im2col serves all four; col2im with stride 2 interleaves them, and its
-    padding cuts off the window that each phase has too much. Exact algebra; `x` comes padded by 1, which is what
-    reflection (there: repetition of the edge) or zeros become on the small map.
+    Each of the output's four phases (even and odd rows and columns) is a 2 x 2 convolution of the small map, with sums
+    of the 3 x 3 weights. One im2col serves all four; col2im with stride 2 interleaves them, and its padding cuts off
+    the window that each phase has too many. `x` is padded by 1 before: reflection becomes a repeated edge on the small
+    map, zeros stay zeros.
     """
 
     def __init__(self):

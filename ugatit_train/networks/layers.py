@@ -82,7 +82,10 @@ class Pad(nn.Cell):
 
 def _reflect(x, p: int):
     """x reflected by p on every side, of slices alone: other programs know these where they know no MirrorPad."""
-    above, below, left, right = (), (), (), ()
+    above: tuple = ()
+    below: tuple = ()
+    left: tuple = ()
+    right: tuple = ()
     for i in range(p):
         above = above + (x[:, :, p - i : p - i + 1],)
         below = below + (x[:, :, -2 - i : -1 - i],)

@@ -24,9 +24,9 @@ def _unread(size: int):
 def _batch_norm() -> P.BatchNorm:
     """The primitive for training, without a running mean and variance.
 
-    With momentum 0 it leaves these two inputs as they are; said so, as otherwise the compiler keeps it in a chain with
-    everything else that writes, and reads each weight anew behind every link. Give it `_unread` for them: of what is
-    not finite it does write NaN, and the compiler makes one constant of all equal ones, for this and all later steps.
+    With momentum 0 it does not change these two inputs. Its mark as an operator that writes is removed: the compiler
+    would put it into one chain with all that write, and copy each weight again after every link. Give it `_unread` for
+    them: it writes NaN there if x is not finite, and the compiler shares one constant among all equal inputs.
     """
     primitive = P.BatchNorm(is_training=True, epsilon=EPS, momentum=0.0)
     primitive.del_prim_attr("side_effect_mem")
@@ -68,9 +68,9 @@ class InstanceNorm(nn.Cell):
 
 
 def _rstds(mean, variance, hw: int):
-    """Of the maps' means and biased variances (N, C): (mean - the layer's mean, 1 / deviation of map, and of layer).
+    """From the maps' means and biased variances (N, C): (mean - layer's mean, 1 / map's and 1 / layer's deviation).
 
-    Without a difference of squares, which loses its digits where a mean is far above its deviation.
+    No difference of squares: it would lose its digits where a mean is far above its deviation.
     """
     pixels = mean.shape[1] * hw
     apart = mean - _mean_kept(mean, 1)
@@ -80,9 +80,9 @@ def _rstds(mean, variance, hw: int):
 
 
 class _AdaLINOfMaps(nn.Cell):
-    """AdaLIN of (x, gamma, beta, rho (1, C)) by the BatchNorm primitive: one to see the moments, one to apply them.
+    """AdaLIN of (x, gamma, beta, rho (1, C)) by the BatchNorm primitive: one call for the moments, one to apply them.
 
-    The backward keeps x only, and is written out because that of the primitive knows no gradient of the moments.
+    The backward is written out, for the primitive's own ignores gradients of the moments; it keeps x only.
     """
 
     def __init__(self):
@@ -141,7 +141,7 @@ class _AdaLINOfMaps(nn.Cell):
         per_map = in_weight * din_weight * (in_rstd * in_rstd) * (-1 / (hw - 1)) + per_layer
         dapart = ln_part * dshift / hw + per_layer * apart
         dmean = dapart - _mean_kept(dapart, 1)
-        # The primitive's gradient took the division by its own deviation into account, which scale takes back.
+        # The primitive's gradient contains the division by its own deviation; `scale * std` above took it back.
         dx = dx + self.affine(maps, per_map * std + scale * products / hw, dmean)
         if gamma.shape[0] < n:
             dgamma, dbeta = _sum_kept(dgamma, 0), _sum_kept(dbeta, 0)
@@ -201,5 +201,5 @@ class LIN(AdaLIN):
         self.gamma = Parameter(Tensor(np.ones((c,), np.float32)), name="gamma")
         self.beta = Parameter(Tensor(np.zeros((c,), np.float32)), name="beta")
 
-    def construct(self, x):
+    def construct(self, x):  # type: ignore[override]  # gamma and beta are its own
         return AdaLIN.construct(self, x, self.gamma.reshape(1, -1), self.beta.reshape(1, -1))

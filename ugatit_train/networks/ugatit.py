@@ -208,21 +208,21 @@ class Discriminator(nn.Cell):
 
     def left_vectors(self):
         """The stored u of every layer under spectral norm."""
-        us = ()
+        us: tuple = ()
         for layer in self.spectral:
             us = us + (layer.u,)
         return us
 
     def iterate(self, us):
         """One power iteration of every layer from `us`: a (u, v) each; empty pairs without spectral norm."""
-        vectors = ()
+        vectors: tuple = ()
         for layer, u in zip(self.spectral, us):  # noqa: B905 - graph mode knows no strict
             vectors = vectors + ((layer.iterate(u) if self.spectral_norm else ()),)
         return vectors
 
     def store(self, vectors):
         """Keeps the u of `vectors` for the next step."""
-        stored = ()
+        stored: tuple = ()
         if self.spectral_norm:
             for layer, pair in zip(self.spectral, vectors):  # noqa: B905
                 stored = stored + (ops.assign(layer.u, pair[0].reshape(-1)),)

@@ -13,14 +13,14 @@ from ugatit_train.training.loss_scale import zero_unless
 class Adam(nn.Cell):
     """Adam(0.5, 0.999, eps 1e-8) as torch.optim.Adam has it, weight decay added to the gradient.
 
-    The fused primitive corrects the bias with its arguments beta1_power and beta2_power, and applies eps before the
-    correction; with both powers 0 it corrects nothing, and the rate and eps that it is given carry the correction.
+    The fused primitive applies eps before it corrects the bias. With beta1_power and beta2_power 0 it corrects nothing;
+    the rate and eps that it is given contain the correction.
     """
 
     BETA1, BETA2, EPS = 0.5, 0.999, 1e-8
 
     def __init__(self, parameters: ParameterTuple, weight_decay: float, skips: str = ""):
-        """skips: the name of its own count of updates, if it is to leave out those whose gradients are not finite."""
+        """skips: names the count of updates, if those with gradients that are not finite are to be left out."""
         super().__init__(auto_prefix=False)
         self.parameters = parameters
         self.skips = skips != ""
@@ -37,13 +37,13 @@ class Adam(nn.Cell):
         return [*([self.updates] if self.skips else []), *self.m, *self.v]
 
     def construct(self, gradients, step, lr, finite):
-        """Applies one update; step counts from 1, float32. If it `skips` and not finite, it changes nothing."""
+        """Applies one update. step: float32, from 1. If it `skips`, an update that is not `finite` changes nothing."""
         beta1, beta2 = self.BETA1, self.BETA2
-        lr = ops.depend(lr, gradients)  # whatever reads the parameters for a gradient comes before any update
+        lr = ops.depend(lr, gradients)  # every gradient reads its parameters before any update
         if self.skips:
             step = ops.maximum(ops.assign_add(self.updates, finite.astype(mstype.int32)), 1).astype(mstype.float32)
             counts = finite.astype(mstype.float32)
-            # Of no gradient, with decay rates of 1, the moments stay as they are.
+            # With zero gradients and decay rates of 1 the moments stay as they are.
             gradients, lr = zero_unless(finite, gradients), lr * counts
             beta1, beta2 = 1 - (1 - beta1) * counts, 1 - (1 - beta2) * counts
         # -expm1(t log b) is 1 - b**t without the cancellation that costs half of float32's digits at small t.
@@ -56,7 +56,7 @@ class Adam(nn.Cell):
 
 
 def _adam(update, weight_decay, rate, beta1, beta2, eps, parameter, m, v, gradient):
-    # Of itself the product would be made as soon as there is memory for it, and kept until it is needed.
+    # Without `depend` every product is computed early and held until it is needed.
     decayed = gradient + ops.depend(weight_decay, gradient) * parameter
     return update(parameter, m, v, 0.0, 0.0, rate, beta1, beta2, eps, decayed)[0]
 

@@ -1,16 +1,16 @@
-"""The loss scale of a backward pass in float16, whose gradients would otherwise come out as zeros."""
+"""The loss scale of a backward pass in float16, where small gradients would become zero."""
 
 import mindspore as ms
 from mindspore import Parameter, nn, ops
 
-FIRST = 2.0**15  # float16 ends at 65504; what is too large is halved within a few steps
+FIRST = 2.0**15  # float16 ends at 65504; a few steps halve what is too large
 WINDOW = 1000  # good steps before it is doubled
 
 
 class LossScale(nn.Cell):
-    """A factor for the losses, which the gradients are divided by: a number, or one that is found while training.
+    """A factor for the losses, by which the gradients are divided: a number, or "dynamic".
 
-    The dynamic one is halved at each step with a gradient that is not finite, and doubled after 1000 without one.
+    The dynamic one is halved at each step with a gradient that is not finite, and doubled after 1000 steps without one.
     """
 
     def __init__(self, scale: float | str):
@@ -34,11 +34,11 @@ class LossScale(nn.Cell):
         return self.value * 1.0 if self.is_dynamic else self.number
 
     def unscale(self, gradients, factor):
-        """(the gradients of the losses themselves, whether all are finite); a number is not looked after."""
+        """(gradients / factor, whether all are finite); True with a fixed factor, which is not checked."""
         if not self.scales:
             return gradients, True
         finite = ms.amp.all_finite(gradients) if self.is_dynamic else True
-        unscaled = ()
+        unscaled: tuple = ()
         for gradient in gradients:
             unscaled = unscaled + (gradient * (1 / factor),)
         return unscaled, finite
@@ -49,8 +49,8 @@ class LossScale(nn.Cell):
 
 
 def zero_unless(finite, gradients):
-    """The gradients, or zeros: a gradient that is not finite would spread even where it counts for nothing."""
-    kept = ()
+    """The gradients if `finite`, otherwise zeros: a factor of 0 would not remove NaN."""
+    kept: tuple = ()
     for gradient in gradients:
         kept = kept + (ops.where(finite, gradient, ops.zeros_like(gradient)),)
     return kept

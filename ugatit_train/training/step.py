@@ -1,10 +1,10 @@
 """One training step as one compiled graph: both updates of U-GAT-IT, rho clip and learning rate inside.
 
 The generators run forward once: a batched pass of each gives the fakes, the identity images and the CAM logits, another
-the cycled images. The discriminators are updated on the fakes; then the gradient of the generators' losses is taken
-with respect to what the passes gave, through the updated discriminators, and continued backwards through the passes by
-`ms.vjp`. This equals the paper's code, which runs the generators again in between: they have not changed.
-Everything that is written is written after the passes, so that the compiler sees each weight read once.
+gives the cycled images. The discriminators are updated on the fakes. Then the gradient of the generators' loss is taken
+with respect to the passes' results, through the updated discriminators, and `ms.vjp` continues it back through the
+passes. This equals the paper's code, which runs the unchanged generators again in between.
+Every update comes after the passes, so that each weight is read once.
 
 Legend: a, b (N, img_ch, H, W); y_b, cam_b = genA2B(concat(a, b)), so y_b is fake_b and identity_b; y_a likewise.
 """
@@ -41,8 +41,8 @@ class StepSettings:
     sn_iterations: str = "per_step"
     update_order: str = "d_first"
     use_global_norm: bool = False
-    recompute: bool = False  # the convolutions' backward keeps less memory and computes more; the same numbers
-    loss_scale: float | str = 1.0  # of the backward pass; "dynamic" finds it, and leaves out updates that overflow
+    recompute: bool = False  # the convolutions' backward computes more and keeps less memory
+    loss_scale: float | str = 1.0  # of the backward pass; "dynamic" also leaves out updates that overflow
     world: int = 1  # processes that average their gradients
 
 
@@ -68,9 +68,9 @@ class _Translate(nn.Cell):
 
 
 class _DiscriminatorLoss(nn.Cell):
-    """The discriminators' weighted loss, scaled and as it is.
+    """The discriminators' weighted loss: (scaled, unscaled).
 
-    Real and fake are one batch where both passes share the spectral norm.
+    Real and fake images are one batch if both share the spectral norm's vectors.
     """
 
     def __init__(self, discriminators, weight: float, batched: bool):
@@ -100,7 +100,7 @@ class _DiscriminatorLoss(nn.Cell):
 
 
 class _GeneratorLoss(nn.Cell):
-    """The generators' weighted loss, scaled and as it is, and its terms, as a function of `PASSES`."""
+    """The generators' weighted loss as a function of `PASSES`: (scaled, unscaled, each term's value)."""
 
     def __init__(self, discriminators, weights: tuple[float, ...], functions: tuple[Callable, ...]):
         super().__init__(auto_prefix=False)
@@ -129,7 +129,7 @@ class _GeneratorLoss(nn.Cell):
             "disLA": self.disLA(fake_a, vectors_la),
             "disLB": self.disLB(fake_b, vectors_lb),
         }
-        values = ()
+        values: tuple = ()
         for function in self.functions:
             values = values + (function(passes),)
         loss = self.weights[0] * values[0]
@@ -144,7 +144,7 @@ def _clip_by_global_norm(gradients):
     for gradient in gradients:
         total = total + (gradient * gradient).sum()
     factor = 1 / ops.maximum(ops.sqrt(total), 1.0)
-    clipped = ()
+    clipped: tuple = ()
     for gradient in gradients:
         clipped = clipped + (gradient * factor,)
     return clipped
@@ -212,31 +212,32 @@ class Step(nn.Cell):
     def state(self) -> dict[str, Parameter]:
         """What a checkpoint holds, by name, in the order of its files: step, networks, loss scale, both optimizers."""
         found = [self.step, *self.g_parameters, *self.d_parameters]
-        for network in (self.genA2B, self.genB2A, *self.discriminators):
-            found += network.get_parameters()  # those that no gradient trains too: u of the spectral norm
+        networks: Sequence[nn.Cell] = (self.genA2B, self.genB2A, *self.discriminators)
+        for network in networks:
+            found += network.get_parameters()  # also what no gradient trains: u of the spectral norm
         found += [*self.loss_scale.state(), *self.g_adam.state(), *self.d_adam.state()]
         return {parameter.name: parameter for parameter in found}
 
     def iterate(self, vectors, needed):
-        """The next power iteration of every discriminator, if one is needed; `vectors` otherwise."""
+        """Every discriminator's `vectors` after one more power iteration, if it is needed."""
         if not needed:
             return vectors
-        following = ()
+        following: tuple = ()
         for discriminator, pairs in zip(self.discriminators, vectors):  # noqa: B905 - graph mode
-            us = ()
+            us: tuple = ()
             for pair in pairs:
                 us = us + (pair[0] if len(pair) == 2 else (),)
             following = following + (discriminator.iterate(us),)
         return following
 
     def first_vectors(self):
-        vectors = ()
+        vectors: tuple = ()
         for discriminator in self.discriminators:
             vectors = vectors + (discriminator.iterate(discriminator.left_vectors()),)
         return vectors
 
     def store(self, vectors):
-        stored = ()
+        stored: tuple = ()
         for discriminator, pairs in zip(self.discriminators, vectors):  # noqa: B905 - graph mode
             stored = stored + discriminator.store(pairs)
         return stored
@@ -257,7 +258,7 @@ class Step(nn.Cell):
             d_loss, d_done, d_finite = self.update_discriminators(
                 a, b, fake_a, fake_b, vectors, vectors_fake, step, lr, loss_scale
             )
-            # The generators' losses must see the updated discriminators.
+            # The generators' loss must see the updated discriminators.
             y_b, vectors_fake = ops.depend(y_b, d_done), ops.depend(vectors_fake, d_done)
             vectors = self.iterate(vectors_fake, self.per_pass)
         (_, g_loss, values), cotangents = self.g_gradient(
@@ -268,13 +269,13 @@ class Step(nn.Cell):
         if not self.d_first:
             vectors = self.iterate(vectors, self.per_pass)
             vectors_fake = self.iterate(vectors, self.per_pass)
-            fake_a = ops.depend(fake_a, cotangents)  # the generators' losses see the discriminators before the update
+            fake_a = ops.depend(fake_a, cotangents)  # the generators' loss comes before the update
             d_loss, d_done, d_finite = self.update_discriminators(
                 a, b, fake_a, fake_b, vectors, vectors_fake, step, lr, loss_scale
             )
             vectors = vectors_fake
         losses = ops.stack((d_loss, g_loss) + values)
-        done = (g_done, d_done, self.store(vectors), ops.assign(self.step, count))
+        done: tuple = (g_done, d_done, self.store(vectors), ops.assign(self.step, count))
         if self.loss_scale.is_dynamic:
             done = (done, self.loss_scale.adjust(ops.logical_and(g_finite, d_finite)))
         return ops.depend(losses, done)

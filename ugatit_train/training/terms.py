@@ -6,7 +6,8 @@ The function runs inside the compiled step. It takes one dict and returns a floa
     cycle_a, cycle_b                                 the fakes translated back: cycle_a of fake_b
     cam_fake_a, cam_fake_b, cam_identity_a, cam_identity_b       the generators' CAM logits (N, 2) of these images
     disGA, disGB, disLA, disLB                       a discriminator's (logits (N, 1, h, w), CAM logits (N, 2)) of the
-                                                     fakes, after its update; G is global, L is local
+                                                     fakes, G is global, L is local; with update_order d_first after
+                                                     its update
 """
 
 from collections.abc import Callable
