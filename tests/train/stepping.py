@@ -21,7 +21,7 @@ from . import reference as ref
 from .parity import fill, float32
 
 NUM_STEPS = 5
-SEED_VARIANT = {"padding": "zero", "spectral_norm": False, "update_order": "g_first"}
+ZOO_VARIANT = {"padding": "zero", "spectral_norm": False, "update_order": "g_first"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ CONFIGURATIONS = {
     "g_first_per_pass": Configuration(
         loss_scale="dynamic", options={"update_order": "g_first", "sn_iterations": "per_pass"}
     ),
-    "seed_variant_global_norm": Configuration(batch=2, clips_norm=True, loss_scale=1024, options=SEED_VARIANT),
+    "zoo_variant_global_norm": Configuration(batch=2, clips_norm=True, loss_scale=1024, options=ZOO_VARIANT),
 }
 
 

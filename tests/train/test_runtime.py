@@ -20,6 +20,11 @@ def test_mindspores_compile_cache_is_ignored_and_said_to_be(monkeypatch, caplog)
     assert caplog.text == ""
 
 
+def test_the_device_is_what_setup_has_selected():
+    assert runtime.setup("CPU") == runtime.Worker(rank=0, world=1)
+    assert runtime.device() == "CPU"
+
+
 @pytest.mark.parametrize(
     ("error", "found"),
     [

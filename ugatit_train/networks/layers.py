@@ -19,7 +19,7 @@ _mean = P.ReduceMean()
 
 
 def uniform(shape: tuple[int, ...], fan_in: int, name: str) -> Parameter:
-    """A zero Parameter that remembers its bound, U(-1/sqrt(fan_in), 1/sqrt(fan_in)); `networks.initialise` fills it.
+    """A zero Parameter with its `init_bound` 1/sqrt(fan_in), within which `ugatit.initialise` draws its values.
 
     The bound is PyTorch's default for convolutions and linear layers, which the paper's code keeps.
     """
@@ -56,7 +56,7 @@ class Linear(nn.Cell):
 
 
 class Pad(nn.Cell):
-    """Pads H and W by p on every side: "reflect" (the paper's), "edge" (repeats it) or "zero" (the model zoo's)."""
+    """Pads H and W by p on every side: "reflect" (the paper's), "edge" (repeated) or "zero" (the model zoo's)."""
 
     def __init__(self, forms: Forms, p: int, padding: str):
         super().__init__()
@@ -81,7 +81,7 @@ class Pad(nn.Cell):
 
 
 def _reflect(x, p: int):
-    """x reflected by p on every side, of slices alone: other programs know these where they know no MirrorPad."""
+    """x reflected by p on every side, of slices alone: not every program knows MirrorPad."""
     above: tuple = ()
     below: tuple = ()
     left: tuple = ()

@@ -122,12 +122,20 @@ PAPER = Parts()
 class Generator(nn.Cell):
     """Translates float32 NCHW images in [-1, 1]; img_size must be a multiple of 4.
 
-    `light` computes AdaLIN's gamma and beta from the pooled map (N, C) in place of the whole one (N, C * H * W / 16),
-    so that it takes any size; the full one takes img_size only.
+    The light one computes AdaLIN's gamma and beta from the pooled map (N, C) and takes any size; the full one computes
+    them from the whole map (N, C * H * W / 16) and takes img_size only.
     """
 
     def __init__(
-        self, forms: Forms, ch=64, n_res=4, img_size=256, img_ch=3, light=False, padding="reflect", parts=PAPER
+        self,
+        forms: Forms,
+        ch: int = 64,
+        n_res: int = 4,
+        img_size: int = 256,
+        img_ch: int = 3,
+        light: bool = False,
+        padding: str = "reflect",
+        parts: Parts = PAPER,
     ):
         super().__init__()
         c = 4 * ch
@@ -184,12 +192,20 @@ class DiscriminatorCAM(nn.Cell):
 
 
 class Discriminator(nn.Cell):
-    """n_layers convolutions of 4 x 4: 7 is the paper's global one, 5 its local one.
+    """n_layers convolutions of 4 x 4: the paper's global one has 7, its local one 5.
 
-    Called with images and the `vectors` of the spectral norm that `iterate` gives: a (u, v) for each of its layers.
+    Call it with images and the spectral norm's `vectors` from `iterate`: a (u, v) for each of its layers.
     """
 
-    def __init__(self, forms: Forms, ch=64, n_layers=7, img_ch=3, padding="reflect", spectral_norm=True):
+    def __init__(
+        self,
+        forms: Forms,
+        ch: int = 64,
+        n_layers: int = 7,
+        img_ch: int = 3,
+        padding: str = "reflect",
+        spectral_norm: bool = True,
+    ):
         super().__init__()
         widths = [ch * 2**i for i in range(n_layers - 1)]
         strides = [2] * (n_layers - 2) + [1]

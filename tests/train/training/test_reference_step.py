@@ -201,11 +201,11 @@ def test_losses_add_up_with_their_weights(rng):
     assert new.t == 1 and state.t == 0 and not any(state.m[name].any() for name in state.m)
 
 
-def test_seed_variant_leaves_u_alone_and_changes_the_losses(rng):
-    seed = ref.Options(padding="zero", spectral_norm=False, update_order="g_first")
+def test_zoo_variant_leaves_u_alone_and_changes_the_losses(rng):
+    zoo = ref.Options(padding="zero", spectral_norm=False, update_order="g_first")
     state = ref.init_state(rng, **SMALL)
     a, b = images(rng)
-    new, losses, _ = ref.train_step(state, a, b, 1, seed)
+    new, losses, _ = ref.train_step(state, a, b, 1, zoo)
     assert all(new.u[name] is state.u[name] for name in state.u)
     paper = ref.train_step(state, a, b, 1, OPTIONS)[1]
     assert all(abs(losses[name] - paper[name]) > 1e-9 for name in losses)
@@ -248,7 +248,7 @@ def figures(losses, grads):
 
 VARIANTS = {
     "paper": {"sn_iterations": "per_pass"},
-    "seed": {"padding": "zero", "spectral_norm": False, "update_order": "g_first"},
+    "zoo": {"padding": "zero", "spectral_norm": False, "update_order": "g_first"},
 }
 # Recorded with torch 2.13 in double precision (its Conv2d, spectral_norm, autograd and Adam, the order of the public
 # train loop), not with this reference: a change here means that the reference left the paper's code.
@@ -277,7 +277,7 @@ PYTORCH = {
             7489237.105448,
         ],
     ],
-    "seed": [
+    "zoo": [
         [
             502.0290025362,
             10867.34734559,
@@ -306,7 +306,7 @@ PYTORCH = {
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_losses_are_those_of_pytorch(variant):
-    state, batches = fixed_state(light=variant != "seed")
+    state, batches = fixed_state(light=variant != "zoo")
     options = ref.Options(lr=1e-3, **VARIANTS[variant])
     for step, (a, b) in enumerate(batches, 1):
         state, losses, grads = ref.train_step(state, a, b, step, options)
