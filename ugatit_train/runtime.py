@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ugatit_train.errors import UgatitError
+from ugatit_train.errors import UgatitError, first_line
 
 DEVICE_TARGETS = ("CPU", "Ascend", "GPU")
 
@@ -82,10 +82,9 @@ def setup(device_target: str = "CPU", device_id: int = 0, distributed: bool = Fa
         else:
             ms.set_device(device_target, device_id)
     except (RuntimeError, ValueError) as error:
-        first_line = str(error).strip().splitlines()[0].rstrip(".")
         raise DeviceError(
-            f"device_target {device_target} cannot be used on this machine: {first_line}. Use --device_target CPU, "
-            "or install the MindSpore build for your device."
+            f"device_target {device_target} cannot be used on this machine: {first_line(error)}. "
+            "Use --device_target CPU, or install the MindSpore build for your device."
         ) from error
 
     if not distributed:

@@ -1,9 +1,8 @@
-"""Each benchmark's help has its options' meaning and default; numbers that cannot be are refused."""
+"""Each benchmark's help has its options' meaning and default; impossible numbers are refused."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import re
 import shlex
 from pathlib import Path
@@ -15,11 +14,10 @@ NAMES = ("data_loading", "conversion", "step_time", "scale", "roofline", "memory
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_option_is_explained(name, monkeypatch, capsys):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+def test_every_option_is_explained(name, load, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
     with pytest.raises(SystemExit) as ended:
-        importlib.import_module(name).main(["--help"])
+        load(name).main(["--help"])
     assert ended.value.code == 0
     said = capsys.readouterr().out
     options = re.findall(r"^  (--\w+).*?(?=^  -|\Z)", said, re.MULTILINE | re.DOTALL)
@@ -29,11 +27,10 @@ def test_every_option_is_explained(name, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(("name", "option"), [("step_time", "--rounds"), ("scale", "--batches"), ("memory", "--ch")])
-def test_a_count_is_one_or_more(name, option, monkeypatch, capsys):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+def test_a_count_is_one_or_more(name, option, load, capsys):
     for value in ("0", "-1", "two"):
         with pytest.raises(SystemExit) as ended:
-            importlib.import_module(name).main([option, value])
+            load(name).main([option, value])
         assert ended.value.code == 2
         assert value in capsys.readouterr().err
 
@@ -54,8 +51,7 @@ def documented():
 
 
 @pytest.mark.parametrize(("name", "given"), documented(), ids=str)
-def test_documented_commands_are_understood(name, given, monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+def test_documented_commands_are_understood(name, given, load, monkeypatch):
     parse = argparse.ArgumentParser.parse_args
 
     def parse_and_stop(self, args=None, namespace=None):
@@ -64,7 +60,7 @@ def test_documented_commands_are_understood(name, given, monkeypatch):
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
     with pytest.raises(Parsed):
-        importlib.import_module(name).main(list(given))
+        load(name).main(list(given))
 
 
 def test_the_documents_name_every_benchmark():

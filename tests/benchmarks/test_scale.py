@@ -1,40 +1,18 @@
-"""The scale benchmark and the roofline run, tiny; the fit and the sparse data sets are what they say."""
+"""The scale benchmark and the roofline run, tiny; the fit and the sparse data sets are right."""
 
 from __future__ import annotations
-
-import importlib
-import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ugatit_data import open_loader
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
-
-@pytest.fixture
-def load(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module
-
-
-def run(name, tmp_path, *arguments):
-    out = tmp_path / "record.json"
-    command = [sys.executable, BENCHMARKS / f"{name}.py", "--out", out, *arguments]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return json.loads(out.read_text())
-
-
-def test_every_series_of_the_loader(tmp_path):
+def test_every_series_of_the_loader(run):
     series = ("threads_raw", "batch_jpeg", "size_raw", "images", "shards")
     few = ("--rounds", 2, "--seconds", 0.02, "--images", 4, "--least_samples", 100)
     points = ("--thread_counts", 1, 2, "--batches", 1, 2, "--sizes", 32, 64, "--image_counts", 20, 60, "--shards", 1, 2)
-    written = run("scale", tmp_path, *few, *points, "--series", *series)
+    written, _ = run("scale", *few, *points, "--series", *series)
     for name in series:
         mine = [entry for entry in written["results"] if entry["tags"]["series"] == name]
         assert [len(entry["samples"]) for entry in mine] == [2, 2, 1, 1]
@@ -50,7 +28,7 @@ def test_growth_is_the_exponent(load):
     assert 0 < exponent < 1 and explained < 0.6
 
 
-def test_a_sparse_data_set_takes_no_room_and_is_read(load, tmp_path):
+def test_a_sparse_data_set_takes_no_disk_space_and_is_read(load, tmp_path):
     dataset = load("sparse").make(tmp_path / "sparse", 1000, 94, shards=3)
     assert dataset.num_images("train", "a") == 1000
     on_disk = sum(path.stat().st_blocks * 512 for path in (tmp_path / "sparse").iterdir())
@@ -61,8 +39,8 @@ def test_a_sparse_data_set_takes_no_room_and_is_read(load, tmp_path):
     assert not np.any(a)
 
 
-def test_roofline(tmp_path):
-    written = run("roofline", tmp_path, "--sizes", 256, "--ceiling_scale", 0.05, "--rounds", 2)
+def test_roofline(run):
+    written, _ = run("roofline", "--sizes", 256, "--ceiling_scale", 0.05, "--rounds", 2)
     results = {entry["name"]: entry for entry in written["results"]}
     assert results["light 256 px: products"]["median"] == pytest.approx(2146, rel=0.01)
     assert results["ceiling, sgemm"]["median"] > 0 and len(results["ceiling, sgemm"]["samples"]) == 2

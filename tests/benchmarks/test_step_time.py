@@ -1,57 +1,44 @@
-"""The step benchmark runs, tiny, and leaves a record with all of its samples; its parts do what they say."""
+"""The step benchmark runs, tiny, and leaves a record with all of its samples; savings are compared fairly."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import importlib.util
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from ugatit_train.forms import CPU
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
-
-def test_step_time(tmp_path):
-    """Ours beside a peer that is there, or is recorded as skipped where torch is not installed."""
-    out = tmp_path / "records" / "step_time.json"
+def test_step_time(results):
+    """Ours beside a peer; without torch, the peer is recorded as skipped."""
     shape = ("--sizes", 24, "--ch", 2, "--n_res", 1, "--n_dis", 4, "--rounds", 2)
-    command = [sys.executable, BENCHMARKS / "step_time.py", "--out", out, *shape, "--ceiling_scale", 0.05]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    written = json.loads(out.read_text())
-    assert written["benchmark"] == "step_time"
-    results = {entry["name"]: entry for entry in written["results"]}
-    assert len(results["24 px: ours"]["samples"]) == 2
-    assert results["24 px: ours, first step"]["median"] > results["24 px: ours"]["median"]
-    assert results["24 px: ours, peak memory"]["median"] > 300
-    assert len(results["24 px: ours, data wait"]["samples"]) == 2
-    assert len(results["24 px: ceiling, sgemm"]["samples"]) == 3
-    assert results["24 px: ceiling, copy"]["median"] > 0.1
+    found, said = results("step_time", *shape, "--ceiling_scale", 0.05)
+    assert len(found["24 px: ours"]["samples"]) == 2
+    assert found["24 px: ours, first step"]["median"] > found["24 px: ours"]["median"]
+    assert found["24 px: ours, peak memory"]["median"] > 300
+    assert len(found["24 px: ours, data wait"]["samples"]) == 2
+    assert len(found["24 px: ceiling, sgemm"]["samples"]) == 3
+    assert found["24 px: ceiling, copy"]["median"] > 0.1
     if importlib.util.find_spec("torch"):
-        assert len(results["24 px: torch"]["samples"]) == len(results["24 px: ours / torch"]["samples"]) == 2
-        assert results["24 px: ours / floor"]["median"] > 1
+        assert len(found["24 px: torch"]["samples"]) == len(found["24 px: ours / torch"]["samples"]) == 2
+        assert found["24 px: ours / floor"]["median"] > 1
     else:
-        assert results["24 px: torch"]["skipped"] == "torch is not installed"
-        assert results["24 px: ceiling, convolution"]["skipped"] == "torch is not installed"
-    assert "| 24 px: ours |" in done.stdout
+        assert found["24 px: torch"]["skipped"] == "torch is not installed"
+        assert found["24 px: ceiling, convolution"]["skipped"] == "torch is not installed"
+    assert "| 24 px: ours |" in said
 
 
-def test_each_saving_is_one_form_of_the_cpu_and_has_another_in_its_place(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    step_time = importlib.import_module("step_time")
+def test_each_saving_is_one_form_of_the_cpu_and_has_another_in_its_place(load):
+    step_time = load("step_time")
     for change in step_time.SAVINGS.values():
         other = dataclasses.replace(CPU, **change)
         assert [f.name for f in dataclasses.fields(CPU) if getattr(CPU, f.name) != getattr(other, f.name)] == [*change]
 
 
 class StandIn:
-    """A worker whose steps take what its implementation says, and the n-th step n times as long."""
+    """A worker whose n-th step takes n times its pace; the pace depends on the implementation."""
 
     started = []
 
@@ -73,9 +60,8 @@ class StandIn:
         pass
 
 
-def test_savings_are_compared_in_turn_with_ours(monkeypatch, tmp_path, capsys):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    step_time = importlib.import_module("step_time")
+def test_savings_are_compared_in_turn_with_ours(load, monkeypatch, tmp_path, capsys):
+    step_time = load("step_time")
     monkeypatch.setattr(step_time, "Worker", StandIn)
     shape = ["--sizes", "32", "--n_dis", "4", "--rounds", "3", "--implementations", "ours"]
     wanted = ["--savings", "winograd", "folded CAM"]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -39,9 +36,8 @@ def peer_name(name: str) -> str:
 
 
 @pytest.mark.parametrize(("light", "detach"), [(True, True), (False, False)])
-def test_five_steps_have_the_losses_of_the_reference(light, detach, monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    torch_step = importlib.import_module("torch_step")
+def test_five_steps_have_the_losses_of_the_reference(light, detach, load):
+    torch_step = load("torch_step")
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:

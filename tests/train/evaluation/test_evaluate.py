@@ -1,4 +1,4 @@
-"""Evaluation: the pictures are translate's, from a folder and from a data set; the figures say what they should."""
+"""Evaluation: the pictures are translate's, from a folder and from a data set; the figures are right."""
 
 import importlib
 import importlib.util
@@ -111,7 +111,7 @@ def test_nothing_to_judge_on(tmp_path, make, directions, words):
 
 
 def test_the_identity_loses_against_the_true_drawings_of_the_sample_data(tmp_path):
-    """For the photographs of testA the drawings that a perfect translation would make are known."""
+    """For the photographs of testA, the output of a perfect translation is known."""
     if importlib.util.find_spec("skimage") is None:
         pytest.skip("scikit-image is not installed: no sample data")
     sample = importlib.import_module("tools.make_sample_dataset")
@@ -128,7 +128,7 @@ def test_the_identity_loses_against_the_true_drawings_of_the_sample_data(tmp_pat
     assert identity["mean"] - identity["std"] > found["mean"] + found["std"]
     copied = evaluate.figures("smoke_mmd", photographs, drawings, photographs)
     assert copied["smoke_mmd"] == copied["smoke_mmd_identity"] and not copied["better_than_identity"]
-    # The legacy figure has it the wrong way round.
+    # The legacy figure judges the other way round.
     legacy = "legacy_mixed_smoke_mmd_x100"
     assert copied[legacy]["mean"] < perfect[legacy]["mean"]
 

@@ -1,4 +1,4 @@
-"""InceptionV3 against an independent PyTorch twin with its batch norms; its file; the built-in substitute."""
+"""InceptionV3 against an independent PyTorch twin with its batch norms; its file; the built-in features."""
 
 import cv2
 import numpy as np
@@ -48,7 +48,7 @@ def test_the_features_are_the_twins(twin, ckpt):
         with torch.no_grad():
             expected = twin.double()(2 * x - 1).numpy()[0]
         assert found.shape == (2048,)
-        assert expected.std() > 0.01  # features that say something
+        assert expected.std() > 0.01  # the features differ
         assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
 
 

@@ -1,4 +1,4 @@
-"""KID: against a float64 reference written from the paper's formula, against public code, and what it must say."""
+"""KID: against a float64 reference written from the paper's formula, against public code, and in known cases."""
 
 import math
 
@@ -13,7 +13,7 @@ def features(seed, count, d=32, shift=0.0):
 
 
 def reference_mmd2(x, y):
-    """Every pair by itself, in plain Python: the U-statistic of Binkowski et al., section 3, with their kernel."""
+    """Pair by pair, in plain Python: the U-statistic of Binkowski et al., section 3, with their kernel."""
 
     def k(a, b):
         return (math.fsum(float(p) * float(q) for p, q in zip(a, b, strict=True)) / len(a) + 1) ** 3
@@ -55,7 +55,7 @@ def test_disjoint_halves_of_a_set_are_0_within_the_deviation_and_a_shifted_set_i
 
 
 def test_it_is_unbiased():
-    """Over many pairs of small samples of one distribution, the mean of the estimates is 0; the biased one's is not."""
+    """Over many pairs of small samples of one distribution, the estimates have mean 0; biased ones do not."""
     estimates = [kid.mmd2(features(2 * i, 6, 8), features(2 * i + 1, 6, 8)) for i in range(1500)]
     error = np.std(estimates) / math.sqrt(len(estimates))
     assert abs(np.mean(estimates)) < 3 * error
@@ -97,7 +97,7 @@ def test_the_legacy_figure_is_the_sum_of_its_blocks_and_prefers_a_copy_of_the_in
     found = kid.legacy_mixed(source, target, made)
     assert found.mean == pytest.approx(mean, abs=1e-6)
     assert found.std == pytest.approx(error, abs=1e-6)
-    # The copy of the input wins here, and loses where it should: against the target.
+    # The copy of the input wins here. Against the target it loses, as it should.
     copied = kid.legacy_mixed(source, target, source)
     assert copied.mean < found.mean
     assert kid.kernel_distance(source, target).mean > kid.kernel_distance(made, target).mean
@@ -125,7 +125,7 @@ def test_torchmetrics_agrees():
             return x.reshape(len(x), -1)
 
     x, y = features(1, 40), features(2, 40, shift=0.2)
-    theirs = kid.KernelInceptionDistance(feature=Given(), subsets=3, subset_size=40)  # whole sets: no chance in it
+    theirs = kid.KernelInceptionDistance(feature=Given(), subsets=3, subset_size=40)  # whole sets: nothing random
     theirs.set_dtype(torch.float64)
     theirs.update(torch.tensor(x, dtype=torch.float64), real=True)
     theirs.update(torch.tensor(y, dtype=torch.float64), real=False)

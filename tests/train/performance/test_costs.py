@@ -49,7 +49,7 @@ def test_a_small_upsampling_takes_four_2x2_convolutions_of_the_small_map():
 
 @pytest.mark.parametrize("light", [True, False])
 def test_weights_are_those_of_the_networks(light):
-    """Product layers: the norms' and spectral norm's few numbers a channel are not weights of a product."""
+    """Product layers only: the few numbers for each channel of norms and spectral norm are not counted."""
     layers = costs.generator_layers(ch=4, n_res=2, height=32, width=32, img_ch=1, light=light)
     own = Generator(CPU, 4, 2, 32, 1, light).trainable_params()
     assert sum(layer.weights for layer in layers) == sum(p.size for p in own if p.name.endswith(("weight", "bias")))
@@ -73,7 +73,7 @@ def test_the_backward_of_a_layer_by_hand():
 
 
 def test_a_step_is_what_the_hand_count_of_the_design_says():
-    """PEERS.md, section 5: 131 / 530 / 2,146 GFLOP at 64 / 128 / 256 px, counted by hand before this code was."""
+    """131 / 530 / 2,146 GFLOP at 64 / 128 / 256 px, counted by hand before this code was written."""
     for size, n_dis, expected in ((64, 5, 131e9), (128, 6, 530e9), (256, 6, 2146e9)):
         layers = costs.networks(ch=64, n_res=4, n_dis=n_dis, height=size, width=size, img_ch=3, light=True)
         found = costs.step_costs(layers, batch=1)

@@ -1,4 +1,4 @@
-"""FLOPs and bytes of operations against counts by hand; what the shapes do not tell is None."""
+"""FLOPs and bytes of operations against counts by hand; what does not follow from shapes is None."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ def test_what_shapes_do_not_tell_is_none():
 
 
 def test_im2col_writes_what_the_product_takes():
-    """3 x 3 windows of 10 x 10: 64 places of 27 numbers, for two samples."""
+    """3 x 3 windows of 10 x 10: 64 positions of 27 numbers, for two samples."""
     others = [[(27, 13), (2, 27, 63)], [(5, 27), (2, 27, 64)]]
     assert op_cost("Im2Col", [(2, 3, 10, 10)], others) == (0, 4 * (600 + 2 * 27 * 64))

@@ -1,4 +1,4 @@
-"""The plan of memory and time: held to measured peaks, and to what any plan must obey."""
+"""The estimates of memory and time: compared with measured steps, and with what must hold for any run."""
 
 import dataclasses
 import json
@@ -12,8 +12,8 @@ from ugatit_train.performance import planner
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 RECORD = json.loads((RESULTS / "memory.json").read_text())["results"]  # of benchmarks/memory.py
 MEASURED = [entry for entry in RECORD if entry["unit"] == "mib"]
-TIMED = [entry for entry in RECORD if entry["unit"] == "seconds"]  # those that were measured on a quiet machine
-# What no constant was fitted to.
+TIMED = [entry for entry in RECORD if entry["unit"] == "seconds"]  # measured on a quiet machine
+# No constant was fitted to these.
 INDEPENDENT = (
     "light, 64 px, ch 64, batch 4: peak",
     "light, 96 px, ch 64, batch 1: peak",
@@ -23,29 +23,29 @@ INDEPENDENT = (
 
 
 @pytest.mark.parametrize("entry", MEASURED, ids=lambda entry: entry["name"])
-def test_the_plan_is_within_a_quarter_of_the_measured_peak(entry):
-    planned = planner.estimate(Options(**entry["tags"]["options"])).total / planner.MIB
-    assert planned == pytest.approx(entry["median"], rel=0.25)
+def test_the_estimate_is_within_a_quarter_of_the_measured_peak(entry):
+    estimated = planner.estimate(Options(**entry["tags"]["options"])).total / planner.MIB
+    assert estimated == pytest.approx(entry["median"], rel=0.25)
 
 
 def test_the_time_is_within_a_half_of_the_measured_steps():
-    """Of benchmarks/step_time.py, by the matrix product of the same turn; the constants were fitted to these."""
+    """Steps and matrix products of the same turn in benchmarks/step_time.py; the constants were fitted to these."""
     record = json.loads((RESULTS / "step_time.json").read_text())
     entries = {entry["name"]: entry for entry in record["results"]}
     for size in (64, 128, 256):
         measured, sgemm = (entries[f"{size} px: {name}"] for name in ("ours", "ceiling, sgemm"))
         names = {"light", "ch", "n_dis"}
         shape = {name: value for name, value in measured["tags"].items() if name in names}
-        plan = planner.estimate(Options(img_size=size, n_res=record["options"]["n_res"], **shape))
-        assert planner.step_seconds(plan, sgemm["median"]) == pytest.approx(measured["median"], rel=0.5), size
+        needs = planner.estimate(Options(img_size=size, n_res=record["options"]["n_res"], **shape))
+        assert planner.step_seconds(needs, sgemm["median"]) == pytest.approx(measured["median"], rel=0.5), size
 
 
 @pytest.mark.parametrize("entry", TIMED, ids=lambda entry: entry["name"])
 def test_the_time_is_within_a_half_of_steps_that_nothing_was_fitted_to(entry):
-    planned = planner.step_seconds(
+    estimated = planner.step_seconds(
         planner.estimate(Options(**entry["tags"]["options"])), entry["tags"]["sgemm_gflop_per_s"]
     )
-    assert planned == pytest.approx(entry["median"], rel=0.5)
+    assert estimated == pytest.approx(entry["median"], rel=0.5)
 
 
 def test_the_record_holds_what_the_constants_were_fitted_to_and_what_they_were_not():
@@ -57,8 +57,8 @@ def test_the_record_holds_what_the_constants_were_fitted_to_and_what_they_were_n
     assert len({o.ch for o in options}) > 1 and len({o.batch_size for o in options}) > 1
 
 
-def test_a_plan_counts_every_weight_and_both_moments():
-    plan = planner.estimate(Options(light=True, ch=2, n_res=1, n_dis=4, img_size=32))
+def test_an_estimate_counts_every_weight_and_both_moments():
+    needs = planner.estimate(Options(light=True, ch=2, n_res=1, n_dis=4, img_size=32))
     from ugatit_train.forms import CPU
     from ugatit_train.networks.ugatit import Discriminator, Generator
 
@@ -66,8 +66,8 @@ def test_a_plan_counts_every_weight_and_both_moments():
     discriminators = [Discriminator(CPU, 2, n) for n in (5, 3)]
     own = [sum(p.size for p in network.trainable_params()) for network in (generator, *discriminators)]
     norms = sum(p.size for p in generator.trainable_params() if p.name.endswith((".rho", "norm.gamma", "norm.beta")))
-    assert plan.weights == 4 * 2 * (sum(own) - norms)
-    assert plan.optimizer == 2 * plan.weights
+    assert needs.weights == 4 * 2 * (sum(own) - norms)
+    assert needs.optimizer == 2 * needs.weights
 
 
 @pytest.mark.parametrize("change", [{"img_size": 384}, {"batch_size": 2}, {"ch": 96}, {"light": False}, {"n_res": 6}])

@@ -107,7 +107,7 @@ def test_lists_that_differ_are_refused(tmp_path):
 
 
 def test_the_last_profile_of_a_folder_is_read(tmp_path):
-    """A run that goes on profiles into the same folder, as a process of another number: names say no order."""
+    """A resumed run profiles into the same folder with another process number: names do not tell the order."""
     for number, (name, kind) in enumerate((("vm_9_ascend_ms", "Mul"), ("vm_10_ascend_ms", "Add"))):
         folder = tmp_path / name / "FRAMEWORK"
         folder.mkdir(parents=True)
@@ -119,7 +119,7 @@ def test_the_last_profile_of_a_folder_is_read(tmp_path):
 
 
 def test_the_profiler_ends_with_its_block(tmp_path, caplog):
-    """Left before its steps are done, it says so and stops, so that the next one can start."""
+    """If it is left before its steps are done, it says so and stops, so that the next profile can start."""
     caplog.set_level("WARNING", "ugatit_train")
     for part in ("one", "two"):
         with StepProfiler(tmp_path / part, "", skip=1, active=5) as profiler:

@@ -17,7 +17,7 @@ def cost(flops, moved, is_product):
 def test_a_layer_takes_the_longer_of_arithmetic_and_memory():
     assert floor_s([cost(300, 10, True)], MACHINE) == 3
     assert floor_s([cost(300, 50, True)], MACHINE) == 5
-    assert floor_s([cost(300, 20, False)], MACHINE) == 2  # not on the unit for products
+    assert floor_s([cost(300, 20, False)], MACHINE) == 2  # no product: memory alone counts
     both = [cost(300, 10, True), cost(300, 50, True), cost(300, 20, False)]
     assert floor_s(both, MACHINE) == 10
     assert bound_by_memory(both, MACHINE) == pytest.approx(0.7)
@@ -25,7 +25,7 @@ def test_a_layer_takes_the_longer_of_arithmetic_and_memory():
 
 
 def test_the_published_ceilings_come_out_of_the_platform_files():
-    """256 TFLOP/s and 1.2 TB/s are Huawei's figures for the 910: counted in powers of two and for the memory alone."""
+    """The cores' cycles give nearly Huawei's own figures for the 910, 256 TFLOP/s and 1.2 TB/s."""
     first, second = ASCEND
     assert first.product_flop_per_s == pytest.approx(256e12, rel=0.03)
     assert first.bytes_per_s == pytest.approx(1.2e12, rel=0.2)

@@ -1,4 +1,4 @@
-"""Drawn pictures: colours, sizes, places."""
+"""Drawn pictures: colours, sizes, positions; and the conversions from and to a network's range."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Pictures of any size through a network that takes one size, or multiples of four: what it sees, what comes out."""
+"""Pictures of any size through a network of one size, or of multiples of four: what it sees, what comes out."""
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ def noise(size, seed=0):
 
 
 def outputs(pieces):
-    """What a network that changes nothing would give: float32 (C, H, W) each."""
+    """The outputs of a network that changes nothing, float32 (C, H, W) each."""
     return [piece.transpose(2, 0, 1).astype(np.float32) for piece in pieces]
 
 
@@ -39,7 +39,7 @@ def test_tiles_overlap_and_give_the_picture_back(size, tile):
 
 
 def test_tiles_cross_over_smoothly():
-    """Two tiles of other tones: the output rises evenly from the one to the other, without a seam."""
+    """Two tiles of different tones: the output rises evenly from one to the other, without a seam."""
     fit = Fit(way="tiles", size=(16, 16))
     assert len(fit.pieces(noise((16, 28)))) == 2  # columns 0-15 and 12-27
     tones = [np.full((1, 16, 16), tone, np.float32) for tone in (0, 1)]
