@@ -41,7 +41,10 @@ def start(name: str, argv: list[str]) -> int:
         frame = importlib.import_module(f"{__package__}.commandline")
         return frame.run(name, tool.main, argv)
     except ModuleNotFoundError as error:
-        print(f"{command(name)}: {missing(error)}", file=sys.stderr)
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "ugatit_data", "ugatit_train", __package__):  # a fault of ours
+            raise
+        print(f"{command(name)}: {missing(package)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{command(name)}: interrupted: run it again", file=sys.stderr)
@@ -71,9 +74,9 @@ def unknown(name: str) -> str:
     return f"{name}: unknown tool: " + (f"did you mean {names[close[0]]}?" if close else "ugatit --help lists them")
 
 
-def missing(error: ModuleNotFoundError) -> str:
+def missing(package: str) -> str:
     """What is not installed, and how to install it."""
-    what = f"the Python package {(error.name or 'of this name').partition('.')[0]} is not installed here: "
+    what = f"the Python package {package} is not installed here: "
     if HERE.name == "tools":
         return f"{what}run `make install` in the clone once, and this with its .venv/bin/python"
     return f"{what}install ugatit with all that it needs, by pip install without --no-deps"

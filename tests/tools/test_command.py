@@ -120,3 +120,15 @@ def test_a_tool_that_needs_huge_pages_starts_again_as_it_was_started(ugatit, dat
     done = ugatit("train", "--data_path", dataset, "--dry_run", "--light", env=env)
     assert (done.returncode, done.stderr) == (0, ""), time.perf_counter() - began
     assert "light: true\n" in done.stdout
+
+
+def test_a_package_that_is_missed_late_is_named_too_and_one_of_ours_is_a_fault(load_tool, capsys, monkeypatch):
+    def main(argv):
+        raise ModuleNotFoundError("No module named 'x'", name=argv[0])
+
+    monkeypatch.setattr(load_tool("convert_dataset"), "main", main)
+    start = load_tool("__main__").start
+    assert start("convert", ["mindspore.nn"]) == 2
+    assert capsys.readouterr().err.startswith("ugatit convert: the Python package mindspore is not installed here: ")
+    with pytest.raises(ModuleNotFoundError):
+        start("convert", ["ugatit_data.none"])
