@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -21,11 +22,9 @@ def main() -> NoReturn:
     if name in SCRIPTS:
         sys.exit(start(name, rest))
     if name in ("-h", "--help"):
-        print(manual())
-        sys.exit(0)
+        sys.exit(show(manual()))
     if name == "--version":
-        print(f"ugatit {__version__}")
-        sys.exit(0)
+        sys.exit(show(f"ugatit {__version__}"))
     print(f"ugatit: {unknown(name)}", file=sys.stderr)
     sys.exit(2)
 
@@ -49,6 +48,16 @@ def start(name: str, argv: list[str]) -> int:
     except KeyboardInterrupt:
         print(f"{command(name)}: interrupted: run it again", file=sys.stderr)
         return 1
+
+
+def show(text: str) -> int:
+    """Prints it; the exit code. `| head` may have read enough."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    return 0
 
 
 def name_of(file: str) -> str:

@@ -72,9 +72,7 @@ def run(tool: str, main: Main, argv: list[str]) -> int:
     """
     try:
         with working("run it again"):
-            code = main(argv)
-            sys.stdout.flush()
-            return code
+            return _flushed(main, argv)
     except (DataError, UgatitError) as error:
         say(tool, str(error))
         return error.exit_code
@@ -82,6 +80,17 @@ def run(tool: str, main: Main, argv: list[str]) -> int:
         for number in _closed_outputs():  # for Python writes what it holds back when it ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
         return 1
+
+
+def _flushed(main: Main, argv: list[str]) -> int:
+    """Calls `main`. What it printed, also by --help, is written before it ends: a closed pipe shows here."""
+    try:
+        code = main(argv)
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+    return code
 
 
 def say(tool: str, message: str) -> None:

@@ -126,6 +126,14 @@ def test_a_closed_pipe_ends_a_tool_without_a_word(flush):
     assert process.returncode == 1
 
 
+@pytest.mark.parametrize("line", ["['convert', '--help']", "['train', '--help']", "['--help']", "['--version']"])
+def test_a_manual_that_nobody_reads_ends_without_a_word(line):
+    code = f"import sys; from tools.__main__ import main; sys.argv[1:] = {line}; main()"
+    with piped(code, "stdout") as process:
+        assert process.communicate() == (None, "")
+    assert process.returncode in (0, 1)  # argparse hides it
+
+
 def test_another_broken_pipe_is_an_error():
     line = "raise BrokenPipeError(32, 'Broken pipe')"
     done = subprocess.run([sys.executable, "-c", FRAME.format(line)], capture_output=True, text=True, cwd=ROOT)
