@@ -49,9 +49,10 @@ $(VENV)/installed-dev: $(VENV)/installed
 demo: install  ## make data, train, translate and draw pictures; DATA=folder uses your own trainA/ and trainB/
 	@$(PY) tools/demo.py --out "$$OUT" $${DATA:+--data "$$DATA"}
 
-lint: $(VENV)/installed-dev  ## ruff only
+lint: $(VENV)/installed-dev  ## ruff, its formatter, and mypy
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
 
 test: lint  ## lint and the whole test suite
 	@$(PY) -m pytest -n 2 --dist loadfile
