@@ -1,14 +1,16 @@
 """What `ugatit_train` offers: lazily, under names that no module of its own can take, in any order of import."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ugatit_train
 from ugatit_train import open_generator
-from ugatit_train.inference.models import ModelError
+from ugatit_train.inference.models import Model, ModelError, Signature
 
 ROOT = Path(__file__).parents[2]
 HOMES = {
@@ -81,3 +83,18 @@ def test_what_cannot_be_opened_is_named(untrained_run, tmp_path):
         open_generator(tmp_path / "nothing")
     with pytest.raises(ModelError, match="direction a2c: give a2b or b2a"):
         open_generator(untrained_run, "a2c")
+
+
+def test_a_model_takes_pictures_of_any_size_and_names_what_it_cannot_take():
+    """The network here gives back what it sees."""
+    signature = Signature(direction="a2b", light=True, img_size=(8, 12), img_ch=1, size=None, batch=None)
+    model = Model(run=lambda x: (x, x), signature=signature)
+    gray = np.full((20, 30, 3), 77, np.uint8)
+    assert (model(gray) == np.full((8, 12, 3), 77)).all()
+    assert model(np.stack([gray, gray, gray])).shape == (3, 8, 12, 3)
+    for wrong in (gray / 255, gray[..., :1], gray[0], np.zeros((0, 8, 12, 3), np.uint8)):
+        with pytest.raises(ModelError, match=r"an array (uint8|float64) \(.*\): give uint8 RGB, \(H, W, 3\) or \(N, H"):
+            model(wrong)
+    one = dataclasses.replace(model, signature=dataclasses.replace(signature, batch=1))
+    with pytest.raises(ModelError, match="a batch of 2: this file takes 1: give as many"):
+        one(np.stack([gray, gray]))

@@ -1,4 +1,4 @@
-"""Options from the command line and from YAML files: what is given, in which order it counts, what is refused.
+"""Options from the command line and from YAML files: which are given, which count, which are refused.
 
 Precedence, lowest first: the defaults, the run's own `options.yaml` (with `--resume` and `--phase test`), the file
 given with `--config`, the command line. Nothing here imports MindSpore: bad input is reported within a second.
@@ -18,7 +18,7 @@ import yaml
 
 from ugatit_data.commands import command
 from ugatit_train.options import saved
-from ugatit_train.options.config import FIXED_ON_RESUME, OPTIONS_FILE, OptionError, Options, wanted
+from ugatit_train.options.config import OPTIONS_FILE, OptionError, Options, check_kept, wanted
 
 # The model zoo's names that are no options here: the values that ask for nothing (and pass), and the tool to use.
 _OFF = (False, None, "")
@@ -33,12 +33,13 @@ NOT_HERE: dict[str, tuple[tuple[Any, ...], str]] = {
 
 
 def given(argv: list[str]) -> dict[str, Any]:
-    """What a command line such as `["--config", "run.yaml", "--light", "--ch", "32"]` gives, without defaults.
+    """The options that a command line gives, such as `["--config", "run.yaml", "--light", "--ch", "32"]`; no defaults.
 
     `--help` prints the manual and exits.
 
     Raises:
-        OptionError: an unknown name (the right one is suggested), a value of a wrong type, a file that cannot be read.
+        OptionError: an unknown name (the message suggests the right one), a value of a wrong type, a file that cannot
+            be read.
     """
     parser = _parser()
     line = _read_argv(parser, argv)
@@ -47,11 +48,11 @@ def given(argv: list[str]) -> dict[str, Any]:
 
 
 def resolve(values: dict[str, Any]) -> Options:
-    """The options of a run: what is given, over what the run that it resumes or tests had, over the defaults.
+    """The options of a run: the given ones, over those of the run that it resumes or tests, over the defaults.
 
     Raises:
-        OptionError: a value out of its range, options that contradict each other, or `resume` with other networks than
-            the run's.
+        OptionError: a value out of its range, options that contradict each other, or a run that is resumed or tested
+            with other networks than its own.
     """
     goes_on = "--phase test" if values.get("phase") == "test" else "--resume"
     if goes_on == "--resume" and not values.get("resume"):
@@ -61,15 +62,9 @@ def resolve(values: dict[str, Any]) -> Options:
     saved_file = Path(values.get("load_path") or here) / OPTIONS_FILE
     if not saved_file.is_file():
         raise OptionError(f"{goes_on}: no run in {saved_file.parent}, which has no {OPTIONS_FILE}: leave {goes_on} out")
-    of_the_run = load(saved_file)
-    options = Options(**_merge([dataclasses.asdict(of_the_run), values | {"output_path": here}]))
-    for name in FIXED_ON_RESUME:
-        before, now = getattr(of_the_run, name), getattr(options, name)
-        if before != now:
-            raise OptionError(
-                f"{goes_on}: the run in {saved_file.parent} has {name} {before}, not {now}: "
-                f"leave --{name} out, or begin a new run with another --output_path"
-            )
+    before = load(saved_file)
+    options = Options(**_merge([dataclasses.asdict(before), values | {"output_path": here}]))
+    check_kept(options, before, saved_file.parent)
     return options
 
 
@@ -181,7 +176,7 @@ def _typed(parser: jsonargparse.ArgumentParser, values: dict[str, Any], path: Pa
 
 
 def _merge(layers: list[dict[str, Any]]) -> dict[str, Any]:
-    """The layers in one, later ones first in rank. A length in one layer replaces both lengths of those under it."""
+    """All layers as one; a later layer replaces the values of earlier ones, and its length replaces both lengths."""
     merged: dict[str, Any] = {}
     for layer in layers:
         if layer.get("iteration") is not None or layer.get("epoch") is not None:
@@ -191,7 +186,7 @@ def _merge(layers: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _checked(values: dict[str, Any], source: str) -> dict[str, Any]:
-    """The same values. jsonargparse lets None pass for every type: refuse it where it is no value."""
+    """The same values. jsonargparse takes None for every type; this refuses it where the option has no such value."""
     hints = typing.get_type_hints(Options) | {"config": str}
     for name, value in values.items():
         if value is None and types.NoneType not in typing.get_args(hints[name]):
@@ -212,7 +207,7 @@ def _check_name(name: str, shown: str) -> None:
 
 
 def _plain(text: str) -> Any:
-    """The value that YAML makes of a word of the command line: false, 1; the word itself where it is no YAML."""
+    """The value that YAML makes of a word of the command line (false, 1); the word itself if it is no YAML."""
     try:
         return yaml.safe_load(text) if text else ""
     except yaml.YAMLError:
@@ -229,7 +224,7 @@ def _refuse(name: str, value: Any, shown: str) -> None:
 
 
 def _one_line(error: argparse.ArgumentError) -> str:
-    """jsonargparse's report of a wrong value, in our words."""
+    """One line of our own for jsonargparse's report of a wrong value."""
     text = str(error)
     name = re.search(r'Parser key "(\w+)"', text)
     value = re.search(r"(?:Got|Given) value: (.*)", text)

@@ -29,16 +29,16 @@ class OptionError(UgatitError, ValueError):
 
 
 def _option(default: Any, help: str, *, least: float | None = None, above: float | None = None) -> Any:
-    """A field with its manual text and its range: at `least` (inclusive), or `above` (exclusive)."""
+    """A field with its help text and its range: from `least` (inclusive), or `above` (exclusive)."""
     return dataclasses.field(default=default, metadata={"help": help, "least": least, "above": above})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """Everything that decides a training run.
+    """Everything that decides a training run. `ugatit train --help` says what each option does.
 
     Raises:
-        OptionError: a value out of its range, or two values that contradict each other.
+        OptionError: a value of another type or out of its range, or two values that contradict each other.
     """
 
     # where from, where to
@@ -98,7 +98,7 @@ class Options:
     )
     img_ch: Literal[3, 1] = _option(3, "channels of the images: 3 RGB, 1 gray")
     padding: Literal["reflect", "zero"] = _option("reflect", "padding of the convolutions: reflect is the paper's")
-    spectral_norm: bool = _option(True, "spectral norm on the discriminators (the paper's; the seed has none)")
+    spectral_norm: bool = _option(True, "spectral norm on the discriminators (the paper's; the model zoo has none)")
     sn_iterations: Literal["per_step", "per_pass"] = _option(
         "per_step", "power iterations: one a step shared by its passes, or one a pass as in the paper's code"
     )
@@ -214,19 +214,34 @@ def smallest_image(n_layers: int) -> int:
     return 3 * 2 ** (n_layers - 2)
 
 
-# What shapes the weights or the order of the samples: a run that goes on must keep it.
+# These decide the weights or the order of the samples: a resumed run must keep them.
 FIXED_ON_RESUME = (
     "seed", "light", "ch", "n_res", "n_dis", "img_size", "img_ch",
     "padding", "spectral_norm", "sn_iterations", "update_order", "amp", "loss_scale",
 )  # fmt: skip
 
 
-# What concerns one start of the program only: the run's file and its checkpoints hold the default.
+# These concern one start of the program only: the run's file and its checkpoints hold the default.
 _ONE_START = ("resume", "load_path", "change_batch", "checkpoint_url", "dry_run", "distributed")
 
 
+def check_kept(options: Options, before: Options, source: Path) -> None:
+    """Raises OptionError where `options` change what the run that goes on, or is judged, must keep.
+
+    `before` are the options of the run, from the folder or file `source`.
+    """
+    goes_on = "--phase test" if options.phase == "test" else "--resume"
+    for name in FIXED_ON_RESUME:
+        was, now = getattr(before, name), getattr(options, name)
+        if was != now:
+            raise OptionError(
+                f"{goes_on}: the run in {source} has {name} {was}, not {now}: "
+                f"leave --{name} out, or begin a new run with another --output_path"
+            )
+
+
 def lasting(options: Options) -> dict[str, Any]:
-    """The options as JSON values, without what concerns one start of the program only."""
+    """The options as JSON values; those that concern one start only have their defaults."""
     return dataclasses.asdict(options) | {name: getattr(Options, name) for name in _ONE_START}
 
 

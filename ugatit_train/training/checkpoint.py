@@ -1,7 +1,7 @@
-"""The whole training state as one folder, `checkpoints/step-00000100/`, committed by rename; damaged ones are named.
+"""Checkpoints: the whole state of a training as one folder, `checkpoints/step-00000100/`, which a rename commits.
 
 genA2B.safetensors, genB2A.safetensors   the generators' weights, all that translation needs
-training.safetensors                     discriminators, spectral norm vectors, both optimizers' moments
+training.safetensors                     the rest of `Step.state()`: discriminators, vectors, moments, step
 checkpoint.json                          step, data position, options, SHA-256 and size of each file, own digest
 """
 
@@ -54,15 +54,15 @@ def _file_of(parameter_name: str) -> str:
 
 
 def save(folder: Path, parameters: Mapping[str, Any], meta: Mapping[str, Any], keep: int) -> Path:
-    """Commits the checkpoint of `meta["step"]` and removes all but the newest `keep`.
+    """Commits the checkpoint of `meta["step"]`, removes all but the newest `keep`, and gives its folder.
 
     Args:
         folder: the run's `checkpoints` folder; it is made if need be.
-        parameters: name -> MindSpore Parameter (or anything with shape and asnumpy()), float32 or int32.
+        parameters: name -> MindSpore Parameter, float32 or int32: what `Step.state()` gives.
         meta: JSON values: step, data (the loader's state), options.
 
     Raises:
-        OSError: the disk is full or not writable; the older checkpoints are as they were.
+        OSError: the disk is full or not writable; the older checkpoints stay as they were.
         NotFiniteError: a value is NaN or infinite; likewise.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,9 +73,9 @@ def save(folder: Path, parameters: Mapping[str, Any], meta: Mapping[str, Any], k
     try:
         _write(partial, parameters, meta)
     except (OSError, NotFiniteError):
-        shutil.rmtree(partial, ignore_errors=True)  # on a full disk, what it has taken is needed
+        shutil.rmtree(partial, ignore_errors=True)  # a full disk needs the room
         raise
-    if final.exists():  # a run that went on from an older checkpoint comes by this step again
+    if final.exists():  # a run that went on from an older checkpoint does this step again
         _remove(final)
     partial.rename(final)
     fsync(folder)
@@ -109,14 +109,14 @@ def _finite(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def _remove(checkpoint: Path) -> None:
-    """Away with it under another name first: a kill half way leaves no folder that looks like a checkpoint."""
+    """Renames it first: a kill half way leaves no folder that looks like a checkpoint."""
     doomed = checkpoint.with_name(checkpoint.name + ".removed")
     checkpoint.rename(doomed)
     shutil.rmtree(doomed)
 
 
 def _sweep(folder: Path) -> None:
-    """Removes what a killed run left: nothing under these names is ever read."""
+    """Removes what a killed run left. Nothing reads these names."""
     for pattern in ("step-*.partial", "step-*.removed"):
         for left in folder.glob(pattern):
             shutil.rmtree(left)
@@ -174,7 +174,7 @@ def _check_file(checkpoint: Path, name: str, meta: Mapping[str, Any]) -> None:
 def latest_good(
     folder: Path, remedy: str = "begin a new run with another --output_path"
 ) -> tuple[Path, dict[str, Any]]:
-    """The newest checkpoint whose every byte is as written, and its meta; damaged newer ones are named in the log.
+    """The newest checkpoint whose every byte is as written, and its meta; the log names damaged newer ones.
 
     Raises:
         NewerCheckpointError: a later version of ugatit wrote the newest one: going on from an older one would lose it.
@@ -197,7 +197,7 @@ def latest_good(
 
 
 def find(folder: Path) -> tuple[Path, dict[str, Any]]:
-    """The checkpoint that a user names, by a run's folder (the newest good one) or by its own; and its meta.
+    """The newest good checkpoint of a run's folder, or the one whose folder this is; and its meta.
 
     Raises:
         CheckpointError: there is no good one.
@@ -211,7 +211,7 @@ def find(folder: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def load(checkpoint: Path, meta: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
-    """Sets every parameter from a checkpoint that `latest_good` has checked.
+    """Sets every parameter from a checkpoint that `latest_good` has checked; the names on both sides must be the same.
 
     Raises:
         CheckpointError: it holds other parameters: other networks wrote it.

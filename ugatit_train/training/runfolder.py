@@ -44,7 +44,7 @@ def resume(options: config.Options, world: int, dataset_id: str, state: Mapping[
 
     Raises:
         CheckpointError: there is none, it is of other networks or data, or of another batch without `change_batch`.
-        OptionError: the run had an option that this version does not know.
+        OptionError: the run had other networks, or an option that this version does not know.
     """
     found, meta = checkpoint.latest_good(Path(options.load_path or options.output_path) / CHECKPOINTS)
     data = meta["data"]
@@ -53,12 +53,13 @@ def resume(options: config.Options, world: int, dataset_id: str, state: Mapping[
             f"{found}: trained on data set {data['dataset_id'][:12]}, {options.data_folder} is {dataset_id[:12]}: "
             "give the same data set, or begin a new run with another --output_path"
         )
-    before, batch = checkpoint.run_options(found, meta).batch_size, options.batch_size * world
-    devices = data["global_batch"] // before
-    if (devices, before) != (world, options.batch_size) and not options.change_batch:
+    before, batch = checkpoint.run_options(found, meta), options.batch_size * world
+    config.check_kept(options, before, found)
+    devices = data["global_batch"] // before.batch_size
+    if (devices, before.batch_size) != (world, options.batch_size) and not options.change_batch:
         raise checkpoint.CheckpointError(
-            f"{found}: trained on {devices} devices with --batch_size {before}, this start is on {world} with "
-            f"--batch_size {options.batch_size}: make them equal, or give --change_batch"
+            f"{found}: trained on {devices} devices with --batch_size {before.batch_size}, this start is on {world} "
+            f"with --batch_size {options.batch_size}: make them equal, or give --change_batch"
         )
     checkpoint.load(found, meta, state)
     return Start(step=meta["step"], loader_step=data["step"] * data["global_batch"] // batch, found=found)

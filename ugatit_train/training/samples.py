@@ -1,4 +1,4 @@
-"""Sample pictures while training: the seed's seven rows of both directions, from the same few images each time."""
+"""Sample pictures while training: the model zoo's seven rows of both directions, always of the same few images."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ COUNT = 4  # images of each domain in a grid
 
 
 def sample_images(options: Options, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """The first images of testA and testB, of the training images where there is no test split; float32 NCHW."""
+    """The first images of testA and testB, or of the training images if there is no test split; float32 NCHW."""
     images = []
     for domain in ("a", "b"):
         split = "test" if dataset.num_images("test", domain) else "train"
@@ -32,11 +32,12 @@ def sample_images(options: Options, dataset: Dataset) -> tuple[np.ndarray, np.nd
             threads=1,
         ) as loader:
             images.append(np.concatenate([image for _, image in zip(range(COUNT), loader, strict=False)]))
-    return tuple(images)
+    of_a, of_b = images
+    return of_a, of_b
 
 
 class Sampler:
-    """Draws grids of the fixed images; each generator is compiled once, for one image, to keep the memory small."""
+    """Draws grids of the fixed images. Each generator compiles once, for one image, which keeps the memory small."""
 
     def __init__(self, a2b: Generator, b2a: Generator, images: tuple[np.ndarray, np.ndarray], folder: Path):
         self._generators = {"a2b": (a2b, b2a), "b2a": (b2a, a2b)}

@@ -1,6 +1,6 @@
-"""Write a safetensors file one tensor at a time.
+"""Writes a safetensors file one tensor at a time; the safetensors library reads it.
 
-`safetensors.numpy.save_file` wants every array at once, which doubles a full model's memory; reading is the library's.
+Its own `save_file` takes all arrays at once, which doubles a full model's memory.
 Format: 8 bytes, little-endian, the header's length; the JSON header, padded with spaces to a multiple of 8; the data
 (https://github.com/huggingface/safetensors, README, "Format").
 """
@@ -18,8 +18,12 @@ _TYPES = {"float32": "F32", "int32": "I32"}
 
 
 def write(path: Path, shapes: Mapping[str, tuple[tuple[int, ...], str]], get: Callable[[str], np.ndarray]) -> str:
-    """Writes and fsyncs `path`; `shapes` gives name -> (shape, dtype), `get` one array at a time. Its SHA-256."""
-    header, end = {}, 0
+    """Writes `path` to the disk (fsync) and gives its SHA-256.
+
+    `shapes` is name -> (shape, dtype "float32" or "int32"); `get(name)` gives an array.
+    """
+    header: dict[str, dict] = {}
+    end = 0
     for name, (shape, dtype) in shapes.items():
         start, end = end, end + int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         header[name] = {"dtype": _TYPES[dtype], "shape": list(shape), "data_offsets": [start, end]}

@@ -65,7 +65,14 @@ def compiled(options):
 @pytest.fixture(autouse=True)
 def shared_step(monkeypatch, compiled, options):
     def build(asked, _schedule, _world):
-        free = {"output_path": "", "resume": False, "load_path": "", "change_batch": False, "enable_profiling": False}
+        free = {
+            "output_path": "",
+            "resume": False,
+            "seed": options.seed,
+            "load_path": "",
+            "change_batch": False,
+            "enable_profiling": False,
+        }
         assert dataclasses.replace(asked, **free) == options
         for parameter in compiled.get_parameters():
             if parameter.name.startswith("adam_") or parameter.name == "step":
@@ -275,6 +282,16 @@ def test_another_batch_is_refused_at_resume_unless_asked_for(options, straight, 
     assert arguments.load(tmp_path / "second" / "options.yaml") == dataclasses.replace(
         options, output_path=str(tmp_path / "second")
     )
+
+
+def test_other_networks_or_another_seed_are_refused_at_resume(options, straight):
+    """Whoever calls `train` gives all options; the command line takes them from the run."""
+    run = run_straight(options, straight)
+    asked = dataclasses.replace(options, output_path=str(run), resume=True, seed=2)
+    with pytest.raises(
+        config.OptionError, match="--resume: the run in .*step-00000030 has seed 1, not 2: leave --seed"
+    ):
+        loop.train(asked)
 
 
 def test_another_data_set_is_refused_at_resume(options, straight, tmp_path):
