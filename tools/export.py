@@ -20,7 +20,7 @@ from ugatit_train.exchange import export
 from ugatit_train.inference import models
 from ugatit_train.pictures import drawing
 from ugatit_train.pictures.files import find_pictures, read_picture
-from ugatit_train.training.checkpoint import GENERATORS
+from ugatit_train.training.checkpoint import GENERATORS, CheckpointError
 
 from .commandline import Failure, Parser, checking, end_when_interrupted, pixels, whole, working
 
@@ -108,7 +108,7 @@ def making(partial: Path, file_format: str) -> Iterator[None]:
     partial.mkdir(parents=True)
     try:
         yield
-    except (ValueError, RuntimeError) as error:
+    except (models.ModelError, CheckpointError, ValueError, RuntimeError) as error:
         raise Failure(f"{file_format}: {error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -20,7 +20,7 @@ from ugatit_train import runtime
 from ugatit_train.evaluation.evaluate import METRICS_FILE
 from ugatit_train.options import arguments, config
 from ugatit_train.performance import ceilings, planner
-from ugatit_train.training import modelarts
+from ugatit_train.training import modelarts, runfolder
 
 from .commandline import checking, end_when_interrupted, say, working
 from .evaluate import judge
@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
         return test(options)
     with checking(check_path):
         steps = check_data(options)
-        check_output(options)
+        runfolder.check(options)
         check_extras(options)
         hosts = runtime.modelarts_hosts() if options.enable_modelarts else runtime.Hosts()
     print(config.describe(options), end="", flush=True)
@@ -119,22 +119,3 @@ def check_data(options: config.Options) -> int | None:
         return None
     images = max(dataset.num_images("train", "a"), dataset.num_images("train", "b"))
     return options.schedule(-(-images // options.batch_size)).iteration
-
-
-def check_output(options: config.Options) -> None:
-    """Raises OptionError where no run can be written, or a new one would fall into a folder that is in use."""
-    folder, before = Path(options.output_path), Path(options.load_path or options.output_path)
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise config.OptionError(f"{there}: is a file: give a folder as --output_path")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise config.OptionError(f"{there}: is not writable for this user: give another --output_path")
-    if not (options.resume and before == folder) and folder.is_dir() and any(folder.iterdir()):
-        remedy = "give"
-        if (folder / config.OPTIONS_FILE).exists():
-            remedy = (
-                "give --resume without --load_path to go on with its run, or"
-                if options.resume
-                else "give --resume to go on with its run, or"
-            )
-        raise config.OptionError(f"{folder}: exists and is not empty: {remedy} another --output_path")

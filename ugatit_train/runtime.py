@@ -40,7 +40,7 @@ MALLOC_TUNABLES = "glibc.malloc.hugetlb=1:glibc.malloc.top_pad=67108864"
 _log = logging.getLogger(__name__)
 
 
-class DeviceError(UgatitError, ValueError):
+class DeviceError(UgatitError):
     """The device is missing, or this MindSpore cannot use it."""
 
     exit_code = 2

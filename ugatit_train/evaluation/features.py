@@ -19,7 +19,7 @@ NUM_FEATURES = 2048
 IMAGE_SIZE = 299
 
 
-class FeaturesError(UgatitError, ValueError):
+class FeaturesError(UgatitError):
     """A file of a feature extractor that cannot be used; the message is one line and names the remedy."""
 
     exit_code = 2

@@ -20,7 +20,7 @@ NUM_CLASSES = 1008  # of the last layer, which is not needed; torchvision's netw
 REMEDY = "give the weights of FID's InceptionV3 (pt_inception-2015-12-05)"
 
 
-class WeightsError(UgatitError, ValueError):
+class WeightsError(UgatitError):
     """Weights that are missing, damaged or of another network; the message is one line and names the remedy."""
 
     exit_code = 2

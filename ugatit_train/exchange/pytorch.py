@@ -29,7 +29,7 @@ REPORT_FILE = "import.txt"  # in the run's folder: what became of every array of
 States = Mapping[str, Mapping[str, np.ndarray]]
 
 
-class InteropError(UgatitError, ValueError):
+class InteropError(UgatitError):
     """A file that is no checkpoint of the PyTorch implementation, or a run that has no equal there."""
 
     exit_code = 2

@@ -12,7 +12,7 @@ from ugatit_data.files import partial_path, write_whole
 from ugatit_train.errors import UgatitError
 
 
-class TorchFileError(UgatitError, ValueError):
+class TorchFileError(UgatitError):
     """A file that is no PyTorch file of weights, or cannot be read here; the message is one line with the remedy."""
 
     exit_code = 2

@@ -23,7 +23,7 @@ Translator = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 KEY = "ugatit"  # an exported file holds its `Signature` under it, as JSON
 
 
-class ModelError(UgatitError, ValueError):
+class ModelError(UgatitError):
     """A model file that is missing, damaged or not ours; the message is one line with the remedy."""
 
     exit_code = 2
@@ -199,9 +199,7 @@ def from_mindir(path: Path) -> Model:
         proto.ParseFromString(_read(path))
         signature = _signature(path, dict(proto.user_info))
         graph = ms.load(str(path))
-    except (DecodeError, RuntimeError, ValueError) as error:
-        if isinstance(error, ModelError):
-            raise
+    except (DecodeError, RuntimeError, ValueError):
         raise ModelError(f"{path}: no MINDIR, or damaged: export it again") from None
     return Model(run=_called(ms.nn.GraphCell(graph)), signature=signature)
 

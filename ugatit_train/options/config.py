@@ -22,7 +22,7 @@ from ugatit_train.options.schedule import Schedule
 OPTIONS_FILE = "options.yaml"
 
 
-class OptionError(UgatitError, ValueError):
+class OptionError(UgatitError):
     """An option, or the file or folder that it names, cannot be used; the message is one line and names the remedy."""
 
     exit_code = 2

@@ -29,7 +29,7 @@ from mindspore.profiler import ProfilerActivity, profile, schedule, tensorboard_
 _log = logging.getLogger(__name__)
 
 
-class ProfileError(UgatitError, ValueError):
+class ProfileError(UgatitError):
     """A profile that cannot be read; the message names the folder and the remedy."""
 
 

@@ -32,7 +32,7 @@ GENERATORS = {"a2b": "genA2B", "b2a": "genB2A"}
 _log = logging.getLogger(__name__)
 
 
-class CheckpointError(UgatitError, ValueError):
+class CheckpointError(UgatitError):
     """A checkpoint that is missing, damaged, of another version or of other networks."""
 
     exit_code = 2
@@ -42,7 +42,7 @@ class NewerCheckpointError(CheckpointError):
     """A checkpoint that a later version of ugatit wrote."""
 
 
-class NotFiniteError(UgatitError, ValueError):
+class NotFiniteError(UgatitError):
     """A weight or moment to be saved is NaN or infinite."""
 
     exit_code = 2

@@ -1,4 +1,4 @@
-"""A run's folder: where it goes on from, and its lock against a second training."""
+"""A run's folder: whether it is free, its lock against a second training, where a run goes on from."""
 
 import contextlib
 import dataclasses
@@ -36,6 +36,25 @@ class Start:
 BEGIN = Start()
 
 
+def check(options: config.Options) -> None:
+    """Raises OptionError where no run can be written, or a new one would go into a folder that is in use."""
+    folder, before = Path(options.output_path), Path(options.load_path or options.output_path)
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise config.OptionError(f"{there}: is a file: give a folder as --output_path")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise config.OptionError(f"{there}: is not writable for this user: give another --output_path")
+    if not (options.resume and before == folder) and folder.is_dir() and any(folder.iterdir()):
+        remedy = "give"
+        if (folder / config.OPTIONS_FILE).exists():
+            remedy = (
+                "give --resume without --load_path to go on with its run, or"
+                if options.resume
+                else "give --resume to go on with its run, or"
+            )
+        raise config.OptionError(f"{folder}: exists and is not empty: {remedy} another --output_path")
+
+
 def resume(options: config.Options, world: int, dataset_id: str, state: Mapping[str, Any]) -> Start:
     """Load the newest good checkpoint into `state` (name -> Parameter), and tell where the run goes on.
 
@@ -70,7 +89,7 @@ def own(options: config.Options, checkpoint_bytes: int) -> Iterator[None]:
     """Make the run's folder, with its options, and lock it against a second training while inside.
 
     Raises:
-        OptionError: another process trains into it.
+        OptionError: it is in use: another process trains into it, or a new run would go into an old one's folder.
         NoRoomError: no room for checkpoints of `checkpoint_bytes` each.
     """
     out = Path(options.output_path)
@@ -86,6 +105,7 @@ def own(options: config.Options, checkpoint_bytes: int) -> Iterator[None]:
             raise config.OptionError(
                 f"{out}: another training is at work there: wait for its end, or give another --output_path"
             )
+        check(options)
         _check_room(out, checkpoint_bytes, options.keep)
         before = Path(options.load_path or out)
         if options.resume and before != out:

@@ -65,15 +65,8 @@ def compiled(options):
 @pytest.fixture(autouse=True)
 def shared_step(monkeypatch, compiled, options):
     def build(asked, _schedule, _world):
-        free = {
-            "output_path": "",
-            "resume": False,
-            "seed": options.seed,
-            "load_path": "",
-            "change_batch": False,
-            "enable_profiling": False,
-        }
-        assert dataclasses.replace(asked, **free) == options
+        free = ("output_path", "resume", "load_path", "change_batch", "enable_profiling")
+        assert dataclasses.replace(asked, **{name: getattr(options, name) for name in (*free, "seed")}) == options
         for parameter in compiled.get_parameters():
             if parameter.name.startswith("adam_") or parameter.name == "step":
                 parameter.set_data(parameter.init_data() * 0)
@@ -288,9 +281,7 @@ def test_other_networks_or_another_seed_are_refused_at_resume(options, straight)
     """Whoever calls `train` gives all options; the command line takes them from the run."""
     run = run_straight(options, straight)
     asked = dataclasses.replace(options, output_path=str(run), resume=True, seed=2)
-    with pytest.raises(
-        config.OptionError, match="--resume: the run in .*step-00000030 has seed 1, not 2: leave --seed"
-    ):
+    with pytest.raises(config.OptionError, match="the run in .*step-00000030 has seed 1, not 2: leave --seed"):
         loop.train(asked)
 
 
@@ -317,6 +308,13 @@ def test_half_an_hour_without_a_checkpoint_makes_one(options, straight, tmp_path
     names = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
     assert names == [f"step-{step:08d}" for step in range(STEPS - 4, STEPS + 1)]  # the last five are kept
     assert weights_hash(tmp_path / "run") == weights_hash(straight)
+
+
+def test_a_new_run_does_not_overwrite_an_old_one(options, straight):
+    run = run_straight(options, straight)
+    with pytest.raises(config.OptionError, match="not empty: give --resume to go on with its run, or another --output"):
+        loop.train(dataclasses.replace(options, output_path=str(run)))
+    assert len(losses(run)) == STEPS
 
 
 def test_a_second_training_into_the_folder_is_refused(options, tmp_path, monkeypatch):
