@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ugatit_train import runtime  # noqa: F401 - before MindSpore, whichever module comes first: it sets the environment
+from ugatit_train.errors import UgatitError
 
 if TYPE_CHECKING:
     from ugatit_train.evaluation.evaluate import evaluate
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0.dev0"
 
-__all__ = ["Options", "evaluate", "open_generator", "train", "translate"]
+__all__ = ["Options", "UgatitError", "evaluate", "open_generator", "train", "translate"]
 
 _HOMES = {
     "Options": "ugatit_train.options.config",
@@ -34,11 +35,13 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """An offered name, from the module where it lives (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ugatit_train' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # a type checker would take every name for an offered one
+
+    def __getattr__(name: str) -> Any:
+        """An offered name, from the module where it lives (PEP 562)."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'ugatit_train' has no attribute {name!r}")
+        return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

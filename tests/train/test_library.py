@@ -1,6 +1,9 @@
 """What `ugatit_train` offers: lazily, under names that no module of its own can take, in any order of import."""
 
+import ast
 import dataclasses
+import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +18,7 @@ from ugatit_train.inference.models import Model, ModelError, Signature
 ROOT = Path(__file__).parents[2]
 HOMES = {
     "Options": "options.config",
+    "UgatitError": "errors",
     "evaluate": "evaluation.evaluate",
     "open_generator": "inference.models",
     "train": "training.loop",
@@ -34,6 +38,17 @@ def test_importing_it_is_light_and_lists_its_names():
     assert (heavy, pictures) == ("False", "False")
     assert set(HOMES) | {"__version__"} <= set(names)
     assert sorted(HOMES) == ugatit_train.__all__
+
+
+def test_the_readme_uses_the_offered_names():
+    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "ugatit_train" / "README.md").read_text(), re.DOTALL)
+    tree = ast.parse(code)
+    imported = {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    called = {n.func.id: n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+    assert imported == set(HOMES) - {"UgatitError"} == imported & set(called)
+    for name in imported:
+        given = {key.arg: None for key in called[name].keywords}
+        inspect.signature(getattr(ugatit_train, name)).bind(*called[name].args, **given)
 
 
 def test_no_offered_name_is_that_of_a_module_beside_it():
