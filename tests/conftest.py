@@ -37,7 +37,7 @@ def write_run():
     """write_run(folder, ch=4, ...) makes a run's folder whose generators have the weights that training begins with."""
     from ugatit_train.forms import CPU
     from ugatit_train.networks import ugatit
-    from ugatit_train.options import config
+    from ugatit_train.options import config, saved
     from ugatit_train.training import checkpoint
 
     def write(folder, **options):
@@ -47,9 +47,9 @@ def write_run():
             generator = ugatit.Generator(CPU, o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding)
             ugatit.initialise(generator, seed)
             parameters |= {f"{name}.{own}": parameter for own, parameter in generator.parameters_and_names()}
-        meta = {"step": 3, "data": {}, "options": config.lasting(o)}
+        meta = {"step": 3, "data": {}, "options": saved.lasting(o)}
         checkpoint.save(folder / "checkpoints", parameters, meta, keep=1)
-        config.save(o, folder / config.OPTIONS_FILE)
+        saved.save(o, folder / saved.OPTIONS_FILE)
         return folder
 
     return write

@@ -18,7 +18,7 @@ from ugatit_data.commands import command
 from ugatit_data.dataset.manifest import DATASET_FILE, read_dataset
 from ugatit_train import runtime
 from ugatit_train.evaluation.evaluate import METRICS_FILE
-from ugatit_train.options import arguments, config
+from ugatit_train.options import arguments, config, saved
 from ugatit_train.performance import ceilings, planner
 from ugatit_train.training import modelarts, runfolder
 
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
         runfolder.check(options)
         check_extras(options)
         hosts = runtime.modelarts_hosts() if options.enable_modelarts else runtime.Hosts()
-    print(config.describe(options), end="", flush=True)
+    print(saved.describe(options), end="", flush=True)
     if too_large := planner.warning(options):
         say("train", too_large)
     if options.dry_run:

@@ -98,7 +98,7 @@ def test_there_and_back_is_the_same_file(twin, files, tool, tmp_path, name):
 
 
 def test_training_can_go_on_from_an_import(files, tool, dataset, tmp_path):
-    from ugatit_train.options import arguments, config
+    from ugatit_train.options import arguments, saved
     from ugatit_train.training import checkpoint, loop
 
     code, _, complaint = tool("import_pytorch", files["light"][1], tmp_path, "--img_size", 32)
@@ -106,7 +106,7 @@ def test_training_can_go_on_from_an_import(files, tool, dataset, tmp_path):
     run = tmp_path / "run"
     path = files["light"][1]
     assert tool("import_pytorch", path, run, "--img_size", 32, "--data_path", dataset)[0] == 0
-    options = arguments.load(run / config.OPTIONS_FILE)
+    options = arguments.load(run / saved.OPTIONS_FILE)
     step = loop.build_step(options, options.schedule(4))
     found, meta = checkpoint.latest_good(run / "checkpoints")
     parameters = {p.name: p for p in step.get_parameters()}

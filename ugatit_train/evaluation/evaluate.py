@@ -23,7 +23,7 @@ from ugatit_train.evaluation import kid, testpictures
 from ugatit_train.evaluation.features import Features, open_features
 from ugatit_train.inference import models
 from ugatit_train.options import arguments
-from ugatit_train.options.config import OPTIONS_FILE
+from ugatit_train.options.saved import OPTIONS_FILE
 from ugatit_train.pictures import drawing
 from ugatit_train.pictures.files import write_picture
 from ugatit_train.training.checkpoint import META_FILE, find, read_meta, run_options

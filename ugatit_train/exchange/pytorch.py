@@ -20,7 +20,7 @@ from safetensors import safe_open
 
 from ugatit_data.files import partial_path
 from ugatit_train.errors import UgatitError
-from ugatit_train.options import config
+from ugatit_train.options import config, saved
 from ugatit_train.training import checkpoint
 
 GENERATORS = tuple(checkpoint.GENERATORS.values())
@@ -230,14 +230,14 @@ def save_run(imported: Imported, out: Path, dataset_id: str | None = None) -> No
         held["step"] = np.array(0, np.int32)
     batch = imported.options.batch_size
     data = {"dataset_id": dataset_id or "no data set", "global_batch": batch, "step": 0, "seed": imported.options.seed}
-    meta = {"step": 0, "data": data, "options": config.lasting(imported.options)}
+    meta = {"step": 0, "data": data, "options": saved.lasting(imported.options)}
     report = [*imported.taken, *(f"not used: {line}" for line in imported.unused)]
     partial = partial_path(out)
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
         checkpoint.save(partial / "checkpoints", {name: _Held(array) for name, array in held.items()}, meta, keep=1)
-        config.save(imported.options, partial / config.OPTIONS_FILE)
+        saved.save(imported.options, partial / saved.OPTIONS_FILE)
         (partial / REPORT_FILE).write_text("".join(f"{line}\n" for line in report))
         partial.rename(out)
     except BaseException:

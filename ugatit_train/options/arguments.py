@@ -17,8 +17,8 @@ import jsonargparse
 import yaml
 
 from ugatit_data.commands import command
-from ugatit_train.options import saved
-from ugatit_train.options.config import OPTIONS_FILE, OptionError, Options, check_kept, wanted
+from ugatit_train.options.config import OptionError, Options, wanted
+from ugatit_train.options.saved import OPTIONS_FILE, check_kept, check_names, options_of
 
 # The model zoo's names that are no options here: the values that ask for nothing (and pass), and the tool to use.
 _OFF = (False, None, "")
@@ -76,8 +76,8 @@ def parse(argv: list[str]) -> Options:
 def load(path: Path) -> Options:
     """The options of a run, from its `options.yaml`, which any version up to this one wrote. Raises OptionError."""
     values = _read_yaml(path)
-    saved.check_names(values, path)
-    return saved.options_of(_typed(_parser(), values, path), path)
+    check_names(values, path)
+    return options_of(_typed(_parser(), values, path), path)
 
 
 def _parser() -> jsonargparse.ArgumentParser:

@@ -1,6 +1,6 @@
-"""The options of a training run: names (the model zoo's), types, ranges and defaults, and the file that keeps them.
+"""The options of a training run: names (the model zoo's), types, ranges and defaults.
 
-`arguments.py` reads them from files and command lines. Nothing here imports MindSpore.
+`arguments.py` reads them from files and command lines, `saved.py` keeps them. Nothing here imports MindSpore.
 """
 
 import dataclasses
@@ -12,14 +12,9 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from ugatit_data.commands import command
-from ugatit_data.files import write_whole
 from ugatit_train.errors import UgatitError
 from ugatit_train.options.schedule import Schedule
-
-OPTIONS_FILE = "options.yaml"
 
 
 class OptionError(UgatitError):
@@ -212,47 +207,6 @@ def smallest_image(n_layers: int) -> int:
     All but the last two halve the map; those two, 4 x 4 with stride 1, take a row and a column each.
     """
     return 3 * 2 ** (n_layers - 2)
-
-
-# These decide the weights or the order of the samples: a resumed run must keep them.
-FIXED_ON_RESUME = (
-    "seed", "light", "ch", "n_res", "n_dis", "img_size", "img_ch",
-    "padding", "spectral_norm", "sn_iterations", "update_order", "amp", "loss_scale",
-)  # fmt: skip
-
-
-# These concern one start of the program only: the run's file and its checkpoints hold the default.
-_ONE_START = ("resume", "load_path", "change_batch", "checkpoint_url", "dry_run", "distributed")
-
-
-def check_kept(options: Options, before: Options, source: Path) -> None:
-    """Raises OptionError where `options` change what the run that goes on, or is judged, must keep.
-
-    `before` are the options of the run, from the folder or file `source`.
-    """
-    goes_on = "--phase test" if options.phase == "test" else "--resume"
-    for name in FIXED_ON_RESUME:
-        was, now = getattr(before, name), getattr(options, name)
-        if was != now:
-            raise OptionError(
-                f"{goes_on}: the run in {source} has {name} {was}, not {now}: "
-                f"leave --{name} out, or begin a new run with another --output_path"
-            )
-
-
-def lasting(options: Options) -> dict[str, Any]:
-    """The options as JSON values; those that concern one start only have their defaults."""
-    return dataclasses.asdict(options) | {name: getattr(Options, name) for name in _ONE_START}
-
-
-def save(options: Options, path: Path) -> None:
-    """Write every option to a YAML file that `--config` reads back; the file appears complete or not at all."""
-    write_whole(path, yaml.safe_dump(lasting(options), sort_keys=False))
-
-
-def describe(options: Options) -> str:
-    """The resolved options as YAML text, one a line, in the order of the manual."""
-    return yaml.safe_dump(dataclasses.asdict(options), sort_keys=False)
 
 
 @functools.cache

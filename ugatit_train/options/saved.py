@@ -1,10 +1,16 @@
-"""Options as a run saved them, in its `options.yaml` and in its checkpoints, by any version up to this one."""
+"""Saves a run's options, in its `options.yaml` and its checkpoints, and reads what any version saved."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from ugatit_data.files import write_whole
 from ugatit_train.options.config import OptionError, Options
+
+OPTIONS_FILE = "options.yaml"
 
 # What 0.1 did, option by option. A saved file without an option takes its value from here: today's default may be
 # another one. A new option gets the value that means what 0.1 did without it; no value here ever changes.
@@ -22,6 +28,30 @@ VALUES_OF_0_1: dict[str, Any] = {
     "distributed": False, "device_target": "CPU", "device_id": 0, "recompute": False, "threads": None,
     "enable_profiling": False, "save_graphs": False, "graph_path": "graph_path",
 }  # fmt: skip
+
+# These decide the weights or the order of the samples: a resumed run must keep them.
+FIXED_ON_RESUME = (
+    "seed", "light", "ch", "n_res", "n_dis", "img_size", "img_ch",
+    "padding", "spectral_norm", "sn_iterations", "update_order", "amp", "loss_scale",
+)  # fmt: skip
+
+# These concern one start of the program only: the run's file and its checkpoints hold the default.
+_ONE_START = ("resume", "load_path", "change_batch", "checkpoint_url", "dry_run", "distributed")
+
+
+def lasting(options: Options) -> dict[str, Any]:
+    """The options as JSON values; those that concern one start only have their defaults."""
+    return dataclasses.asdict(options) | {name: getattr(Options, name) for name in _ONE_START}
+
+
+def save(options: Options, path: Path) -> None:
+    """Write every option to a YAML file that `--config` reads back; the file appears complete or not at all."""
+    write_whole(path, yaml.safe_dump(lasting(options), sort_keys=False))
+
+
+def describe(options: Options) -> str:
+    """The resolved options as YAML text, one a line, in the order of the manual."""
+    return yaml.safe_dump(dataclasses.asdict(options), sort_keys=False)
 
 
 def options_of(values: Mapping[str, Any], source: Path) -> Options:
@@ -42,3 +72,18 @@ def check_names(values: Mapping[str, Any], source: Path) -> None:
     unknown = [name for name in values if name not in VALUES_OF_0_1]
     if unknown:
         raise OptionError(f"{source}: unknown option {unknown[0]}: use the version of ugatit that wrote it")
+
+
+def check_kept(options: Options, before: Options, source: Path) -> None:
+    """Raises OptionError where `options` change what the run that goes on, or is judged, must keep.
+
+    `before` are the options of the run, from the folder or file `source`.
+    """
+    goes_on = "--phase test" if options.phase == "test" else "--resume"
+    for name in FIXED_ON_RESUME:
+        was, now = getattr(before, name), getattr(options, name)
+        if was != now:
+            raise OptionError(
+                f"{goes_on}: the run in {source} has {name} {was}, not {now}: "
+                f"leave --{name} out, or begin a new run with another --output_path"
+            )

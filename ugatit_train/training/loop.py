@@ -20,7 +20,7 @@ import mindspore as ms
 from mindspore import Parameter, Tensor
 
 from ugatit_train.networks.ugatit import Discriminator, Generator, initialise
-from ugatit_train.options import config
+from ugatit_train.options import config, saved
 from ugatit_train.options.schedule import Schedule
 from ugatit_train.performance import profiling
 from ugatit_train.training import checkpoint, log, modelarts, runfolder
@@ -164,13 +164,13 @@ def _loader(options: config.Options, place: runtime.Worker, start_step: int) -> 
 
 
 def _save(step: int, state: Mapping[str, Parameter], loader: Loader, options: config.Options) -> None:
-    meta = {"step": step, "data": loader.state(), "options": config.lasting(options)}
+    meta = {"step": step, "data": loader.state(), "options": saved.lasting(options)}
     out = Path(options.output_path)
     try:
-        saved = checkpoint.save(out / runfolder.CHECKPOINTS, state, meta, options.keep)
+        written = checkpoint.save(out / runfolder.CHECKPOINTS, state, meta, options.keep)
     except checkpoint.NotFiniteError as error:
         raise TrainingError(f"step {step}: {error}: {_way_on(out)}") from None
-    _log.info("saved %s", saved)
+    _log.info("saved %s", written)
 
 
 def _profiler(

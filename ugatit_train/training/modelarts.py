@@ -12,7 +12,7 @@ from ugatit_data.errors import BadInputError
 from ugatit_data.files import lock, partial_path
 from ugatit_data.storage import Mirror, StorageError, open_storage
 from ugatit_train import runtime
-from ugatit_train.options import config
+from ugatit_train.options.saved import OPTIONS_FILE
 
 DATA_PATH, LOAD_PATH = "cache/data", "cache/checkpoint"
 
@@ -68,8 +68,8 @@ def _check_dataset(folder: Path, url: str) -> None:
 
 
 def _check_run(folder: Path, url: str) -> None:
-    if not (folder / config.OPTIONS_FILE).is_file():
-        raise BadInputError(f"{url}: no run, it has no {config.OPTIONS_FILE}: give the URL that was its --train_url")
+    if not (folder / OPTIONS_FILE).is_file():
+        raise BadInputError(f"{url}: no run, it has no {OPTIONS_FILE}: give the URL that was its --train_url")
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 
 from ugatit_data.files import lock
 from ugatit_train.errors import UgatitError
-from ugatit_train.options import config
+from ugatit_train.options import config, saved
 from ugatit_train.training import checkpoint
 from ugatit_train.training.log import METRICS_FILE
 
@@ -46,7 +46,7 @@ def check(options: config.Options) -> None:
         raise config.OptionError(f"{there}: is not writable for this user: give another --output_path")
     if not (options.resume and before == folder) and folder.is_dir() and any(folder.iterdir()):
         remedy = "give"
-        if (folder / config.OPTIONS_FILE).exists():
+        if (folder / saved.OPTIONS_FILE).exists():
             remedy = (
                 "give --resume without --load_path to go on with its run, or"
                 if options.resume
@@ -73,7 +73,7 @@ def resume(options: config.Options, world: int, dataset_id: str, state: Mapping[
             "give the same data set, or begin a new run with another --output_path"
         )
     before, batch = checkpoint.run_options(found, meta), options.batch_size * world
-    config.check_kept(options, before, found)
+    saved.check_kept(options, before, found)
     devices = data["global_batch"] // before.batch_size
     if (devices, before.batch_size) != (world, options.batch_size) and not options.change_batch:
         raise checkpoint.CheckpointError(
@@ -110,7 +110,7 @@ def own(options: config.Options, checkpoint_bytes: int) -> Iterator[None]:
         before = Path(options.load_path or out)
         if options.resume and before != out:
             shutil.copyfile(before / METRICS_FILE, out / METRICS_FILE)
-        config.save(options, out / config.OPTIONS_FILE)
+        saved.save(options, out / saved.OPTIONS_FILE)
         yield
     finally:
         os.close(descriptor)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ugatit_train.options import arguments, config
+from ugatit_train.options import arguments, config, saved
 from ugatit_train.options.arguments import parse
 from ugatit_train.options.config import OptionError, Options
 
@@ -156,13 +156,13 @@ def test_a_bad_file_is_named(tmp_path, text, words):
 
 def test_saved_options_come_back(tmp_path):
     options = Options(light=True, epoch=3, print_freq="1e", lr=2e-5, output_path=str(tmp_path))
-    config.save(options, tmp_path / config.OPTIONS_FILE)
-    assert [path.name for path in tmp_path.iterdir()] == [config.OPTIONS_FILE]
-    assert parse(["--config", str(tmp_path / config.OPTIONS_FILE)]) == options
+    saved.save(options, tmp_path / saved.OPTIONS_FILE)
+    assert [path.name for path in tmp_path.iterdir()] == [saved.OPTIONS_FILE]
+    assert parse(["--config", str(tmp_path / saved.OPTIONS_FILE)]) == options
 
 
 def test_resume_takes_the_options_of_the_run(tmp_path):
-    config.save(Options(light=True, ch=8, iteration=100, output_path="elsewhere"), tmp_path / config.OPTIONS_FILE)
+    saved.save(Options(light=True, ch=8, iteration=100, output_path="elsewhere"), tmp_path / saved.OPTIONS_FILE)
     argv = ["--output_path", str(tmp_path), "--resume"]
     options = parse([*argv, "--iteration", "200"])
     assert options == Options(light=True, ch=8, iteration=200, output_path=str(tmp_path), resume=True)
@@ -172,7 +172,7 @@ def test_resume_takes_the_options_of_the_run(tmp_path):
         parse(["--output_path", str(tmp_path / "other"), "--resume"])
     options = parse(["--load_path", str(tmp_path), "--resume", "--output_path", "second"])
     assert (options.ch, options.output_path, options.load_path) == (8, "second", str(tmp_path))
-    config.save(options, tmp_path / "second.yaml")
+    saved.save(options, tmp_path / "second.yaml")
     assert arguments.load(tmp_path / "second.yaml").load_path == ""
 
 

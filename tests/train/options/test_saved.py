@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ugatit_train.options import arguments, config, saved
+from ugatit_train.options import arguments, saved
 from ugatit_train.options.config import OptionError, Options
 
 FILE = Path("run") / "checkpoint.json"
@@ -37,7 +37,7 @@ def test_what_is_not_known_is_one_line_that_names_the_file(values, words, tmp_pa
 
 
 def test_a_file_of_a_run_is_read_by_the_same_rules(tmp_path, monkeypatch):
-    file = tmp_path / config.OPTIONS_FILE
+    file = tmp_path / saved.OPTIONS_FILE
     file.write_text("ch: 8\nlr: 1e-3\n")  # by hand: YAML reads this rate as text
     monkeypatch.setitem(saved.VALUES_OF_0_1, "padding", "zero")
     assert arguments.load(file) == Options(ch=8, lr=1e-3, padding="zero")

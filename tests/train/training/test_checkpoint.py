@@ -13,7 +13,7 @@ from ugatit_train.evaluation import evaluate
 from ugatit_train.exchange import pytorch
 from ugatit_train.forms import CPU
 from ugatit_train.inference import models
-from ugatit_train.options import config, saved
+from ugatit_train.options import saved
 from ugatit_train.options.config import OptionError, Options
 from ugatit_train.training import checkpoint
 
@@ -35,7 +35,7 @@ def arrays(parameters) -> dict[str, np.ndarray]:
 
 
 def save(folder, step: int, keep: int = 3):
-    meta = {"step": step, "data": {"seed": 1}, "options": config.lasting(OPTIONS)}
+    meta = {"step": step, "data": {"seed": 1}, "options": saved.lasting(OPTIONS)}
     return checkpoint.save(folder, make_parameters(step), meta, keep)
 
 
