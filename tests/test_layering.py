@@ -104,6 +104,7 @@ def test_every_room_is_there():
         ("ugatit_data/dataset/manifest.py", "def f():\n    from ugatit_data.loading.loader import x", "x is above"),
         ("ugatit_data/loading/loader.py", "from ugatit_train import options", "ugatit_train.options is above"),
         ("ugatit_train/training/loop.py", "import tools.train", "tools.train is above ugatit_train"),
+        ("ugatit_train/pictures/files.py", "from ugatit_train.networks import layers", "layers is above pictures"),
         ("ugatit_train/training/loop.py", "from ugatit_tools import train", "ugatit_tools.train is above ugatit_train"),
         ("ugatit_data/dataset/shards.py", "import mindspore.mindrecord", "mindspore outside of a function"),
         ("ugatit_data/utils.py", "", "give utils its place"),
