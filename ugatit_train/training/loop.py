@@ -73,7 +73,8 @@ def build_step(options: config.Options, schedule: Schedule, world: int = 1, form
 def train(options: config.Options) -> None:
     """Trains to the end of the schedule, from the last good checkpoint if `options.resume`.
 
-    Writes into `output_path`: options.yaml, train.log, metrics.jsonl, samples/, checkpoints/; and to `train_url`.
+    Writes into `output_path`: options.yaml, train.log, metrics.jsonl, samples/, checkpoints/; and to `train_url`. The
+    data are in `data_folder`: `ugatit train` copies those of `data_url` there before.
 
     Raises:
         DataError: the data set cannot be read.
