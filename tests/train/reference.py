@@ -38,7 +38,7 @@ class Options:
     padding: str = "reflect"  # reflect | zero
     spectral_norm: bool = True
     sn_iterations: str = "per_step"  # per_step: once a step | per_pass: before every pass, as in the paper's code
-    update_order: str = "d_first"  # d_first | g_first (the seed: G against the old D, then D with the same fakes)
+    update_order: str = "d_first"  # d_first | g_first (the model zoo: G against the old D, then D with the same fakes)
     adv_weight: float = 1.0
     cycle_weight: float = 10.0
     identity_weight: float = 10.0
