@@ -37,15 +37,14 @@ def decode_once(source: Path, threads: int) -> float:
     files = sorted(source.rglob("*.jpg"))
     begin = time.perf_counter()
     with ThreadPoolExecutor(threads) as pool:
-        list(
-            pool.map(lambda part: [_decode(path) for path in part], [files[index::threads] for index in range(threads)])
-        )
+        list(pool.map(_decode, [files[index::threads] for index in range(threads)]))
     return time.perf_counter() - begin
 
 
-def _decode(path: Path) -> None:
-    if cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) is None:
-        raise ValueError(f"{path}: not decoded")
+def _decode(files: list[Path]) -> None:
+    for path in files:
+        if cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) is None:
+            raise ValueError(f"{path}: not decoded")
 
 
 def convert(source: Path, out: Path, encoding: str, workers: int, watch: bool = False) -> tuple[float, float]:
@@ -53,9 +52,10 @@ def convert(source: Path, out: Path, encoding: str, workers: int, watch: bool = 
 
     Watching takes a third of a core from the command: do not use that time.
     """
-    command = [sys.executable, TOOL, source, out, "--encoding", encoding, "--workers", str(workers)]
+    command = [sys.executable, str(TOOL), str(source), str(out), "--encoding", encoding, "--workers", str(workers)]
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    assert process.stderr is not None  # it is a pipe
     peak = 0.0
     while watch and process.poll() is None:
         peak = max(peak, _session_mib(process.pid))

@@ -45,6 +45,5 @@ def dataset(root: Path, count: int, side: int, encoding: str) -> Path:
     if not source.exists():
         make_source(source, count, side)
     if not out.exists():
-        stored = {} if encoding == "original" else {"stored_size": side + 30}
-        convert(source, out, encoding=encoding, **stored)
+        convert(source, out, encoding=encoding, stored_size=side + 30)
     return out

@@ -52,5 +52,7 @@ def make(folder: Path, images: int, side: int, shards: int = 1) -> manifest.Data
 def _shard(folder: Path, file: str, rows: int, length: int) -> manifest.Shard:
     with (folder / file).open("wb") as opened:
         opened.truncate(rows * length)
-    made_up = {"sha256": "0" * 64, "db_bytes": 0, "db_sha256": "0" * 64}
-    return manifest.Shard(file=file, rows=rows, bytes=rows * length, **made_up)
+    made_up = "0" * 64
+    return manifest.Shard(
+        file=file, rows=rows, bytes=rows * length, sha256=made_up, db_bytes=0, db_sha256=made_up
+    )  # fmt: skip

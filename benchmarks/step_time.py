@@ -39,7 +39,7 @@ from ugatit_train.performance import ceilings, costs
 HERE = Path(__file__).parent
 IMAGES = 16  # a domain
 PACKAGES = ["mindspore", "numpy", "torch", "opencv-python-headless"]
-IMPLEMENTATIONS = {  # name -> (the worker's implementation, what it passes on)
+IMPLEMENTATIONS: dict[str, tuple[str, dict]] = {  # name -> (the worker's implementation, what it passes on)
     "ours": ("ours", {}),
     "ours, per_pass": ("ours", {"sn_iterations": "per_pass"}),
     "torch": ("torch", {}),
@@ -72,19 +72,21 @@ class Worker:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said, text=True,
             env=tunables | os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "GLOG_v": "3"},
         )  # fmt: skip
+        assert self.process.stdin is not None and self.process.stdout is not None  # they are pipes
+        self._asked, self._answers = self.process.stdin, self.process.stdout
         answer = self._answer()
         self.skipped = answer.get("skipped")
 
     def ask(self, steps: int) -> dict:
         """The answer to `steps`; empty, with `skipped` set, if the process dies on it."""
-        self.process.stdin.write(f"{steps}\n")
-        self.process.stdin.flush()
+        self._asked.write(f"{steps}\n")
+        self._asked.flush()
         answer = self._answer()
         self.skipped = answer.pop("skipped", None)
         return answer
 
     def _answer(self) -> dict:
-        line = self.process.stdout.readline()
+        line = self._answers.readline()
         if line:
             return json.loads(line)
         self.process.wait()
@@ -94,8 +96,8 @@ class Worker:
 
     def close(self) -> None:
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-        self.process.stdout.close()
+            self._asked.close()
+        self._answers.close()
         self.process.wait()
         self.said.close()
 
