@@ -6,6 +6,7 @@ if __name__ == "__main__":
 
     start_tool(__file__)
 
+import argparse
 import contextlib
 import shutil
 from collections.abc import Iterator
@@ -77,7 +78,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def check(options) -> None:
+def check(options: argparse.Namespace) -> None:
     """Raises BadInputError where the options name nothing to export, or a place that is taken."""
     file_format = options.export_file_format
     if not options.checkpoint.is_dir():
@@ -114,7 +115,13 @@ def making(partial: Path, file_format: str) -> Iterator[None]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def write(options, partial: Path, trained: models.Model, signature: models.Signature, images: list[np.ndarray]) -> None:
+def write(
+    options: argparse.Namespace,
+    partial: Path,
+    trained: models.Model,
+    signature: models.Signature,
+    images: list[np.ndarray],
+) -> None:
     """Makes the file in `partial`, compares it with the checkpoint's network and moves it into the output folder."""
     path = export.write(options.checkpoint, signature, options.export_file_format, partial)
     if options.export_file_format == "AIR":

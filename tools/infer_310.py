@@ -6,6 +6,7 @@ if __name__ == "__main__":
 
     start_tool(__file__)
 
+import argparse
 import importlib.util
 import sys
 from collections.abc import Iterable
@@ -70,7 +71,7 @@ def main(argv: list[str]) -> int:
         return STEPS[options.step](options)
 
 
-def preprocess(options) -> int:
+def preprocess(options: argparse.Namespace) -> int:
     if options.data_path is None:
         raise BadInputError("preprocess needs --data_path, a picture or a folder of pictures")
     refuse_full_folder(options.bifile_inputdir, "--bifile_inputdir")
@@ -78,7 +79,7 @@ def preprocess(options) -> int:
     return report(outcomes, options.bifile_inputdir)
 
 
-def run(options) -> int:
+def run(options: argparse.Namespace) -> int:
     if options.mindir_path is None or not options.mindir_path.is_file():
         raise BadInputError(
             f"run needs --mindir_path, the file that {command('export')} wrote, not {options.mindir_path}"
@@ -116,7 +117,7 @@ def run(options) -> int:
     return code
 
 
-def postprocess(options) -> int:
+def postprocess(options: argparse.Namespace) -> int:
     refuse_full_folder(options.eval_outputdir, "--eval_outputdir")
     ascend310.binary_files(options.bifile_outputdir, "_0.bin")
     outcomes = ascend310.postprocess(

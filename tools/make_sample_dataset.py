@@ -12,6 +12,7 @@ if __name__ == "__main__":
 
     start_tool(__file__)
 
+import argparse
 import importlib.util
 import shutil
 import sys
@@ -70,7 +71,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def fill(out: Path, source: Path, options) -> None:
+def fill(out: Path, source: Path, options: argparse.Namespace) -> None:
     """Writes the images and targets into the folder `out`; `source` holds the photographs."""
     photographs = {Path(name).stem: read(source / name) for name in PHOTOGRAPHS}
     total = 2 * (options.train + options.test)
@@ -125,7 +126,7 @@ def regions(shapes: dict[str, tuple[int, int]], seed: int) -> dict[str, list[tup
     return {folder: [cell for _, cell in sorted(part, key=lambda x: x[0])] for folder, part in shared.items()}
 
 
-def crops(photographs: dict[str, np.ndarray], options) -> Iterator[tuple[str, str, np.ndarray]]:
+def crops(photographs: dict[str, np.ndarray], options: argparse.Namespace) -> Iterator[tuple[str, str, np.ndarray]]:
     """Folder, file name and image, uint8 (size, size, 3) RGB, of every crop, 3/4 to all of a region's side."""
     shared = regions({name: (image.shape[0], image.shape[1]) for name, image in photographs.items()}, options.seed)
     for stream, folder in enumerate(FOLDERS, start=len(photographs)):
