@@ -85,22 +85,22 @@ def train(options: config.Options) -> None:
         TrainingError: a loss is not finite; the message names step, losses and samples.
         NoRoomError, OSError: no room on the disk.
     """
-    place = runtime.setup(options.device_target, options.device_id, options.distributed)
-    writes = place.rank == 0
+    worker = runtime.setup(options.device_target, options.device_id, options.distributed)
+    writes = worker.rank == 0
     if options.save_graphs:
         ms.set_context(save_graphs=2, save_graphs_path=options.graph_path)
     out = Path(options.output_path)
     dataset = read_dataset(options.data_folder)
     images = max(dataset.num_images("train", "a"), dataset.num_images("train", "b"))
-    schedule = options.schedule(-(-images // (options.batch_size * place.world)))
+    schedule = options.schedule(-(-images // (options.batch_size * worker.world)))
 
-    step_cell = build_step(options, schedule, place.world)
+    step_cell = build_step(options, schedule, worker.world)
     state = step_cell.state()
-    start = runfolder.resume(options, place.world, dataset.dataset_id, state) if options.resume else runfolder.BEGIN
+    start = runfolder.resume(options, worker.world, dataset.dataset_id, state) if options.resume else runfolder.BEGIN
     if start.step >= schedule.iteration:
         raise config.OptionError(f"{out}: its run has done all of its {start.step} steps: give a larger --iteration")
-    loader = _loader(options, place, start.loader_step)
-    mean_over_ranks = runtime.mean_over_ranks(place)
+    loader = _loader(options, worker, start.loader_step)
+    mean_over_ranks = runtime.mean_over_ranks(worker)
 
     with (
         loader,
@@ -149,7 +149,7 @@ def train(options: config.Options) -> None:
                 raise InterruptedTraining(f"interrupted: saved step {step}: go on with --output_path {out} --resume")
 
 
-def _loader(options: config.Options, place: runtime.Worker, start_step: int) -> Loader:
+def _loader(options: config.Options, worker: runtime.Worker, start_step: int) -> Loader:
     return open_loader(
         options.data_folder,
         batch_size=options.batch_size,
@@ -159,8 +159,8 @@ def _loader(options: config.Options, place: runtime.Worker, start_step: int) -> 
         threads=options.threads,
         seed=options.seed,
         start_step=start_step,
-        rank=place.rank,
-        world=place.world,
+        rank=worker.rank,
+        world=worker.world,
     )
 
 
