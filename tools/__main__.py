@@ -57,6 +57,10 @@ def show(text: str) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
+    except OSError as error:  # a full disk
+        print(f"ugatit: stdout: {error.strerror}: run it again", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python writes what it holds back when it ends
+        return 1
     return 0
 
 

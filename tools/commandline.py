@@ -84,12 +84,13 @@ def run(tool: str, main: Main, argv: list[str]) -> int:
 
 def _flushed(main: Main, argv: list[str]) -> int:
     """Calls `main`. What it printed, also by --help, is written before it ends: a closed pipe shows here."""
+    flush = sys.stdout.flush if sys.stdout else lambda: None  # started with `>&-` it has none
     try:
         code = main(argv)
     except SystemExit:
-        sys.stdout.flush()
+        flush()
         raise
-    sys.stdout.flush()
+    flush()
     return code
 
 

@@ -27,6 +27,7 @@ import numpy as np
 from ugatit_data import BadInputError
 from ugatit_data.commands import SCRIPTS
 from ugatit_data.conversion.sources import FolderSource
+from ugatit_data.files import write_whole
 from ugatit_train.errors import UgatitError
 from ugatit_train.options import config
 from ugatit_train.pictures import drawing
@@ -158,7 +159,7 @@ def claim(out: Path, settings: dict) -> bool:
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise BadInputError(f"{out} exists and is no demo: remove it, or give another --out")
     out.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(settings) + "\n")
+    write_whole(file, json.dumps(settings) + "\n")
     return True
 
 

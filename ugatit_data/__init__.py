@@ -68,11 +68,13 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """An offered name, from the module where it lives (PEP 562): `ugatit --help` waits for none of the libraries."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ugatit_data' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # a type checker would take every name for an offered one
+
+    def __getattr__(name: str) -> Any:
+        """An offered name, from the module where it lives (PEP 562): `ugatit --help` waits for no library."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'ugatit_data' has no attribute {name!r}")
+        return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -9,5 +9,5 @@ class UgatitError(Exception):
 
 
 def first_line(error: Exception) -> str:
-    """What another program's error says in its first line, without the full stop."""
-    return str(error).strip().splitlines()[0].rstrip(".")
+    """What another program's error says in its first line, without the full stop; its kind if it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ugatit_data.commands import launcher
 from ugatit_train.errors import UgatitError, first_line
 
 DEVICE_TARGETS = ("CPU", "Ascend", "GPU")
@@ -26,7 +27,7 @@ _ENVIRONMENT = {"GLOG_v": "3", "MS_DEV_SIDE_EFFECT_LOAD_ELIM": "3"}
 if "mindspore" in sys.modules and any(name not in os.environ for name in _ENVIRONMENT):
     raise RuntimeError(
         f"mindspore was imported before ugatit_train, which must first set {', '.join(_ENVIRONMENT)}: "
-        "import ugatit_train.runtime first, or set the variables yourself"
+        "import ugatit_train before it, or set the variables yourself"
     )
 for _name, _value in _ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
@@ -91,7 +92,7 @@ def setup(device_target: str = "CPU", device_id: int = 0, distributed: bool = Fa
         return Worker()
     if "MS_WORKER_NUM" not in os.environ:
         raise DeviceError(
-            "--distributed true was not started by msrun: use tools/run_distributed_train.sh, or leave it out"
+            f"--distributed true was not started by msrun: use {launcher('run_distributed_train.sh')}, or leave it out"
         )
     from mindspore import communication
 

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -110,6 +111,7 @@ def piped(code: str, close: str) -> subprocess.Popen:
 
 FRAME = """
 import sys
+from pathlib import Path
 from tools import commandline
 
 def main(argv):
@@ -146,3 +148,19 @@ def test_a_tool_read_by_head(tmp_path):
         shell=True, executable="/bin/bash", capture_output=True, text=True,
     )  # fmt: skip
     assert done.stdout.startswith("usage: tools/convert_dataset.py") and done.stderr == ""
+
+
+@pytest.mark.parametrize("line", ["print('x'); return 0", "raise SystemExit(0)"])
+def test_a_tool_that_is_started_without_a_stdout(line):
+    done = subprocess.run(
+        f"{sys.executable} - >&-", input=FRAME.format(line), shell=True, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_list_of_tools_that_finds_no_space_is_one_line():
+    code = "import sys; from tools.__main__ import main; sys.argv[1:] = ['--help']; main()"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (1, "ugatit: stdout: No space left on device: run it again\n")

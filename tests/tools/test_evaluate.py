@@ -1,4 +1,4 @@
-"""What tools/evaluate.py refuses. Its work is tested in test_readme_evaluate.py and tests/train/test_evaluation.py."""
+"""What tools/evaluate.py refuses. Its work is tested in test_readme_evaluate.py and tests/train/evaluation."""
 
 import os
 

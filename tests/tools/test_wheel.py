@@ -96,6 +96,13 @@ def test_convert_verify_and_a_dry_run(ugatit, pictures, tmp_path):
     )
 
 
+def test_its_messages_name_the_launcher_that_is_in_it(ugatit, installed):
+    launcher = installed / "ugatit_tools" / "run_distributed_train.sh"
+    assert os.access(launcher, os.X_OK)
+    done = ugatit("train", "--device_num", 8)
+    assert done.stderr == f"ugatit train: --device_num 8: the number of devices is msrun's: use {launcher}\n"
+
+
 def test_its_files_run_as_scripts_too(ugatit, installed):
     """The demo, msrun and the shell scripts start them so."""
     for name, script in SCRIPTS.items():

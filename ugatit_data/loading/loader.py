@@ -73,8 +73,9 @@ def open_loader(
         rank, world: this process delivers slice `rank` of `world` of the global batch.
         check: record checksums at the "once" (first) read of each record, at "every" read, or "off".
         shuffle: whether every pass over a domain has an order of its own; False is the order of the keys.
-        endless: whether pass follows pass; False ends after one, with a short last batch. By default one domain with
-            augment=False is read once, in the order of the keys, and all else is shuffled and endless.
+        endless: whether pass follows pass; False ends after one, with a short last batch: of several ranks, some may
+            be given a batch less. By default one domain with augment=False is read once, in the order of the keys, and
+            all else is shuffled and endless.
 
     Sets OpenCV to one thread in this process: the parallelism is over batches. The shards' .db files are MindDataset's
     and are not read: `ugatit verify` names one that is missing or damaged.
@@ -149,7 +150,7 @@ class Loader:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps until the larger of the opened domains has been seen once; in finite reading, the number of batches."""
+        """Steps until the larger of the opened domains has been seen once; in finite reading, rank 0's batches."""
         counts = [len(records) for records in self._records.values()]
         return order.steps_per_epoch(counts[0], counts[-1], self.global_batch)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from ugatit_data.dataset.manifest import SPLITS
 from ugatit_data.dataset.records import CHECKS
 from ugatit_data.errors import BadInputError
@@ -65,19 +67,23 @@ class LoaderOptions:
         need(self.layout in LAYOUTS, "layout", f"one of {', '.join(LAYOUTS)}")
         need(self.channels in (1, 3), "channels", "1 or 3")
         need(self.check in CHECKS, "check", f"one of {', '.join(CHECKS)}")
+        for name in ("batch_size", "prefetch", "start_step", "world", "rank", "seed", "threads"):
+            if isinstance(getattr(self, name), np.integer):  # `state` goes into JSON
+                object.__setattr__(self, name, int(getattr(self, name)))
         for name, least in (("batch_size", 1), ("prefetch", 1), ("start_step", 0), ("world", 1)):
             value = getattr(self, name)
             need(isinstance(value, int) and value >= least, name, f"an integer of at least {least}")
         pair = self.img_size if isinstance(self.img_size, tuple) and len(self.img_size) == 2 else (self.img_size,)
         whole = all(isinstance(side, int) and side >= 1 for side in pair)
         need(whole, "img_size", "a side, or (height, width), from 1")
-        need(self.threads is None or self.threads >= 1, "threads", "None or at least 1")
+        threads = 1 if self.threads is None else self.threads
+        need(isinstance(threads, int) and threads >= 1, "threads", "None or an integer of at least 1")
         need(isinstance(self.seed, int) and 0 <= self.seed < 1 << 64, "seed", "an integer from 0 to 2**64 - 1")
         need(isinstance(self.rank, int) and 0 <= self.rank < self.world, "rank", "an integer from 0 to world - 1")
-        known = isinstance(self.augment, Augmentation) or self.augment in (True, False)
+        known = isinstance(self.augment, Augmentation) or _in(self.augment, (True, False))
         need(known, "augment", "True, False or an Augmentation")
         for name in ("shuffle", "endless"):
-            need(getattr(self, name) in (None, True, False), name, "None, True or False")
+            need(_in(getattr(self, name), (None, True, False)), name, "None, True or False")
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -109,3 +115,8 @@ class LoaderOptions:
     def thread_count(self) -> int:
         """`threads`, or one per core that this process may use."""
         return self.threads or available_cores()
+
+
+def _in(value: object, choices: tuple[object, ...]) -> bool:
+    """Whether `value` is one of the choices; an array, which has no truth value, is none."""
+    return not (isinstance(value, np.ndarray) and value.ndim) and value in choices

@@ -13,6 +13,7 @@ import functools
 
 import numpy as np
 
+from ugatit_data.errors import BadInputError
 from ugatit_data.loading.augment import Augmentation
 
 DOMAINS = ("a", "b")
@@ -52,8 +53,14 @@ def draws(seed: int, domain: str, pass_index: int, count: int, augmentation: Aug
     """What an augmentation draws for a whole pass, by sample id: its arrays, each (count,), read-only.
 
     For the images of one batch they take longer to make than to look up.
+
+    Raises:
+        BadInputError: `draw` gives something else.
     """
     made = augmentation.draw(*(words(seed, domain, use, pass_index, count) for use in augmentation.uses))
+    arrays = isinstance(made, tuple | list) and all(isinstance(values, np.ndarray) for values in made)
+    if not arrays or any(values.shape != (count,) for values in made):
+        raise BadInputError(f"augmentation: `draw` gives no tuple of arrays ({count},), a value an image. Mend `draw`.")
     for values in made:
         values.flags.writeable = False
     return made

@@ -56,7 +56,9 @@ def own_data(checkpoint: Path) -> Path:
 
 
 def check(data: Path, directions: tuple[str, ...]) -> None:
-    """Raises BadInputError if a direction has no test pictures."""
+    """Raises BadInputError if a direction has no test pictures, or is none."""
+    if not directions or not set(directions) <= set(DIRECTIONS):
+        raise BadInputError(f"directions {directions}: give some of {DIRECTIONS}")
     for direction in directions:
         domain = direction[0].upper()
         if not testpictures.count(data, direction[0]):
@@ -83,7 +85,7 @@ def evaluate(
     maps, and `metrics.json`. A picture that cannot be read is named under "problems", and the rest goes on.
 
     Raises:
-        BadInputError: a direction has no test pictures.
+        BadInputError: a direction has no test pictures, or is none.
         CheckpointError, OptionError: `checkpoint` is no run and no checkpoint, or has no good one.
         FeaturesError: the features' file cannot be used.
         DeviceError: the device cannot be used.

@@ -44,7 +44,8 @@ def translate(
     same names, without sound. A picture that cannot be read is reported, and the rest goes on.
 
     Pictures are resized to the training's size, as the training data were, unless one of these is given:
-        size: (height, width) of the outputs, in pixels; a model of any size works at it, a full one's are resized.
+        size: (height, width) of the outputs, in pixels; a model of any size works at it, if they are multiples of 4
+            from 8; a full one's are resized.
         keep_size: outputs have their picture's size; a model of any size takes it whole, a full one's are resized.
         tiles: outputs have their picture's size; the model sees overlapping parts of the training's size.
 
@@ -52,8 +53,8 @@ def translate(
     frames that are done since the last call, `report` with each outcome as it is known.
 
     Raises:
-        BadInputError: a source holds no file, two pictures would share an output, or more than one of `size`,
-            `keep_size` and `tiles` is given; nothing is written.
+        BadInputError: a source holds no file, two pictures would share an output, more than one of `size`,
+            `keep_size` and `tiles` is given, or `size` or `batch` is out of range; nothing is written.
         ModelError: the model takes another batch; nothing is written.
         OSError: `out` cannot be written; what is there is whole.
     """
@@ -61,12 +62,16 @@ def translate(
     jobs = find_jobs([Path(sources)] if isinstance(sources, Path | str) else [Path(source) for source in sources])
     if (size is not None) + keep_size + tiles > 1:
         raise BadInputError("size, keep_size and tiles are three ways to an output's size: give one of them")
+    if batch < 1:
+        raise BadInputError(f"batch {batch}: give at least 1")
+    if size and not model.signature.size and (min(size) < 8 or size[0] % 4 or size[1] % 4):
+        raise BadInputError(f"size {size}: give (height, width), multiples of 4 from 8")
     taken = model.signature.batch
     if taken not in (None, batch):
         raise ModelError(f"--batch {batch}: this file takes {taken}: leave --batch out")
     fit = _fit_for(model.signature, size, keep_size, tiles)
     outcomes = []
-    for outcome in _translated(model, jobs, Path(out), fit, batch, _Drawn(heatmap, side_by_side), progress):
+    for outcome in _translated(model, jobs, out, fit, batch, _Drawn(heatmap, side_by_side), progress):
         outcomes.append(outcome)
         report(outcome)
     return outcomes

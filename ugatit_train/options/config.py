@@ -12,7 +12,7 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
-from ugatit_data.commands import command
+from ugatit_data.commands import command, launcher
 from ugatit_train.errors import UgatitError
 from ugatit_train.options.schedule import Schedule
 
@@ -100,7 +100,7 @@ class Options:
 
     # the machine
     distributed: bool = _option(
-        False, "train with the processes that msrun started; see tools/run_distributed_train.sh"
+        False, f"train with the processes that msrun started; see {launcher('run_distributed_train.sh')}"
     )
     device_target: Literal["CPU", "GPU", "Ascend"] = _option("CPU", "device to train on")
     device_id: int = _option(0, "number of the device", least=0)

@@ -19,11 +19,6 @@ class Machine:
     bytes_per_s: float
     source: str
 
-    @property
-    def ridge(self) -> float:
-        """FLOPs per byte above which arithmetic bounds a product, not memory."""
-        return self.product_flop_per_s / self.bytes_per_s
-
 
 def _from_platform_file(name: str, file: str, cores: int, mhz: int) -> Machine:
     """From CANN's platform file: each cycle, a core does 16 x 16 x 16 multiply-adds and moves 32 bytes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 import warnings
 
@@ -245,9 +246,21 @@ def test_a_small_stored_size_warns(datasets):
         ({"seed": -1}, "seed -1"),
         ({"check": "never"}, "check 'never'"),
         ({"threads": 0}, "threads 0"),
+        ({"threads": "4"}, "threads '4'"),
+        ({"threads": 2.5}, "threads 2.5"),
+        ({"augment": np.array([1, 2])}, "augment array"),
+        ({"shuffle": np.array([True, False])}, "shuffle array"),
         ({"split": "val"}, "split 'val'"),
     ],
 )
 def test_bad_arguments_are_named(dataset, options, message):
     with pytest.raises(BadInputError, match=message):
         open_loader(dataset, **options)
+
+
+def test_integers_of_numpy_are_as_good_and_the_state_is_json(dataset):
+    numbers = {"batch_size": 2, "threads": 1, "prefetch": 1, "seed": 3, "start_step": 1, "rank": 0, "world": 1}
+    with open_loader(dataset, **numbers) as plain:
+        state = plain.state()
+    with open_loader(dataset, **{name: np.int64(value) for name, value in numbers.items()}) as loader:
+        assert json.loads(json.dumps(loader.state())) == state

@@ -136,3 +136,15 @@ def test_it_may_take_no_stream_of_the_order_and_no_negative_margin():
 def test_its_margin_is_what_the_stored_size_must_offer(datasets):
     with pytest.warns(UserWarning, match=r"enlarged to img_size \+ 30 = 80. Convert with --stored_size 80"):
         open_loader(datasets["raw"], img_size=50, augment=LOWERED).close()
+
+
+@pytest.mark.parametrize(
+    "drawn", [lambda words: words, lambda words: (words[:1],), lambda words: None, lambda words: [words.tolist()]]
+)
+def test_draws_that_are_no_value_an_image_are_named(datasets, drawn):
+    wrong = Augmentation(make=make, draw=drawn, uses=(2,))
+    with (
+        open_loader(datasets["original"], img_size=SIZE, augment=wrong) as loader,
+        pytest.raises(BadInputError, match=r"augmentation: `draw` gives no tuple of arrays \(\d+,\), a value an image"),
+    ):
+        next(loader)

@@ -29,6 +29,12 @@ def files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.parametrize("directions", [(), ("a2c",), ("a2b", "b")])
+def test_a_direction_that_is_none_is_refused(picture_folder, tmp_path, directions):
+    with pytest.raises(BadInputError, match=r"directions \(.*\): give some of \('a2b', 'b2a'\)"):
+        evaluate.evaluate(tmp_path, picture_folder, tmp_path / "out", SMOKE, directions)
+
+
 def test_every_picture_is_translated_and_the_bad_ones_are_named(from_folder):
     result, out = from_folder
     a2b = ["a2b/0.png", "a2b/2.png", "a2b/3.png", "a2b/4.png", "a2b/sub/1.png"]

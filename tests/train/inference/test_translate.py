@@ -44,6 +44,21 @@ def run(source, out, img_ch=3, **options):
     return translate.translate(model_of(invert, img_ch=img_ch), source, out, **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"batch": 0}, "batch 0: give at least 1"),
+        ({"size": (4, 8)}, r"size \(4, 8\): give \(height, width\), multiples of 4 from 8"),
+        ({"size": (16, 30)}, "multiples of 4"),
+    ],
+)
+def test_a_size_or_a_batch_that_no_network_takes_is_refused(tmp_path, options, words):
+    write(tmp_path / "in.png", noise())
+    with pytest.raises(BadInputError, match=words):
+        run(tmp_path / "in.png", tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
 def test_one_picture(tmp_path):
     write(tmp_path / "in.png", noise())
     (outcome,) = run(tmp_path / "in.png", tmp_path / "out")
