@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -25,16 +26,23 @@ def write_whole(path: Path, content: bytes | str | Callable[[Path], object], *, 
     are on the disk before the rename.
 
     Raises:
-        OSError: the file cannot be written; the old one is as it was.
+        OSError: the file cannot be written, which it names; the old one is as it was, and the partial one is gone.
     """
     partial = partial_path(path)
-    if callable(content):
-        content(partial)
-    else:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
-    if durable:
-        fsync(partial)
-    os.replace(partial, path)
+    try:
+        if callable(content):
+            content(partial)
+        else:
+            partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        if durable:
+            fsync(partial)
+        os.replace(partial, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()  # a full disk needs the space
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)  # the system names none when a disk is full
+        raise
 
 
 def fsync(path: Path) -> None:

@@ -59,11 +59,10 @@ def write(checkpoint: Path, signature: Signature, file_format: str, folder: Path
     """
     stem = GENERATORS[signature.direction]
     path = folder / f"{stem}{SUFFIXES[file_format]}"
+    generator, options = load_generator(checkpoint, signature.direction, Forms())
     if file_format == "ONNX":
-        generator, options = load_generator(checkpoint, signature.direction, Forms())
         _write_onnx(path, {n: p.asnumpy() for n, p in generator.parameters_and_names()}, signature, options.padding)
         return path
-    generator, _ = load_generator(checkpoint, signature.direction, Forms())
     return _write_with_mindspore(path, generator, signature, file_format)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ugatit_data.files import partial_path, write_whole
+from ugatit_data.files import write_whole
 from ugatit_train.errors import UgatitError
 
 
@@ -58,11 +58,7 @@ def write(path: Path, states: Mapping[str, Mapping[str, np.ndarray]]) -> None:
         with partial.open("wb") as file:  # given a path, torch.save would write its name into the file
             torch.save(tensors, file)
 
-    try:
-        write_whole(path, save)
-    except BaseException:
-        partial_path(path).unlink(missing_ok=True)
-        raise
+    write_whole(path, save)
 
 
 def _arrays(value: Any) -> Any:
