@@ -56,9 +56,9 @@ class _NormaliseMaps(nn.Cell):
 
 
 class InstanceNorm(nn.Cell):
-    """Instance norm without parameters, biased variance; so for any number of channels."""
+    """Instance norm without parameters, biased variance."""
 
-    def __init__(self, forms: Forms, _c: int = 0):
+    def __init__(self, forms: Forms):
         super().__init__()
         self.normalise = _NormaliseMaps(forms)
 

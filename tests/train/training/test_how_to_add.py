@@ -40,7 +40,7 @@ class GatedResBlock(nn.Cell):
     def __init__(self, forms, c, padding, norm):
         super().__init__()
         self.conv = PaddedConv(forms, c, c, 3, padding)
-        self.norm = norm(forms, c)
+        self.norm = norm(forms)
         self.gate = Parameter(Tensor(np.zeros((c,), np.float32)), name="gate")
 
     def construct(self, x):
@@ -50,9 +50,9 @@ class GatedResBlock(nn.Cell):
 class HalfNorm(nn.Cell):
     """The mean of a map and its instance norm."""
 
-    def __init__(self, forms, c):
+    def __init__(self, forms):
         super().__init__()
-        self.norm = InstanceNorm(forms, c)
+        self.norm = InstanceNorm(forms)
 
     def construct(self, x):
         return 0.5 * (x + self.norm(x))
@@ -106,7 +106,7 @@ def test_a_block_and_a_norm_are_classes_that_the_generator_is_given(toy):
     assert gates == ["genA2B.res.0.gate", "genB2A.res.0.gate"]
     for name in gates:
         assert not weights[0][name].any() and weights[1][name].all()
-    assert isinstance(step.genA2B.norm2, HalfNorm) and isinstance(step.genA2B.res[0].norm, HalfNorm)
+    assert isinstance(step.genA2B.norm, HalfNorm) and isinstance(step.genA2B.res[0].norm, HalfNorm)
 
 
 def test_two_terms_of_one_name_are_refused():
