@@ -73,7 +73,7 @@ def main(argv: list[str]) -> int:
         trained = models.from_checkpoint(options.checkpoint, options.direction, any_size=True)
         signature = export.signature_for(trained, options.export_file_format, options.size, options.static)
         images = read(found, signature, options.pictures)
-    with working(again), making(partial, options.export_file_format):
+    with working(again, where=options.out), making(partial, options.export_file_format):
         write(options, partial, trained, signature, images)
     return 0
 

@@ -6,7 +6,7 @@ chosen alone: `dataclasses.replace(CPU, cam="doubled")`. The tests compare every
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args, get_type_hints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,10 @@ class Forms:
     """Convolutions in float16, forward and backward; Conv2D only."""
 
     def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            choices = get_args(hint) or (True, False)
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}={getattr(self, name)!r}: give one of {choices}")
         if self.half and (self.convolution, self.tiles, self.upsampling) != ("operator", False, "large"):
             raise ValueError('half=True needs convolution="operator", tiles=False and upsampling="large"')
 

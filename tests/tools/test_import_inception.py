@@ -9,7 +9,7 @@ from ugatit_train.evaluation import features
 
 def test_weights_are_imported_and_named(run_tool, refused, tmp_path):
     torch = pytest.importorskip("torch", reason="torch is not installed: tools/import_inception.py not run")
-    # Zeros will do: what the weights mean is tested in tests/train/test_inception.py.
+    # Zeros will do: what the weights mean is tested in tests/train/evaluation/test_inception.py.
     source, out = tmp_path / "weights.pth", tmp_path / "inception.ckpt"
     torch.save(_state(torch), source)
     done = run_tool("import_inception", source, out)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
 
 from ugatit_data.dataset.encodings import Encoding
-from ugatit_data.dataset.manifest import read_dataset, read_manifest, rows_of
+from ugatit_data.dataset.manifest import Dataset, read_dataset, read_manifest, rows_of
 from ugatit_data.dataset.records import encoding_of, stored_record
 from ugatit_data.dataset.shards import map_shard
 from ugatit_data.errors import BadInputError, CorruptDatasetError
+from ugatit_data.files import partial_path
 from ugatit_data.pixels.headers import sniff
 from ugatit_data.pixels.jpeg import Scratch
 
@@ -37,7 +40,7 @@ def peek(folder: Path, count: int) -> Iterator[str]:
 
 
 def extract(folder: Path, target: Path) -> int:
-    """Write every image into `<target>/<split><domain>/<key>`; returns how many.
+    """Write every image into `<target>/<split><domain>/<key>`; returns how many. It is whole or not there.
 
     Records that are image files are written as they are, others as PNG. A name whose ending does not fit the contents
     gets one that does.
@@ -45,12 +48,27 @@ def extract(folder: Path, target: Path) -> int:
     Raises:
         BadInputError: `target` exists.
         CorruptDatasetError: a record is damaged, or its encoding is unknown here.
+        OSError: no space.
     """
     if os.path.lexists(target):
         raise BadInputError(f"{target}: exists already. Choose another folder to extract into.")
     dataset = read_dataset(folder)
     table = read_manifest(folder, dataset)
     encoding = encoding_of(folder, dataset)
+    partial = partial_path(target)
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    try:
+        count = _write_all(folder, dataset, table, encoding, partial)
+        partial.rename(target)
+    except OSError as error:
+        error.filename = str(target)  # what the user asked for; a full disk names nothing
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return count
+
+
+def _write_all(folder: Path, dataset: Dataset, table: pa.Table, encoding: Encoding, target: Path) -> int:
     count = 0
     for shard in dataset.all_shards():
         if not (folder / shard.file).is_file():

@@ -19,7 +19,7 @@ from ugatit_data.loading.options import LoaderOptions
 from ugatit_data.pixels.geometry import sides
 
 _log = logging.getLogger(__name__)
-_STEPS = 16  # are planned at a time: one by one, after a batch has filled the processor's caches, each takes 30 us
+_STEPS = 16  # are planned together: planned alone, between batches that fill the caches, each takes 30 us
 
 
 def can_copy(records: dict[str, Records], options: LoaderOptions, stored_size: int | None) -> bool:

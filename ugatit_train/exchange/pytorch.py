@@ -124,7 +124,7 @@ def _shapes(network: str, o: config.Options) -> dict[str, tuple[int, ...]]:
 
 
 def options_of(states: States, img_size: int) -> config.Options:
-    """The options of the networks in a file; a light generator does not tell the training's size, `img_size` does.
+    """The options of the networks in a file; a light generator does not hold the training's size, `img_size` gives it.
 
     Raises:
         InteropError: the file has no generator.

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ugatit_data import BadInputError, CorruptDatasetError, open_loader, repair, verify
+from ugatit_data.conversion import looking
 from ugatit_data.conversion.looking import extract, peek
 from ugatit_data.dataset.manifest import read_dataset, read_manifest
 
@@ -198,6 +199,18 @@ def test_extract_gives_the_sources_back(dataset, source, tmp_path):
             assert (tmp_path / "out" / path.relative_to(source)).read_bytes() == path.read_bytes()
     with pytest.raises(BadInputError, match="exists already"):
         extract(dataset, tmp_path / "out")
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_what_is_not_extracted_whole_is_gone(dataset, tmp_path, monkeypatch, error):
+    def full(target, row, data, write=looking._write_image):
+        write(target, row, data)
+        raise error
+
+    monkeypatch.setattr(looking, "_write_image", full)
+    with pytest.raises(type(error)):
+        extract(dataset, tmp_path / "out")
+    assert not any(tmp_path.iterdir())
 
 
 def test_extract_of_raw_records_keeps_their_pixels(datasets, tmp_path):

@@ -339,6 +339,12 @@ def test_the_cpu_takes_its_own_forms_and_other_devices_the_plain_ones():
     assert form_for("CPU", any_size=True) == CPU_BUT["tiles", False]
 
 
+@pytest.mark.parametrize("change", [{"cam": "fold"}, {"padding": None}, {"tiles": 2}])
+def test_a_form_that_no_operator_has_is_refused(change):
+    with pytest.raises(ValueError, match=f"{[*change][0]}=.*: give one of"):
+        Forms(**change)
+
+
 @pytest.mark.parametrize("change", [{"convolution": "matmul"}, {"tiles": True}, {"upsampling": "small"}])
 def test_float16_is_refused_where_a_form_would_leave_it_out(change):
     with pytest.raises(ValueError, match="half=True needs"):
