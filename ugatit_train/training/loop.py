@@ -4,7 +4,7 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,6 @@ from ugatit_train.performance import profiling
 from ugatit_train.training import checkpoint, log, modelarts, runfolder
 from ugatit_train.training.samples import Sampler, sample_images
 from ugatit_train.training.step import Step, StepSettings
-from ugatit_train.training.terms import LOSS_NAMES
 
 LONGEST_UNSAVED_S = 1800.0  # the model zoo's save_freq of 100,000 steps can be a day: a kill costs half an hour at most
 
@@ -127,9 +126,9 @@ def train(options: config.Options) -> None:
             *losses, signalled = mean_over_ranks(np.append(losses, np.float32(bool(got))))
             ended = time.perf_counter()
 
+            values = dict(zip(step_cell.loss_names, map(float, losses), strict=True))
             if not np.isfinite(losses).all():
-                raise TrainingError(f"{_not_finite(step, losses, loader)}: {_way_on(out)}, or look at these images")
-            values = dict(zip(LOSS_NAMES, map(float, losses), strict=True))
+                raise TrainingError(f"{_not_finite(step, values, loader)}: {_way_on(out)}, or look at these images")
             values["lr"] = schedule.learning_rate(step, options.lr)
             times = {"data_wait_s": fetched - began, "compile_s": compiled - fetched, "step_s": ended - compiled}
             if "loss_scale" in state:
@@ -189,9 +188,9 @@ def _profile(profiler: profiling.StepProfiler, step_s: float) -> None:
         _log.warning("no profile: %s", error)
 
 
-def _not_finite(step: int, losses: Sequence[float], loader: Loader) -> str:
+def _not_finite(step: int, losses: Mapping[str, float], loader: Loader) -> str:
     """Which losses are not finite, and the samples of the step."""
-    bad = ", ".join(name for name, value in zip(LOSS_NAMES, losses, strict=True) if not np.isfinite(value))
+    bad = ", ".join(name for name, value in losses.items() if not np.isfinite(value))
     samples = [
         f"{domain.upper()} {[loader.keys(domain)[i].decode(errors='backslashreplace') for i in ids.tolist()]}"
         for domain, ids in zip("ab", loader.sample_ids(loader.state()["step"] - 1), strict=True)

@@ -75,6 +75,3 @@ def loss_names(terms: tuple[Term, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError(f"loss terms {', '.join(names)}: give each another name")
     return names
-
-
-LOSS_NAMES = loss_names(TERMS)

@@ -20,9 +20,10 @@ from ugatit_train.forms import CPU
 from ugatit_train.networks.ugatit import initialise
 from ugatit_train.options import arguments, config
 from ugatit_train.training import checkpoint, log, loop, runfolder
-from ugatit_train.training.terms import LOSS_NAMES
+from ugatit_train.training.terms import TERMS, loss_names
 
 STEPS = 30
+LOSS_NAMES = loss_names(TERMS)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,18 @@ def test_a_run_leaves_what_it_should(options, straight):
     assert {"data_wait_s", "compile_s", "step_s", *LOSS_NAMES} <= set(lines[0])
     assert lines[0]["compile_s"] > 1 > max(line["compile_s"] for line in lines[1:])
     assert arguments.load(run / "options.yaml") == dataclasses.replace(options, output_path=str(run))
+
+
+def test_the_step_says_what_its_losses_are_called(options, tmp_path, compiled, monkeypatch):
+    """A step may have terms of its own: `Step(..., terms=...)`."""
+    names = tuple(name.replace("g_cam", "g_own") for name in compiled.loss_names)
+    monkeypatch.setattr(compiled, "loss_names", names)
+    monkeypatch.setattr(loop, "_save", lambda *_: (_ for _ in ()).throw(loop.TrainingError("far enough")))
+    monkeypatch.setattr(loop, "LONGEST_UNSAVED_S", 0.0)
+    with pytest.raises(loop.TrainingError, match="far enough"):
+        loop.train(dataclasses.replace(options, output_path=str(tmp_path / "run")))
+    [line] = log.read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert {"g_own", "g_cycle", "d_loss"} <= set(line) and "g_cam" not in line
 
 
 def test_profiling_leaves_its_files_and_the_losses_as_they_are(options, straight, tmp_path):

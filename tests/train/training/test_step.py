@@ -11,11 +11,13 @@ import numpy
 import pytest
 from mindspore import Parameter, Tensor, nn
 
-from ugatit_train.training.terms import LOSS_NAMES
+from ugatit_train.training.terms import TERMS, loss_names
 
 from .. import reference as ref
 from ..parity import error
 from ..stepping import CONFIGURATIONS, NUM_STEPS, TRACED, Configuration, batches, compile_step, first_state, rhos, run
+
+LOSS_NAMES = loss_names(TERMS)
 
 
 @dataclass(frozen=True, kw_only=True)
