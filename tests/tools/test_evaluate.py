@@ -25,7 +25,7 @@ def test_phase_test_of_train_refuses_what_does_not_fit(run_tool, refused, no_min
         (("--checkpoint", "run", "--out", "new", "--direction", "ab"), ("'a2b', 'b2a', 'both'",)),
         (("--checkpoint", "none", "--out", "new"), ("none: no such folder", "--output_path")),
         (("--checkpoint", "run", "--out", "full"), ("full exists", "another --out")),
-        (("--checkpoint", "run", "--out", "new"), ("options.yaml: No such file",)),
+        (("--checkpoint", "run", "--out", "new"), ("run: no run and no checkpoint: give the folder of one",)),
         (("--checkpoint", "run", "--out", "new", "--data_path", "full"), ("full: neither a data set", "--data_path")),
     ],
 )

@@ -26,7 +26,7 @@ from ugatit_train.options import arguments
 from ugatit_train.options.saved import OPTIONS_FILE
 from ugatit_train.pictures import drawing
 from ugatit_train.pictures.files import write_picture
-from ugatit_train.training.checkpoint import META_FILE, find, read_meta, run_options
+from ugatit_train.training.checkpoint import META_FILE, CheckpointError, find, read_meta, run_options
 
 DIRECTIONS = ("a2b", "b2a")
 METRICS_FILE = "metrics.json"
@@ -52,6 +52,8 @@ def own_data(checkpoint: Path) -> Path:
     """
     if (checkpoint / META_FILE).exists():
         return run_options(checkpoint, read_meta(checkpoint)).data_folder
+    if not (checkpoint / OPTIONS_FILE).exists():
+        raise CheckpointError(f"{checkpoint}: no run and no checkpoint: give the folder of one")
     return arguments.load(checkpoint / OPTIONS_FILE).data_folder
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -209,8 +210,12 @@ def _signals() -> Iterator[list[int]]:
     """A list that gets the number of the first SIGINT or SIGTERM; a second one ends the program at once.
 
     MindSpore replaces the handler of SIGINT while it runs, and turns it into SIGTERM, so nobody knows which one came.
+    In a thread of a user's program it stays empty, for Python hands signals to the main thread only.
     """
     got: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield got
+        return
 
     def note(number: int, _frame: object) -> None:
         if got:

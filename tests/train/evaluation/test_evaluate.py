@@ -14,6 +14,7 @@ from ugatit_data import BadInputError, convert
 from ugatit_train.evaluation import evaluate, features, kid, testpictures
 from ugatit_train.inference import models, translate
 from ugatit_train.pictures.files import find_pictures, read_picture
+from ugatit_train.training import checkpoint
 
 SMOKE = features.open_features(None)
 
@@ -27,6 +28,11 @@ def from_folder(untrained_run, picture_folder, tmp_path_factory):
 
 def files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_is_no_run_is_named(tmp_path):
+    with pytest.raises(checkpoint.CheckpointError, match="no run and no checkpoint: give the folder of one"):
+        evaluate.evaluate(tmp_path, None, tmp_path / "out", SMOKE)
 
 
 @pytest.mark.parametrize("directions", [(), ("a2c",), ("a2b", "b")])

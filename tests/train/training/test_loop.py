@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 from importlib.util import find_spec
 
 import cv2
@@ -130,6 +131,19 @@ def test_the_step_says_what_its_losses_are_called(options, tmp_path, compiled, m
         loop.train(dataclasses.replace(options, output_path=str(tmp_path / "run")))
     [line] = log.read_metrics(tmp_path / "run" / "metrics.jsonl")
     assert {"g_own", "g_cycle", "d_loss"} <= set(line) and "g_cam" not in line
+
+
+def test_it_trains_in_a_thread_too_where_no_signal_comes():
+    def ask():
+        with loop._signals() as got:
+            found.append(got)
+
+    found = []
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    assert found == [[]] and signal.getsignal(signal.SIGTERM) is before
 
 
 def test_profiling_leaves_its_files_and_the_losses_as_they_are(options, straight, tmp_path):
