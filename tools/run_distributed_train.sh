@@ -10,7 +10,7 @@ Usage: tools/run_distributed_train.sh [RANK_TABLE] RANK_SIZE DEVICE_START [OPTIO
   RANK_SIZE     how many workers, one a device
   DEVICE_START  number of the first device; ignored on the CPU
 
-Environment: PYTHON (default .venv/bin/python, else python3), LOG_DIR (default msrun_logs), MASTER_PORT (default 8118).
+Environment: PYTHON (default: .venv's or the installation's, else python3), LOG_DIR (default msrun_logs), MASTER_PORT (8118).
 On several hosts, on each: WORKER_NUM, all workers (default RANK_SIZE); NODE_RANK, which host this is (0); MASTER_ADDR,
 the address of host 0 (127.0.0.1). On ModelArts, tools/train.py --enable_modelarts sets them and starts this.
 Examples:
@@ -34,6 +34,7 @@ shift 2
 
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-$here/../.venv/bin/python}
+[ "${here##*/}" = tools ] || python=${PYTHON:-$here/../../../../bin/python} # of the environment that holds this
 [ -x "$python" ] || python=$(command -v python3)
 logs=${LOG_DIR:-msrun_logs}
 failed='^((tools/train\.py|ugatit train): |Traceback)' # how a worker's last words begin, from a clone or an installation

@@ -6,5 +6,6 @@ device=$1
 shift
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-$here/../.venv/bin/python}
+[ "${here##*/}" = tools ] || python=${PYTHON:-$here/../../../../bin/python} # of the environment that holds this
 [ -x "$python" ] || python=$(command -v python3)
 exec "$python" "$here/evaluate.py" --device_id "$device" "$@"

@@ -32,6 +32,7 @@ done
 
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-$here/../.venv/bin/python}
+[ "${here##*/}" = tools ] || python=${PYTHON:-$here/../../../../bin/python} # of the environment that holds this
 [ -x "$python" ] || python=$(command -v python3)
 code=0
 step() { # 1 says that some pictures are bad, and named: go on with the others

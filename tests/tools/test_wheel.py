@@ -103,6 +103,20 @@ def test_its_messages_name_the_launcher_that_is_in_it(ugatit, installed):
     assert done.stderr == f"ugatit train: --device_num 8: the number of devices is msrun's: use {launcher}\n"
 
 
+@pytest.mark.parametrize(("script", "file"), [("run_eval.sh", "evaluate.py"), ("run_standalone_train.sh", "train.py")])
+def test_a_launcher_takes_the_python_of_its_environment(tmp_path, script, file):
+    folder = tmp_path / "lib" / "python3.11" / "site-packages" / "ugatit_tools"
+    folder.mkdir(parents=True)
+    shutil.copy(TOOLS / script, folder)
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\necho "mine: $@"\n')
+    python.chmod(0o755)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHON"}
+    said = subprocess.check_output([folder / script, "3", "--light"], text=True, env=env)
+    assert said == f"mine: {folder / file} --device_id 3 --light\n"
+
+
 def test_its_files_run_as_scripts_too(ugatit, installed):
     """The demo, msrun and the shell scripts start them so."""
     for name, script in SCRIPTS.items():
