@@ -11,7 +11,7 @@ from typing import Literal, get_args, get_type_hints
 
 @dataclass(frozen=True, kw_only=True)
 class Forms:
-    """The form of each operator. The defaults are the plain forms: Ascend, GPU and exported files take them."""
+    """The form of each operator. The defaults are the plain forms: GPU, exported files and any size take them."""
 
     convolution: Literal["operator", "matmul"] = "operator"
     """MindSpore's Conv2D, or im2col and matmul.
@@ -25,15 +25,17 @@ class Forms:
     upsampling: Literal["large", "small"] = "large"
     """The convolution after up-sampling: of the enlarged map, or of the small one with 2.25 times fewer products."""
 
-    padding: Literal["slices", "mirror"] = "slices"
-    """Reflection by slices, which every program knows, or by MirrorPad."""
+    padding: Literal["slices", "parts", "mirror"] = "slices"
+    """Reflection by slices, which every program knows; by one Split and one Concat an axis, with a backward of its own,
+    a third of the kernels; or by MirrorPad, which Ascend computes on its slow AICPU."""
 
-    instance_norm: Literal["moments", "batch_norm"] = "moments"
-    """By means over the pixels, or by the BatchNorm primitive, four times faster on the CPU."""
+    instance_norm: Literal["moments", "group_norm", "batch_norm"] = "moments"
+    """By means over the pixels, by one GroupNorm, or by the BatchNorm primitive, four times faster on the CPU."""
 
-    adalin: Literal["folded", "maps", "unfolded"] = "folded"
+    adalin: Literal["folded", "groups", "maps", "unfolded"] = "folded"
     """Both norms and the affine map as one scale and shift a map, by plain operators ("folded") or by the BatchNorm
-    primitive ("maps"); or as the paper's equation 1 has it: two normalised maps, mixed ("unfolded")."""
+    primitive ("maps"); two normalised maps, mixed, by two GroupNorms with a backward of their own ("groups"), or as the
+    paper's equation 1 has it ("unfolded")."""
 
     leaky_relu: Literal["relu", "operator"] = "relu"
     """By two multiplications and ReLU, or by MindSpore's LeakyReLU, which took six times as long on the CPU."""
@@ -59,6 +61,8 @@ class Forms:
 CPU = Forms(
     convolution="matmul", tiles=True, upsampling="small", padding="mirror", instance_norm="batch_norm", adalin="maps"
 )
+# The plain forms in fewer kernels, of those that Ascend launches directly (aclnn); of one size of image.
+ASCEND = Forms(padding="parts", instance_norm="group_norm", adalin="groups", leaky_relu="operator")
 
 
 def form_for(device: str, *, half: bool = False, any_size: bool = False) -> Forms:
@@ -68,4 +72,6 @@ def form_for(device: str, *, half: bool = False, any_size: bool = False) -> Form
         ValueError: `half` on the CPU, which computes in float32 only.
     """
     forms = CPU if device == "CPU" else Forms()
+    if device == "Ascend" and not any_size:
+        forms = ASCEND
     return dataclasses.replace(forms, half=half, tiles=forms.tiles and not any_size)

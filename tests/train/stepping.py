@@ -115,6 +115,9 @@ def run(configuration, forms=CPU):
         parameters["loss_scale"].set_data(Tensor(numpy.float32(scale)))
         step(*(Tensor(image.astype(numpy.float32)) for image in batches(configuration)[-1]))
         snapshots.append(snapshot(parameters))
+    if configuration.loss_scale not in (1.0, "dynamic"):
+        step(*(Tensor(numpy.full_like(image, 1e25, numpy.float32)) for image in batches(configuration)[-1]))
+        snapshots.append(snapshot(parameters))
     return losses, snapshots
 
 

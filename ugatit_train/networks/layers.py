@@ -1,4 +1,4 @@
-"""The layers of U-GAT-IT but its norms: convolution, padding, CAM, spectral norm, up-sampling.
+"""The layers of U-GAT-IT but norms and padding: convolution, CAM, spectral norm, up-sampling.
 
 Shapes: N samples, C channels, H x W pixels, K = C * k * k, L output pixels; all tensors float32 NCHW.
 `forms` says which form each takes (see `ugatit_train/forms.py`).
@@ -8,12 +8,12 @@ import math
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
-from mindspore import dtype as mstype
 from mindspore.ops import operations as P
 
 from ugatit_train.forms import Forms
 from ugatit_train.networks import winograd
 from ugatit_train.networks.convolution import UpConv, valid_conv
+from ugatit_train.networks.padding import Pad
 
 _mean = P.ReduceMean()
 
@@ -53,55 +53,6 @@ class Linear(nn.Cell):
 
     def construct(self, x):
         return self.matmul(x, self.weight)
-
-
-class Pad(nn.Cell):
-    """Pads H and W by p on every side: "reflect" (the paper's), "edge" (repeated) or "zero" (the model zoo's)."""
-
-    def __init__(self, forms: Forms, p: int, padding: str):
-        super().__init__()
-        self.p = p
-        self.is_zero = padding == "zero"
-        self.is_edge = padding == "edge"
-        self.by_slices = forms.padding == "slices"
-        self.mirror = P.MirrorPad("SYMMETRIC" if padding == "edge" else "REFLECT")
-        self.paddings = Tensor([[0, 0], [0, 0], [p, p], [p, p]])
-
-    def construct(self, x):
-        if not self.is_zero:
-            if not self.by_slices:
-                return self.mirror(x, self.paddings)
-            return _repeat_edge(x, self.p) if self.is_edge else _reflect(x, self.p)
-        # By concatenation: the Pad primitive took 27 ms where this takes 3 (256 x 64 x 64, CPU).
-        n, c, h, w = x.shape
-        rows = ops.zeros((n, c, self.p, w), mstype.float32)
-        x = ops.concat((rows, x, rows), 2)
-        columns = ops.zeros((n, c, h + 2 * self.p, self.p), mstype.float32)
-        return ops.concat((columns, x, columns), 3)
-
-
-def _reflect(x, p: int):
-    """x reflected by p on every side, of slices alone: not every program knows MirrorPad."""
-    above: tuple = ()
-    below: tuple = ()
-    left: tuple = ()
-    right: tuple = ()
-    for i in range(p):
-        above = above + (x[:, :, p - i : p - i + 1],)
-        below = below + (x[:, :, -2 - i : -1 - i],)
-    x = ops.concat(above + (x,) + below, 2)
-    for i in range(p):
-        left = left + (x[:, :, :, p - i : p - i + 1],)
-        right = right + (x[:, :, :, -2 - i : -1 - i],)
-    return ops.concat(left + (x,) + right, 3)
-
-
-def _repeat_edge(x, p: int):
-    """x with its edge repeated p times on every side, of slices alone."""
-    for _ in range(p):
-        x = ops.concat((x[:, :, :1], x, x[:, :, -1:]), 2)
-        x = ops.concat((x[:, :, :, :1], x, x[:, :, :, -1:]), 3)
-    return x
 
 
 class UpsampledConv(Conv):

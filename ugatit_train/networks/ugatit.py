@@ -13,7 +13,6 @@ from ugatit_train.networks.layers import (
     Attention,
     Conv,
     Linear,
-    Pad,
     SpectralConv,
     SpectralLinear,
     UpsampledConv,
@@ -21,6 +20,7 @@ from ugatit_train.networks.layers import (
     pool,
 )
 from ugatit_train.networks.normalisation import LIN, AdaLIN, InstanceNorm
+from ugatit_train.networks.padding import Pad
 
 
 class PaddedConv(Conv):

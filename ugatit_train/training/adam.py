@@ -19,13 +19,13 @@ class Adam(nn.Cell):
 
     BETA1, BETA2, EPS = 0.5, 0.999, 1e-8
 
-    def __init__(self, parameters: ParameterTuple, weight_decay: float, skips: str = ""):
-        """skips: names the count of updates, if those with gradients that are not finite are to be left out."""
+    def __init__(self, parameters: ParameterTuple, weight_decay: float, skips: bool = False, count: str = ""):
+        """skips: updates with gradients that are not finite are left out; count: names its own count of updates."""
         super().__init__(auto_prefix=False)
         self.parameters = parameters
-        self.skips = skips != ""
-        if self.skips:
-            self.updates = Parameter(Tensor(0, mstype.int32), name=f"adam_t.{skips}", requires_grad=False)
+        self.skips, self.counts = skips, count != ""
+        if self.counts:
+            self.updates = Parameter(Tensor(0, mstype.int32), name=f"adam_t.{count}", requires_grad=False)
         self.m = ParameterTuple([_moment(p, "adam_m") for p in parameters])
         self.v = ParameterTuple([_moment(p, "adam_v") for p in parameters])
         self.weight_decay = Tensor(weight_decay, mstype.float32)
@@ -34,14 +34,18 @@ class Adam(nn.Cell):
 
     def state(self) -> list[Parameter]:
         """What a checkpoint holds of it: its count of updates, if it has one, and the moments."""
-        return [*([self.updates] if self.skips else []), *self.m, *self.v]
+        return [*([self.updates] if self.counts else []), *self.m, *self.v]
 
     def construct(self, gradients, step, lr, finite):
-        """Applies one update. step: float32, from 1. If it `skips`, an update that is not `finite` changes nothing."""
+        """Applies one update. If it `skips`, an update that is not `finite` changes nothing.
+
+        step: float32, from 1: which update this is, unless it counts them itself.
+        """
         beta1, beta2 = self.BETA1, self.BETA2
         lr = ops.depend(lr, gradients)  # every gradient reads its parameters before any update
-        if self.skips:
+        if self.counts:
             step = ops.maximum(ops.assign_add(self.updates, finite.astype(mstype.int32)), 1).astype(mstype.float32)
+        if self.skips:
             counts = finite.astype(mstype.float32)
             # With zero gradients and decay rates of 1 the moments stay as they are.
             gradients, lr = zero_unless(finite, gradients), lr * counts
@@ -54,6 +58,23 @@ class Adam(nn.Cell):
         apply = ops.partial(_adam, self.update, self.weight_decay, rate, beta1, beta2, eps)
         return self.map(apply, self.parameters, self.m, self.v, gradients)
 
+    def before(self, finite):
+        """Copies of the parameters and moments for `undo`, made before the update; zeros if it is not `finite`."""
+        return (
+            zero_unless(finite, self.parameters),
+            zero_unless(finite, self.m),
+            zero_unless(finite, self.v),
+        )
+
+    def undo(self, before, undone, done):
+        """If `undone`, puts back what was `before` the update that is `done`, which was finite."""
+        parameters, m, v = before
+        back = ops.partial(_put_back, undone, done)
+        restored = (self.map(back, self.parameters, parameters), self.map(back, self.m, m), self.map(back, self.v, v))
+        if self.counts:
+            restored = (restored, ops.assign_sub(self.updates, ops.depend(undone, done).astype(mstype.int32)))
+        return restored
+
 
 def _adam(update, weight_decay, rate, beta1, beta2, eps, parameter, m, v, gradient):
     # Without `depend` every product is computed early and held until it is needed.
@@ -61,7 +82,28 @@ def _adam(update, weight_decay, rate, beta1, beta2, eps, parameter, m, v, gradie
     return update(parameter, m, v, 0.0, 0.0, rate, beta1, beta2, eps, decayed)[0]
 
 
+def _put_back(undone, done, parameter, before):
+    return ops.assign(parameter, ops.where(undone, before, ops.depend(parameter, done)))
+
+
 def _moment(parameter: Parameter, prefix: str) -> Parameter:
     return Parameter(
         Tensor(np.zeros(parameter.shape, np.float32)), name=f"{prefix}.{parameter.name}", requires_grad=False
     )
+
+
+def clip_by_global_norm(gradients):
+    """Scales the gradients of one optimizer down to a global norm of 1."""
+    total = 0.0
+    for gradient in gradients:
+        total = total + (gradient * gradient).sum()
+    factor = 1 / ops.maximum(ops.sqrt(total), 1.0)
+    clipped: tuple = ()
+    for gradient in gradients:
+        clipped = clipped + (gradient * factor,)
+    return clipped
+
+
+def clip_rho(done, rho):
+    """Puts rho, once the update is `done`, back between 0 and 1."""
+    return ops.assign(rho, ops.clip_by_value(ops.depend(rho, done), 0.0, 1.0))

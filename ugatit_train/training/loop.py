@@ -114,6 +114,7 @@ def train(options: config.Options) -> None:
             _log.info("going on from step %d (%s)", start.step, start.found)
         sampler = Sampler(step_cell.genA2B, step_cell.genB2A, sample_images(options, dataset), out / "samples")
         saved_s = time.monotonic()
+        skipped = _Skipped(state, start.step)
         for step in range(start.step + 1, schedule.iteration + 1):
             began = time.perf_counter()
             batch = [Tensor.from_numpy(images) for images in next(loader)]
@@ -134,6 +135,7 @@ def train(options: config.Options) -> None:
             times = {"data_wait_s": fetched - began, "compile_s": compiled - fetched, "step_s": ended - compiled}
             if "loss_scale" in state:
                 times["loss_scale"] = float(state["loss_scale"].asnumpy())
+            skipped.tell(step)
             report(step, values | times)
             if profiler:
                 _profile(profiler, times["step_s"])
@@ -147,6 +149,28 @@ def train(options: config.Options) -> None:
                 saved_s = time.monotonic()
             if signalled and not last:
                 raise InterruptedTraining(f"interrupted: saved step {step}: go on with --output_path {out} --resume")
+
+
+class _Skipped:
+    """Tells of the steps whose gradients overflowed at a fixed loss scale, which updated nothing and do not count."""
+
+    def __init__(self, state: Mapping[str, Parameter], step: int):
+        self.state = state
+        self.count = self._now(step)
+
+    def _now(self, step: int) -> int:
+        return step - int(self.state["step"].asnumpy())
+
+    def tell(self, step: int) -> None:
+        """A warning at the first of them, and each time that they have doubled."""
+        before, self.count = self.count, self._now(step)
+        if self.count > before and self.count & before == 0:
+            _log.warning(
+                "step %d: the gradients overflow: nothing is updated (%d such steps so far): "
+                "begin a new run with a smaller --loss_scale, or with dynamic",
+                step,
+                self.count,
+            )
 
 
 def _loader(options: config.Options, worker: runtime.Worker, start_step: int) -> Loader:

@@ -19,7 +19,7 @@ from mindspore import dtype as mstype
 from ugatit_train.networks.convolution import OwnBackward
 from ugatit_train.networks.ugatit import Discriminator, Generator
 from ugatit_train.options.schedule import Decay, linear
-from ugatit_train.training.adam import Adam
+from ugatit_train.training.adam import Adam, clip_by_global_norm, clip_rho
 from ugatit_train.training.loss_scale import LossScale
 from ugatit_train.training.losses import lsgan
 from ugatit_train.training.terms import TERMS, Term, loss_names
@@ -138,22 +138,6 @@ class _GeneratorLoss(nn.Cell):
         return loss * loss_scale, loss, values
 
 
-def _clip_by_global_norm(gradients):
-    """Scales the gradients of one optimizer down to a global norm of 1."""
-    total = 0.0
-    for gradient in gradients:
-        total = total + (gradient * gradient).sum()
-    factor = 1 / ops.maximum(ops.sqrt(total), 1.0)
-    clipped: tuple = ()
-    for gradient in gradients:
-        clipped = clipped + (gradient * factor,)
-    return clipped
-
-
-def _clip_rho(done, rho):
-    return ops.assign(rho, ops.clip_by_value(ops.depend(rho, done), 0.0, 1.0))
-
-
 class Step(nn.Cell):
     """The networks, both optimizers and the step number; a call is one update of all of them.
 
@@ -186,9 +170,9 @@ class Step(nn.Cell):
         self.g_parameters = ParameterTuple([p for g in generators for p in g.trainable_params()])
         self.d_parameters = ParameterTuple([p for d in discriminators for p in d.trainable_params()])
         self.loss_scale = LossScale(settings.loss_scale)
-        skips = self.loss_scale.is_dynamic
-        self.g_adam = Adam(self.g_parameters, settings.weight_decay, "g" if skips else "")
-        self.d_adam = Adam(self.d_parameters, settings.weight_decay, "d" if skips else "")
+        skips, counts = self.loss_scale.scales, self.loss_scale.is_dynamic
+        self.g_adam = Adam(self.g_parameters, settings.weight_decay, skips, "g" if counts else "")
+        self.d_adam = Adam(self.d_parameters, settings.weight_decay, skips, "d" if counts else "")
         self.rhos = ParameterTuple([p for p in self.g_parameters if p.name.endswith(".rho")])
 
         self.discriminators = discriminators
@@ -255,46 +239,57 @@ class Step(nn.Cell):
 
         if self.d_first:
             vectors_fake = self.iterate(vectors, self.per_pass)
-            d_loss, d_done, d_finite = self.update_discriminators(
-                a, b, fake_a, fake_b, vectors, vectors_fake, step, lr, loss_scale
+            d_loss, gradients, finite = self.discriminator_gradients(
+                a, b, fake_a, fake_b, vectors, vectors_fake, loss_scale
             )
+            before, d_lr = (), lr
+            if self.loss_scale.scales:
+                before = self.d_adam.before(finite)
+                d_lr = ops.depend(lr, before)
+            d_done = self.d_adam(gradients, step, d_lr, finite)
             # The generators' loss must see the updated discriminators.
             y_b, vectors_fake = ops.depend(y_b, d_done), ops.depend(vectors_fake, d_done)
             vectors = self.iterate(vectors_fake, self.per_pass)
         (_, g_loss, values), cotangents = self.g_gradient(
             y_b, cam_b, y_a, cam_a, cycle_a, cycle_b, a, b, vectors, loss_scale
         )
-        _, gradients = backward(*cotangents)
-        g_done, g_finite = self.update_generators(gradients, step, lr, loss_scale)
-        if not self.d_first:
+        _, g_gradients = backward(*cotangents)
+        if self.averages:
+            g_gradients = self.g_reducer(g_gradients)
+        g_gradients, g_finite = self.unscale(g_gradients, loss_scale)
+        if self.d_first:
+            if self.loss_scale.scales:  # an overflow in either optimizer's gradients skips both
+                undone = ops.logical_and(finite, ops.logical_not(g_finite))
+                d_done = self.d_adam.undo(before, undone, d_done)
+                finite = ops.logical_and(finite, g_finite)
+        else:
             vectors = self.iterate(vectors, self.per_pass)
             vectors_fake = self.iterate(vectors, self.per_pass)
             fake_a = ops.depend(fake_a, cotangents)  # the generators' loss comes before the update
-            d_loss, d_done, d_finite = self.update_discriminators(
-                a, b, fake_a, fake_b, vectors, vectors_fake, step, lr, loss_scale
+            d_loss, gradients, finite = self.discriminator_gradients(
+                a, b, fake_a, fake_b, vectors, vectors_fake, loss_scale
             )
+            if self.loss_scale.scales:
+                finite = ops.logical_and(finite, g_finite)
+            d_done = self.d_adam(gradients, step, lr, finite)
             vectors = vectors_fake
+        g_done = self.g_adam(g_gradients, step, lr, finite)
+        g_done = self.map(ops.partial(clip_rho, g_done), self.rhos)
         losses = ops.stack((d_loss, g_loss) + values)
+        if self.loss_scale.scales and not self.loss_scale.is_dynamic:
+            count = self.step + finite.astype(mstype.int32)  # a step that overflows does not count
         done: tuple = (g_done, d_done, self.store(vectors), ops.assign(self.step, count))
         if self.loss_scale.is_dynamic:
-            done = (done, self.loss_scale.adjust(ops.logical_and(g_finite, d_finite)))
+            done = (done, self.loss_scale.adjust(finite))
         return ops.depend(losses, done)
 
-    def update_discriminators(self, a, b, fake_a, fake_b, vectors_real, vectors_fake, step, lr, loss_scale):
+    def discriminator_gradients(self, a, b, fake_a, fake_b, vectors_real, vectors_fake, loss_scale):
         (_, loss), gradients = self.d_gradient(a, b, fake_a, fake_b, vectors_real, vectors_fake, loss_scale)
         if self.averages:
             gradients = self.d_reducer(gradients)
-        gradients, finite = self.loss_scale.unscale(gradients, loss_scale)
-        if self.clips_norm:
-            gradients = _clip_by_global_norm(gradients)
-        return loss, self.d_adam(gradients, step, lr, finite), finite
+        gradients, finite = self.unscale(gradients, loss_scale)
+        return loss, gradients, finite
 
-    def update_generators(self, gradients, step, lr, loss_scale):
-        if self.averages:
-            gradients = self.g_reducer(gradients)
+    def unscale(self, gradients, loss_scale):
         gradients, finite = self.loss_scale.unscale(gradients, loss_scale)
-        if self.clips_norm:
-            gradients = _clip_by_global_norm(gradients)
-        done = self.g_adam(gradients, step, lr, finite)
-        clipped = self.map(ops.partial(_clip_rho, done), self.rhos)
-        return clipped, finite
+        return (clip_by_global_norm(gradients) if self.clips_norm else gradients), finite
