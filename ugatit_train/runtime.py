@@ -100,6 +100,34 @@ def setup(device_target: str = "CPU", device_id: int = 0, distributed: bool = Fa
     return Worker(communication.get_rank(), communication.get_group_size())
 
 
+def set_precision(asked: str | None) -> str:
+    """Sets what the device computes convolutions in, float32, hf32 or float16, and gives it; None asks for its own.
+
+    Call it after `setup` and before any kernel runs. On Ascend, products of matrices stay in float32; the first 910 has
+    float16 only. Not run on a card.
+
+    Raises:
+        DeviceError: the device has no such precision.
+    """
+    target = device()
+    if target != "Ascend":
+        return asked or "float32"  # the options refuse what CPU and GPU lack
+    import mindspore as ms
+
+    chip = ms.hal.get_device_name(0)
+    is_first = re.match(r"Ascend910(?!B\d|_93)", chip) is not None  # 910A, 910B, 910ProA; 910B1 to B4 came later
+    chosen = asked or ("float16" if is_first else "hf32")
+    if is_first and chosen != "float16":
+        raise DeviceError(f"--precision {chosen}: {chip} computes convolutions in float16 only: give float16")
+    op_precision = ms.device_context.ascend.op_precision
+    op_precision.precision_mode("allow_fp32_to_fp16" if is_first else "must_keep_origin_dtype")
+    if not is_first:
+        op_precision.conv_allow_hf32(chosen == "hf32")
+        op_precision.matmul_allow_hf32(False)
+    _log.info("%s: convolutions in %s%s", chip, chosen, "" if asked else ", its default: see --precision")
+    return chosen
+
+
 @dataclass(frozen=True)
 class Hosts:
     """What a platform's scheduler says about the machines of a job."""

@@ -26,6 +26,45 @@ def test_the_device_is_what_setup_has_selected():
 
 
 @pytest.mark.parametrize(
+    ("chip", "asked", "chosen", "calls"),
+    [
+        ("Ascend910B2", None, "hf32", ["must_keep_origin_dtype", ("conv", True), ("matmul", False)]),
+        ("Ascend910B4", "float32", "float32", ["must_keep_origin_dtype", ("conv", False), ("matmul", False)]),
+        ("Ascend910_9391", "float16", "float16", ["must_keep_origin_dtype", ("conv", False), ("matmul", False)]),
+        ("Ascend910B", None, "float16", ["allow_fp32_to_fp16"]),  # a first 910, in spite of its name
+        ("Ascend910ProA", "float16", "float16", ["allow_fp32_to_fp16"]),
+        ("Ascend910A", "hf32", None, []),
+        ("Ascend910A", "float32", None, []),
+    ],
+)
+def test_each_ascend_chip_is_told_its_precision_by_the_documented_calls(
+    chip, asked, chosen, calls, monkeypatch, caplog
+):
+    import mindspore as ms
+
+    op_precision, made = ms.device_context.ascend.op_precision, []
+    monkeypatch.setattr(runtime, "device", lambda: "Ascend")
+    monkeypatch.setattr(ms.hal, "get_device_name", lambda device_id: chip)
+    monkeypatch.setattr(op_precision, "precision_mode", made.append)
+    monkeypatch.setattr(op_precision, "conv_allow_hf32", lambda value: made.append(("conv", value)))
+    monkeypatch.setattr(op_precision, "matmul_allow_hf32", lambda value: made.append(("matmul", value)))
+    caplog.set_level("INFO")
+    if chosen is None:
+        with pytest.raises(runtime.DeviceError, match=f"--precision {asked}: {chip} computes convolutions in float16"):
+            runtime.set_precision(asked)
+    else:
+        assert runtime.set_precision(asked) == chosen
+        assert [record.getMessage() for record in caplog.records] == [
+            f"{chip}: convolutions in {chosen}{'' if asked else ', its default: see --precision'}"
+        ]
+    assert made == calls
+
+
+def test_the_cpu_computes_in_float32():
+    assert runtime.set_precision(None) == runtime.set_precision("float32") == "float32"
+
+
+@pytest.mark.parametrize(
     ("error", "found"),
     [
         (

@@ -76,9 +76,13 @@ class Options:
     identity_weight: float = _option(10.0, "weight of the identity loss", least=0)
     cam_weight: float = _option(1000.0, "weight of the CAM loss", least=0)
     use_global_norm: bool = _option(False, "clip the gradients of each optimizer to a global norm of 1")
-    amp: bool = _option(False, "convolutions in float16 (Ascend and GPU; the CPU has float32 only)")
+    precision: Literal["float32", "hf32", "float16"] | None = _option(
+        None, "of the convolutions; if not given, the device's: float32 on CPU and GPU, hf32 on Ascend, "
+        "float16 on the first Ascend 910, which has no other"
+    )  # fmt: skip
+    amp: bool = _option(False, "the old name of --precision float16")
     loss_scale: float | Literal["dynamic"] | None = _option(
-        None, "factor of the losses in the backward pass, or dynamic; if not given, dynamic with --amp, and 1 without"
+        None, "factor of the losses in the backward pass, or dynamic; if not given, dynamic in float16, otherwise 1"
     )
     update_order: Literal["d_first", "g_first"] = _option("d_first", "which is updated first: d_first is the paper's")
     seed: int = _option(1, "seed of weights, order and augmentation (0 to 2**32 - 1)", least=0)
@@ -144,8 +148,7 @@ class Options:
                 f"--img_size {self.img_size} is too small for --n_dis {self.n_dis}: "
                 f"{remedy} --img_size {smallest} or more"
             )
-        if self.amp and self.device_target == "CPU":
-            raise OptionError("--amp: the CPU computes in float32: leave it out, or give --device_target")
+        self._settle_precision()
         if isinstance(self.loss_scale, int | float) and not 1 <= self.loss_scale <= 2**24:
             raise OptionError(f"--loss_scale {self.loss_scale:g} is out of range: give 1 to {2**24}, or dynamic")
         if self.compute_metrics and self.phase != "test":
@@ -162,6 +165,26 @@ class Options:
                 raise OptionError(f"--{name} {getattr(self, name)} goes with --enable_modelarts: give both, or neither")
         _frequency("print_freq", self.print_freq)
         _frequency("save_freq", self.save_freq)
+
+    def _settle_precision(self) -> None:
+        """Makes `amp` and `precision` say the same; Ascend's own precision is known once its chip is."""
+        if self.amp and self.precision not in (None, "float16"):
+            raise OptionError(
+                f"--amp is --precision float16, and contradicts --precision {self.precision}: give one of them"
+            )
+        if self.device_target == "CPU" and self.phase == "test":  # of a run of any precision
+            object.__setattr__(self, "precision", "float32")
+            object.__setattr__(self, "amp", False)
+        shown = "--amp" if self.amp else f"--precision {self.precision}"
+        precision = "float16" if self.amp else self.precision
+        if self.device_target == "CPU" and precision not in (None, "float32"):
+            raise OptionError(f"{shown}: the CPU computes in float32: leave it out, or give --device_target")
+        if self.device_target == "GPU" and precision == "hf32":
+            raise OptionError("--precision hf32 is Ascend's: give float32 or float16")
+        if precision is None and self.device_target != "Ascend":
+            precision = "float32"
+        object.__setattr__(self, "precision", precision)
+        object.__setattr__(self, "amp", precision == "float16")
 
     @property
     def data_folder(self) -> Path:

@@ -27,12 +27,13 @@ VALUES_OF_0_1: dict[str, Any] = {
     "spectral_norm": True, "sn_iterations": "per_step",
     "distributed": False, "device_target": "CPU", "device_id": 0, "recompute": False, "threads": None,
     "enable_profiling": False, "save_graphs": False, "graph_path": "graph_path",
+    "precision": "float32",  # with amp float16: see `options_of`
 }  # fmt: skip
 
 # These decide the weights or the order of the samples: a resumed run must keep them.
 FIXED_ON_RESUME = (
     "seed", "light", "ch", "n_res", "n_dis", "img_size", "img_ch",
-    "padding", "spectral_norm", "sn_iterations", "update_order", "amp", "loss_scale",
+    "padding", "spectral_norm", "sn_iterations", "update_order", "amp", "precision", "loss_scale",
 )  # fmt: skip
 
 # These concern one start of the program only: the run's file and its checkpoints hold the default.
@@ -61,8 +62,11 @@ def options_of(values: Mapping[str, Any], source: Path) -> Options:
         OptionError: a name or a value that this version does not know.
     """
     check_names(values, source)
+    complete = {**VALUES_OF_0_1, **values}
+    if complete["amp"] and "precision" not in values:
+        complete["precision"] = "float16"
     try:
-        return Options(**{**VALUES_OF_0_1, **values})
+        return Options(**complete)
     except OptionError as error:
         raise OptionError(f"{source}: {error}") from None
 
@@ -81,6 +85,8 @@ def check_kept(options: Options, before: Options, source: Path) -> None:
     """
     goes_on = "--phase test" if options.phase == "test" else "--resume"
     for name in FIXED_ON_RESUME:
+        if options.phase == "test" and name in ("amp", "precision"):
+            continue  # judged on another device
         was, now = getattr(before, name), getattr(options, name)
         if was != now:
             raise OptionError(

@@ -1,6 +1,7 @@
 """The training loop: load, build, resume, train, report, save. Read `train` from top to bottom."""
 
 import contextlib
+import dataclasses
 import logging
 import signal
 import threading
@@ -44,7 +45,7 @@ class InterruptedTraining(TrainingError):
 def build_step(options: config.Options, schedule: Schedule, world: int = 1, forms: Forms | None = None) -> Step:
     """The networks with their first weights, and the step over them; `forms` are the device's if not given."""
     o = options
-    forms = forms or form_for(o.device_target, half=o.amp)
+    forms = forms or form_for(o.device_target, half=o.precision == "float16")
     generators = [Generator(forms, o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding) for _ in range(2)]
     layers = (o.n_dis + 1, o.n_dis + 1, o.n_dis - 1, o.n_dis - 1)  # GA, GB, LA, LB
     discriminators = [Discriminator(forms, o.ch, n, o.img_ch, o.padding, o.spectral_norm) for n in layers]
@@ -62,7 +63,7 @@ def build_step(options: config.Options, schedule: Schedule, world: int = 1, form
         update_order=o.update_order,
         use_global_norm=o.use_global_norm,
         recompute=o.recompute,
-        loss_scale=o.loss_scale or ("dynamic" if o.amp else 1.0),
+        loss_scale=o.loss_scale or ("dynamic" if o.precision == "float16" else 1.0),
         world=world,
     )
     step = Step(generators, discriminators, settings)
@@ -86,6 +87,7 @@ def train(options: config.Options) -> None:
         NoRoomError, OSError: no room on the disk.
     """
     worker = runtime.setup(options.device_target, options.device_id, options.distributed)
+    options = dataclasses.replace(options, precision=runtime.set_precision(options.precision))
     writes = worker.rank == 0
     if options.save_graphs:
         ms.set_context(save_graphs=2, save_graphs_path=options.graph_path)

@@ -14,7 +14,7 @@ NAMES = """
 adv_weight amp batch_size cam_weight ch change_batch checkpoint_url compute_metrics cycle_weight data_path data_url
 dataset decay_epoch decay_flag device_id device_target distributed dry_run enable_modelarts enable_profiling epoch
 eval_outputdir graph_path identity_weight img_ch img_size inception_ckpt_path iteration keep light load_path loss_scale
-lr n_dis n_res output_path padding phase print_freq recompute resume save_freq save_graphs seed sn_iterations
+lr n_dis n_res output_path padding phase precision print_freq recompute resume save_freq save_graphs seed sn_iterations
 spectral_norm tensorboard threads train_url update_order use_global_norm weight_decay
 """
 LAUNCHER = commands.launcher("run_distributed_train.sh")
@@ -117,6 +117,15 @@ def test_schedule_in_steps():
         (["--bifile_inputdir", "mine"], "--bifile_inputdir mine: it is an option of ugatit infer_310: leave it out"),
         (["--enable_modarts"], "unknown option"),
         (["--amp"], "--amp: the CPU computes in float32: leave it out, or give --device_target"),
+        (
+            ["--precision", "hf32"],
+            "--precision hf32: the CPU computes in float32: leave it out, or give --device_target",
+        ),
+        (["--precision", "hf32", "--device_target", "GPU"], "--precision hf32 is Ascend's: give float32 or float16"),
+        (
+            ["--amp", "--precision", "hf32", "--device_target", "Ascend"],
+            "--amp is --precision float16, and contradicts --precision hf32: give one of them",
+        ),
         (["--loss_scale", "0.5"], "--loss_scale 0.5 is out of range: give 1 to 16777216, or dynamic"),
         (["--loss_scale", "auto"], "--loss_scale auto: give"),
         (["--data_url", "s3://b/d"], "--data_url s3://b/d goes with --enable_modelarts: give both, or neither"),
@@ -176,6 +185,26 @@ def test_resume_takes_the_options_of_the_run(tmp_path):
     assert (options.ch, options.output_path, options.load_path) == (8, "second", str(tmp_path))
     saved.save(options, tmp_path / "second.yaml")
     assert arguments.load(tmp_path / "second.yaml").load_path == ""
+
+
+def test_precision_is_one_thing_under_its_old_name_too_and_a_resumed_run_keeps_it(tmp_path):
+    ascend = ["--device_target", "Ascend"]
+    assert parse([*ascend, "--amp"]) == parse([*ascend, "--precision", "float16"])
+    assert [parse(argv).precision for argv in ([], ["--device_target", "GPU"], ascend)] == ["float32", "float32", None]
+    saved.save(dataclasses.replace(parse(ascend), precision="hf32"), tmp_path / saved.OPTIONS_FILE)
+    again = ["--output_path", str(tmp_path), "--resume"]
+    assert parse(again).precision == "hf32"
+    with pytest.raises(OptionError, match="has precision hf32, not float32: leave --precision out"):
+        parse([*again, "--precision", "float32"])
+    judged = parse(["--output_path", str(tmp_path), "--phase", "test", "--device_target", "CPU"])
+    assert judged.precision == "float32"  # a run may be judged on another device
+
+
+@pytest.mark.parametrize(("amp", "precision"), [(True, "float16"), (False, "float32")])
+def test_the_precision_of_an_old_run_is_that_of_its_amp(amp, precision, tmp_path):
+    (tmp_path / saved.OPTIONS_FILE).write_text(f"amp: {str(amp).lower()}\ndevice_target: Ascend\n")
+    assert arguments.load(tmp_path / saved.OPTIONS_FILE).precision == precision
+    assert parse(["--output_path", str(tmp_path), "--resume"]).precision == precision
 
 
 def test_the_size_of_the_images():

@@ -2,11 +2,13 @@
 
 import dataclasses
 
+import mindspore
 import numpy
 import pytest
-from mindspore import Tensor
+from mindspore import Parameter, Tensor
 
 from ugatit_train.forms import ASCEND
+from ugatit_train.training import loop
 
 from ..parity import fill
 from ..stepping import Configuration, compile_step, first_state, snapshot
@@ -56,3 +58,13 @@ def test_an_overflow_of_the_generators_alone_takes_back_the_discriminators_updat
     assert after["loss_scale"] == 2.0**14 and after["step"] == before["step"] + 1
     for name in [n for n in before if n.startswith(("gen", "dis", "adam")) and not n.endswith(".u")]:
         assert (after[name] == before[name]).all(), name
+
+
+def test_a_fixed_scale_that_overflows_says_so_at_the_first_step_and_each_time_it_has_doubled(caplog):
+    counted = Parameter(Tensor(7, mindspore.int32), name="step")
+    skipped = loop._Skipped({"step": counted}, 7)
+    for step, done in ((8, 8), (9, 8), (10, 8), (11, 8), (12, 9), (13, 9), (14, 10)):
+        counted.set_data(Tensor(done, mindspore.int32))
+        skipped.tell(step)
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["step 9", "step 10", "step 13"]
+    assert "begin a new run with a smaller --loss_scale, or with dynamic" in caplog.text
