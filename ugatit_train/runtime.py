@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -100,7 +101,10 @@ def setup(device_target: str = "CPU", device_id: int = 0, distributed: bool = Fa
     return Worker(communication.get_rank(), communication.get_group_size())
 
 
-def set_precision(asked: str | None) -> str:
+Precision = Literal["float32", "hf32", "float16"]
+
+
+def set_precision(asked: Precision | None) -> Precision:
     """Sets what the device computes convolutions in, float32, hf32 or float16, and gives it; None asks for its own.
 
     Call it after `setup` and before any kernel runs. On Ascend, products of matrices stay in float32; the first 910 has
@@ -116,7 +120,7 @@ def set_precision(asked: str | None) -> str:
 
     chip = ms.hal.get_device_name(0)
     is_first = re.match(r"Ascend910(?!B\d|_93)", chip) is not None  # 910A, 910B, 910ProA; 910B1 to B4 came later
-    chosen = asked or ("float16" if is_first else "hf32")
+    chosen: Precision = asked or ("float16" if is_first else "hf32")
     if is_first and chosen != "float16":
         raise DeviceError(f"--precision {chosen}: {chip} computes convolutions in float16 only: give float16")
     op_precision = ms.device_context.ascend.op_precision

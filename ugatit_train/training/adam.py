@@ -71,9 +71,9 @@ class Adam(nn.Cell):
         parameters, m, v = before
         back = ops.partial(_put_back, undone, done)
         restored = (self.map(back, self.parameters, parameters), self.map(back, self.m, m), self.map(back, self.v, v))
-        if self.counts:
-            restored = (restored, ops.assign_sub(self.updates, ops.depend(undone, done).astype(mstype.int32)))
-        return restored
+        if not self.counts:
+            return restored
+        return restored, ops.assign_sub(self.updates, ops.depend(undone, done).astype(mstype.int32))
 
 
 def _adam(update, weight_decay, rate, beta1, beta2, eps, parameter, m, v, gradient):
