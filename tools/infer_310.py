@@ -65,6 +65,12 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--device_target", choices=("Ascend", "CPU"), help="run: by default what is installed here")
     parser.add_argument("--device_id", type=whole(0), default=0, help="run: number of the card")
+    parser.add_argument(
+        "--precision_mode",
+        choices=ascend310.PRECISION_MODES,
+        default=ascend310.PRECISION_MODES[0],
+        help="run: MindSpore Lite's, on a card; its own default is enforce_fp16",
+    )
     options = parser.parse_args(argv)
     end_when_interrupted(TOOL, "remove what it wrote, and run it again")
     with checking(), working("run it again when that is mended"):
@@ -93,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
         if not installed:
             raise BadInputError("--device_target Ascend needs mindspore_lite, which is not installed here: give CPU")
         where = f"mindspore_lite on Ascend {options.device_id}"
-        runner = ascend310.lite_runner(options.mindir_path, options.device_id, shape)
+        runner = ascend310.lite_runner(options.mindir_path, options.device_id, shape, options.precision_mode)
     else:
         where = "MindSpore on the CPU" + ("" if installed else " (mindspore_lite is not installed)")
         runtime.let_plain_convolutions_be_fast()

@@ -136,7 +136,10 @@ class _Arrow:
 
 
 class _Moxing:
-    """Through moxing.file, as ModelArts documents it (not run on ModelArts: tested against a stand-in)."""
+    """Through moxing.file, as ModelArts documents it (not run on ModelArts: tested against a stand-in).
+
+    Its exceptions, MoxFileNotExistsException for one, derive from Exception alone, so all are storage that has failed.
+    """
 
     def __init__(self, url: str, mover):
         self.url = url
@@ -148,7 +151,7 @@ class _Moxing:
                 raise StorageError(f"{self.url}: holds nothing: check the URL")
             folder.mkdir(parents=True, exist_ok=True)
             self._mover.copy_parallel(self.url, str(folder))
-        except OSError as error:
+        except Exception as error:
             raise _reported(self.url, error, folder) from None
 
     def put(self, path: Path, name: str) -> None:
@@ -158,7 +161,7 @@ class _Moxing:
             with tempfile.TemporaryDirectory() as scratch:
                 self._mover.copy(there, f"{scratch}/back")
                 back = sha256_file(Path(scratch) / "back")
-        except OSError as error:
+        except Exception as error:
             raise _reported(there, error, Path(tempfile.gettempdir())) from None
         _compare(there, sha256_file(path), back)
 
@@ -166,7 +169,7 @@ class _Moxing:
         try:
             if self._mover.exists(f"{self.url}/{name}"):
                 self._mover.remove(f"{self.url}/{name}")
-        except OSError as error:
+        except Exception as error:
             raise _reported(f"{self.url}/{name}", error) from None
 
 
@@ -182,13 +185,18 @@ def _compare(url: str, sent: str, received: str) -> None:
         raise StorageError(f"{url}: sha256 {received[:12]}... came back, {sent[:12]}... was sent: send it again")
 
 
-def _reported(url: str, error: OSError, here: Path | None = None) -> StorageError:
+def _reported(url: str, error: Exception, here: Path | None = None) -> StorageError:
     """`here` is the folder of this machine that was written or read, if any: the fault may be there."""
+    if isinstance(error, StorageError):
+        return error
+    said = " ".join(str(error).split())
+    if not isinstance(error, OSError):
+        return StorageError(f"{url}: {type(error).__name__}: {said}: check the URL and the storage service")
     name = None if error.filename is None else os.fsdecode(error.filename)
     is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # found while writing: it names no file
     if here is not None and (is_full if name is None else "://" not in name):
         return StorageError(f"{name or here}: {error.strerror}: a fault of this machine, not of {url}: mend it")
-    return StorageError(f"{url}: {' '.join(str(error).split())}: check the URL, the endpoint and the credentials")
+    return StorageError(f"{url}: {said}: check the URL, the endpoint and the credentials")
 
 
 class Mirror:

@@ -30,7 +30,7 @@ class ModelType(enum.Enum):
 
 
 class _Ascend:
-    device_id = 0
+    device_id, precision_mode = 0, "enforce_fp16"
 
 
 class Context:
@@ -60,7 +60,8 @@ class Model:
         assert isinstance(context.target, list) and type(context.ascend.device_id) is int
         if open(model_path, "rb").read() == b"damaged":
             raise RuntimeError("build_from_file failed! Error is Common error code.")
-        record("build_from_file", os.path.basename(model_path), context.target, context.ascend.device_id)
+        card = context.ascend
+        record("build_from_file", os.path.basename(model_path), context.target, card.device_id, card.precision_mode)
         self.input = Tensor(np.zeros((1, 3, 256, 256), np.float32))
 
     def get_inputs(self):
@@ -99,8 +100,14 @@ def test_on_a_card_mindspore_lite_is_called_as_documented(run_tool, no_mindspore
     assert "short.bin: 4 bytes, but float32 (1, 3, 8, 12) has 1152: give the --img_size it was made with" in done.stderr
     assert "mindspore_lite on Ascend 3: NN inference cost average time:" in done.stdout
     calls = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
-    assert calls[:2] == [["build_from_file", "model.mindir", ["ascend"], 3], ["resize", [[1, 3, 8, 12]]]]
+    assert calls[0] == ["build_from_file", "model.mindir", ["ascend"], 3, "preferred_fp32"]
+    assert calls[1] == ["resize", [[1, 3, 8, 12]]]
     assert calls[2:] == [["predict", [1, 3, 8, 12]]] * 4  # three pictures, the first one twice
+    (tmp_path / "log").unlink()
+    asked = ("--bifile_outputdir", "half", "--precision_mode", "enforce_fp16")
+    assert step("run", "--mindir_path", "model.mindir", *asked).returncode == 1
+    first = json.loads((tmp_path / "log").read_text().splitlines()[0])
+    assert first == ["build_from_file", "model.mindir", ["ascend"], 0, "enforce_fp16"]
     assert step("postprocess").returncode == 0
     assert sorted(os.listdir(tmp_path / "infer_output_img")) == ["a_0_0.jpg", "a_1_0.jpg", "a_2_0.jpg"]
     assert step("postprocess", "--eval_outputdir", "png", "--image_format", "png").returncode == 0

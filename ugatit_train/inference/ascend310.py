@@ -31,13 +31,22 @@ TIME_FILE = "test_perform_static.txt"
 Runner = Callable[[np.ndarray], list[np.ndarray]]  # float32 (1, C, H, W) -> the model's outputs
 
 
-def lite_runner(mindir: Path, device_id: int, shape: tuple[int, ...]) -> Runner:
-    """A MINDIR file, run by MindSpore Lite on an Ascend card, for inputs of one shape. Raises ModelError."""
+PRECISION_MODES = ("preferred_fp32", "enforce_fp32", "enforce_fp16", "enforce_origin", "preferred_optimal")
+
+
+def lite_runner(
+    mindir: Path, device_id: int, shape: tuple[int, ...], precision_mode: str = PRECISION_MODES[0]
+) -> Runner:
+    """A MINDIR file, run by MindSpore Lite on an Ascend card, for inputs of one shape. Raises ModelError.
+
+    `precision_mode` is MindSpore Lite's, whose own default makes all of a model float16 (enforce_fp16).
+    """
     import mindspore_lite as mslite
 
     context = mslite.Context()
     context.target = ["ascend"]
     context.ascend.device_id = device_id
+    context.ascend.precision_mode = precision_mode
     model = mslite.Model()
     try:
         model.build_from_file(str(mindir), mslite.ModelType.MINDIR, context)
