@@ -70,7 +70,6 @@ def run(tool: str, main: Main, argv: list[str]) -> int:
     An exception of the two packages brings its exit code. Of others `checking` and `working` make one, with the
     tool's remedy; what reaches this function without one is told with a general remedy.
     """
-    _open_outputs()
     try:
         with working("run it again"):
             return _flushed(main, argv)
@@ -85,25 +84,14 @@ def run(tool: str, main: Main, argv: list[str]) -> int:
 
 def _flushed(main: Main, argv: list[str]) -> int:
     """Calls `main`. What it printed, also by --help, is written before it ends: a closed pipe shows here."""
+    flush = sys.stdout.flush if sys.stdout else lambda: None  # started with `>&-` it has none
     try:
         code = main(argv)
     except SystemExit:
-        sys.stdout.flush()
+        flush()
         raise
-    sys.stdout.flush()
+    flush()
     return code
-
-
-def _open_outputs() -> None:
-    """Opens those of stdin, stdout and stderr with which this process was started closed (`>&-`), on nothing.
-
-    Otherwise the next file that is opened, a shard perhaps, gets such a number, and what C libraries print.
-    """
-    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(number, True)
-    os.close(number)
-    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
-    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def say(tool: str, message: str) -> None:

@@ -6,12 +6,12 @@ if __name__ == "__main__":
 
     start_tool(__file__)
 
+import dataclasses
 import importlib.util
 import os
 import sys
 import textwrap
 from pathlib import Path
-from typing import NoReturn
 
 from ugatit_data import BadInputError
 from ugatit_data.commands import command
@@ -20,7 +20,7 @@ from ugatit_train import runtime
 from ugatit_train.evaluation.evaluate import METRICS_FILE
 from ugatit_train.options import arguments, config, saved
 from ugatit_train.performance import ceilings, planner
-from ugatit_train.training import modelarts, runfolder
+from ugatit_train.training import modelarts, runfolder, workers
 
 from .commandline import checking, end_when_interrupted, say, working
 from .evaluate import judge
@@ -30,21 +30,30 @@ def main(argv: list[str]) -> int:
     check_path = "check the path, and that this user may write there"
     with checking(check_path):
         options = arguments.resolve(modelarts.copy_in(arguments.given(argv)))
+        job = modelarts.how_started() if options.enable_modelarts else modelarts.Job()
+    if job.why and not options.distributed:
+        say("train", f"ModelArts: {job.why}")
     if options.phase == "test":
+        if job.rank:
+            say("train", "--phase test: the job's first process judges the run, this one has nothing to do")
+            return 0
         return test(options)
     with checking(check_path):
         steps = check_data(options)
         runfolder.check(options)
         check_extras(options)
-        hosts = runtime.modelarts_hosts() if options.enable_modelarts else runtime.Hosts()
     print(saved.describe(options), end="", flush=True)
     if too_large := planner.warning(options):
         say("train", too_large)
     if options.dry_run:
         print(textwrap.indent(estimate(options, steps), "# "))
         return 0
-    if hosts.count * hosts.devices > 1 and not options.distributed:
-        start_workers(hosts, argv)
+    if not options.distributed:
+        if job.way == "join":
+            options = dataclasses.replace(options, distributed=True)
+        elif job.way == "launch":
+            port = runtime.number("MASTER_PORT", workers.PORT)
+            return launch(job.cluster(port, logs()), argv)
 
     end_when_interrupted("train", "no step was made: run it again")
     # MindSpore loads here, after every check that does not need it
@@ -85,12 +94,32 @@ def check_extras(options: config.Options) -> None:
         raise config.OptionError("--tensorboard: tensorboardX is not installed: pip install 'ugatit[tensorboard]'")
 
 
-def start_workers(hosts: runtime.Hosts, argv: list[str]) -> NoReturn:
-    """Become the launcher of this host's part of the workers of a ModelArts job."""
-    launcher = Path(__file__).with_name("run_distributed_train.sh")
-    cluster = {"WORKER_NUM": hosts.count * hosts.devices, "NODE_RANK": hosts.this, "MASTER_ADDR": hosts.master}
-    environment = {name: str(value) for name, value in cluster.items()} | {"PYTHON": sys.executable}
-    os.execvpe("bash", ["bash", str(launcher), str(hosts.devices), "0", *argv], os.environ | environment)
+def launch(cluster: workers.Cluster, argv: list[str]) -> int:
+    """Trains with a worker a device and this command line, checked before; shows the end of the logs; the exit code.
+
+    Raises:
+        LaunchError: not all steps were done.
+    """
+    worker = [sys.executable, str(Path(__file__).resolve()), *argv, "--distributed", "true"]
+    try:
+        workers.run(cluster, worker)
+    except workers.AddressError:
+        raise
+    except workers.LaunchError:
+        for rank in range(cluster.local):
+            print(f"== {cluster.log(rank)}\n{_end(cluster.log(rank), 12)}", file=sys.stderr)
+        raise
+    print(_end(cluster.log(0), 3))
+    return 0
+
+
+def logs() -> Path:
+    """The folder of the workers' logs."""
+    return Path(os.environ.get("LOG_DIR") or "msrun_logs")
+
+
+def _end(log: Path, lines: int) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""
 
 
 def estimate(options: config.Options, steps: int | None) -> str:

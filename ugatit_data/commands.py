@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ SCRIPTS = {
     "convert": "convert_dataset.py",
     "verify": "verify_dataset.py",
     "train": "train.py",
+    "launch": "launch.py",
     "translate": "translate.py",
     "evaluate": "evaluate.py",
     "export": "export.py",
@@ -26,16 +26,6 @@ SCRIPTS = {
 
 def command(name: str) -> str:
     """How the user starts the tool `name`: "tools/convert_dataset.py" if they run a clone's, "ugatit convert" else."""
-    return f"tools/{SCRIPTS[name]}" if _from_clone() else f"ugatit {name}"
-
-
-def launcher(name: str) -> str:
-    """Where the user has the shell script `name`: "tools/run_eval.sh" if they run a clone's tool, its path else."""
-    installed = None if _from_clone() else importlib.util.find_spec("ugatit_tools")
-    folders = installed.submodule_search_locations if installed else None
-    return str(Path(folders[0]) / name) if folders else f"tools/{name}"
-
-
-def _from_clone() -> bool:
     program = Path(sys.argv[0])
-    return program.suffix == ".py" and program.parent.name == "tools"
+    from_clone = program.suffix == ".py" and program.parent.name == "tools"
+    return f"tools/{SCRIPTS[name]}" if from_clone else f"ugatit {name}"

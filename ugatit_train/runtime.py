@@ -4,17 +4,20 @@ Import this module, or anything of `ugatit_train`, before `mindspore`, which rea
 loads.
 """
 
+import contextlib
 import logging
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from ugatit_data.commands import launcher
+from ugatit_data.commands import command
 from ugatit_train.errors import UgatitError, first_line
 
 DEVICE_TARGETS = ("CPU", "Ascend", "GPU")
@@ -66,11 +69,16 @@ class Worker:
 def setup(device_target: str = "CPU", device_id: int = 0, distributed: bool = False) -> Worker:
     """Selects the device and graph mode for this process; call it once, before any Cell is made.
 
-    `distributed` joins the processes that `msrun` started (HCCL on Ascend, NCCL on GPU, MindSpore's own on the CPU).
+    `distributed` joins the processes that were started with this one (HCCL on Ascend, NCCL on GPU, MindSpore's own on
+    the CPU), and does not use `device_id`: behind a launcher MindSpore gives each process of a host its own device, but
+    only if no id is given; with a rank table the platform gives the id, without which MindSpore takes 0 for all.
 
     Raises:
-        DeviceError: MindSpore cannot use `device_target` here, or `distributed` without msrun.
+        DeviceError: MindSpore cannot use `device_target` here, or `distributed` without other processes.
     """
+    device = [device_id]
+    if distributed:
+        device = _given_device(device_target)
     if os.environ.get("MS_COMPILER_CACHE_ENABLE", "0") != "0":
         # Its key leaves out the constants of a graph: a run with another --lr would train with the old one.
         _log.warning("MS_COMPILER_CACHE_ENABLE is ignored: MindSpore's cache gives back graphs of other options")
@@ -82,7 +90,7 @@ def setup(device_target: str = "CPU", device_id: int = 0, distributed: bool = Fa
         if device_target == "CPU":
             ms.set_device("CPU")
         else:
-            ms.set_device(device_target, device_id)
+            ms.set_device(device_target, *device)
     except (RuntimeError, ValueError) as error:
         raise DeviceError(
             f"device_target {device_target} cannot be used on this machine: {first_line(error)}. "
@@ -91,13 +99,10 @@ def setup(device_target: str = "CPU", device_id: int = 0, distributed: bool = Fa
 
     if not distributed:
         return Worker()
-    if "MS_WORKER_NUM" not in os.environ:
-        raise DeviceError(
-            f"--distributed true was not started by msrun: use {launcher('run_distributed_train.sh')}, or leave it out"
-        )
     from mindspore import communication
 
-    communication.init()
+    with _ending_at_once():
+        communication.init()
     return Worker(communication.get_rank(), communication.get_group_size())
 
 
@@ -132,6 +137,66 @@ def set_precision(asked: Precision | None) -> Precision:
     return chosen
 
 
+def _given_device(device_target: str) -> list[int]:
+    """The device's number where a platform has given this process one; empty behind a launcher.
+
+    Raises:
+        DeviceError: there are no other processes to train with, or the platform's numbers are none.
+    """
+    if "MS_WORKER_NUM" in os.environ:
+        return []
+    ranked = by_rank_table()
+    if ranked is None:
+        raise DeviceError(
+            f"--distributed true was not started by msrun or a launcher: use {command('launch')}, or leave it out"
+        )
+    if device_target == "CPU":
+        raise DeviceError("RANK_TABLE_FILE is set, and the CPU has no rank tables: give --device_target Ascend")
+    return [ranked.device]
+
+
+@contextlib.contextmanager
+def _ending_at_once() -> Iterator[None]:
+    """SIGINT and SIGTERM end the process while it waits for the others: MindSpore's C++ lets no handler of ours run."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What a platform has given a process that it started once per card, with a rank table."""
+
+    rank: int
+    world: int
+    device: int
+
+
+def by_rank_table() -> Ranked | None:
+    """This process among those that a platform started with a rank table; None if it was not.
+
+    Raises:
+        DeviceError: one of the variables is not a number.
+    """
+    if not all(os.environ.get(name) for name in ("RANK_TABLE_FILE", "RANK_ID", "RANK_SIZE")):
+        return None
+    return Ranked(number("RANK_ID"), number("RANK_SIZE"), number("ASCEND_DEVICE_ID", number("DEVICE_ID", 0)))
+
+
+def number(name: str, default: int = 0) -> int:
+    """A number of the environment, `default` where it is not set or empty. Raises DeviceError."""
+    value = os.environ.get(name) or str(default)
+    if not value.isdigit():
+        raise DeviceError(f"the environment's {name} is {value!r}, not a number: unset it, or mend it")
+    return int(value)
+
+
 @dataclass(frozen=True)
 class Hosts:
     """What a platform's scheduler says about the machines of a job."""
@@ -148,13 +213,6 @@ def modelarts_hosts() -> Hosts:
     Raises:
         DeviceError: one of the variables is not a number.
     """
-
-    def number(name: str, default: int) -> int:
-        value = os.environ.get(name) or str(default)
-        if not value.isdigit():
-            raise DeviceError(f"the environment's {name} is {value!r}, not a number: unset it, or mend it")
-        return int(value)
-
     return Hosts(
         count=max(1, number("MA_NUM_HOSTS", number("VC_WORKER_NUM", 1))),
         this=number("VC_TASK_INDEX", 0),

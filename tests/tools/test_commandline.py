@@ -158,13 +158,6 @@ def test_a_tool_that_is_started_without_a_stdout(line):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_what_a_library_prints_goes_into_no_file_of_a_tool_without_a_stderr(tmp_path):
-    line = f"file = open({str(tmp_path / 'shard')!r}, 'w'); import os; os.write(2, b'words'); sys.stderr.write('x')"
-    program = FRAME.format(f"{line}; return 0")
-    done = subprocess.run(f"{sys.executable} - 2>&-", input=program, shell=True, cwd=ROOT, text=True)
-    assert (done.returncode, (tmp_path / "shard").read_text()) == (0, "")
-
-
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 def test_a_list_of_tools_that_finds_no_space_is_one_line():
     code = "import sys; from tools.__main__ import main; sys.argv[1:] = ['--help']; main()"

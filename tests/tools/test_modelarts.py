@@ -1,4 +1,5 @@
-"""ModelArts jobs as the platform starts them, with object storage on this machine; see also test_train_resume.py."""
+"""ModelArts jobs as the platform starts them, with object storage on this machine; see also test_modelarts_starts.py,
+test_train_resume.py, and test_run_distributed_train.py for two workers that bring their results."""
 
 import json
 
@@ -6,25 +7,8 @@ import pytest
 
 from ugatit_data import convert
 from ugatit_data.storage import Mirror, open_storage
-from ugatit_train.training import checkpoint
 
 SMALL = ("--light", "--ch", 2, "--n_res", 1, "--n_dis", 4, "--img_size", 32)
-
-
-def test_two_workers_bring_their_results(job, s3_server, tmp_path, monkeypatch):
-    monkeypatch.setenv("MA_NUM_HOSTS", "1")
-    monkeypatch.setenv("MA_NUM_GPUS", "2")
-    monkeypatch.setenv("MASTER_PORT", "8131")
-    done = job("--train_url", "s3://bucket/results", *SMALL, "--iteration", 3, "--save_freq", 2)
-    assert done.returncode == 0, done.stderr
-    open_storage("s3://bucket/results", s3_server).copy_in(tmp_path / "back")
-    found, meta = checkpoint.latest_good(tmp_path / "back" / "checkpoints")
-    assert (meta["step"], meta["data"]["global_batch"]) == (3, 2)
-    assert len((tmp_path / "back" / "metrics.jsonl").read_text().splitlines()) == 3
-    assert "brought to s3://bucket/results" in (tmp_path / "back" / "train.log").read_text()
-    for path in (tmp_path / "results").rglob("*"):
-        if path.is_file():
-            assert (tmp_path / "back" / path.relative_to(tmp_path / "results")).read_bytes() == path.read_bytes(), path
 
 
 def test_a_test_brings_its_pictures_and_figures(job, s3_server, untrained_run, picture_folder, tmp_path):

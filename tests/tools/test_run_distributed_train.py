@@ -1,31 +1,57 @@
-"""Training on several devices, here two CPU workers, started as a user starts it."""
+"""Training on several devices, here two CPU workers, started as a user and as ModelArts starts it."""
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
-from pathlib import Path
+import time
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
-SMALL = ("--light", "--ch", 2, "--n_res", 1, "--n_dis", 4, "--img_size", 32, "--iteration", 5)
+from ugatit_data.storage import open_storage
+from ugatit_train.training import checkpoint
+
+from .conftest import TOOLS
+
+SMALL = ("--light", "--ch", 2, "--n_res", 1, "--n_dis", 4, "--img_size", 32, "--iteration", 16)
+
+
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return str(probe.getsockname()[1])
 
 
 @pytest.fixture
 def launch(tmp_path, of_a_user):
-    """launch("2", "0", ...) -> the finished tools/run_distributed_train.sh."""
-    script = Path(__file__).parents[2] / "tools" / "run_distributed_train.sh"
-    environment = of_a_user(os.environ) | {
-        "PYTHON": sys.executable,
-        "LOG_DIR": str(tmp_path / "logs"),
-        "MASTER_PORT": "8129",
-    }
+    """launch("2", "0", ...) -> the finished tools/run_distributed_train.sh; see `interrupted` for `at`."""
+    environment = of_a_user(os.environ) | {"PYTHON": sys.executable, "LOG_DIR": str(tmp_path / "logs")}
 
-    def run(*arguments) -> subprocess.CompletedProcess:
-        command = ["bash", script, *map(str, arguments)]
+    def run(*arguments, at=None, port=None) -> subprocess.CompletedProcess:
+        environment["MASTER_PORT"] = str(port or free_port())
+        command = ["bash", TOOLS / "run_distributed_train.sh", *map(str, arguments)]
+        if at:
+            return interrupted(command, environment, *at)
         return subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment, check=False)
 
     return run
+
+
+def interrupted(command, environment, folder, steps) -> subprocess.CompletedProcess:
+    """The finished process, which got Ctrl-C when the run in `folder` had made as many steps."""
+    metrics = folder / "metrics.jsonl"
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        while not (metrics.exists() and metrics.read_text().count("\n") >= steps):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=600)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def losses(run) -> list[dict]:
@@ -33,22 +59,68 @@ def losses(run) -> list[dict]:
     return [{name: value for name, value in line.items() if not name.endswith("_s")} for line in lines]
 
 
-def test_two_workers_at_half_the_batch_have_the_losses_of_one(launch, run_tool, dataset, tmp_path):
-    two, one = tmp_path / "two", tmp_path / "one"
-    (tmp_path / "table.json").write_text("{}")  # only Ascend reads it
-    done = launch(tmp_path / "table.json", 2, 0, "--data_path", dataset, "--output_path", two, *SMALL)
-    assert done.returncode == 0, done.stderr
-    done = run_tool("train", "--data_path", dataset, "--output_path", one, *SMALL, "--batch_size", 2)
-    assert done.returncode == 0, done.stderr
-    assert [line["step"] for line in losses(two)] == [1, 2, 3, 4, 5]
-    for found, expected in zip(losses(two), losses(one), strict=True):
-        assert found == pytest.approx(expected, rel=1e-5 if found["step"] == 1 else 1e-3)
-    assert len(list((two / "checkpoints").iterdir())) == 1  # written by one worker, once
+def weights(run) -> dict[str, np.ndarray]:
+    found, _ = checkpoint.latest_good(run / "checkpoints")
+    return {name: array for path in sorted(found.glob("gen*.safetensors")) for name, array in load_file(path).items()}
 
-    # One device does not go on in silence where two stopped.
-    done = run_tool("train", "--output_path", two, "--resume", "--iteration", 6)
+
+def saved_step(run) -> int:
+    return checkpoint.latest_good(run / "checkpoints")[1]["step"]
+
+
+def test_two_devices_then_one_then_two_equal_one_uninterrupted(
+    launch, run_tool, job, of_a_user, dataset, s3_server, tmp_path, monkeypatch
+):
+    """Ctrl-C at two workers, and at one; the last part is a ModelArts job of two workers, which brings its results."""
+    straight, run = tmp_path / "straight", tmp_path / "run"
+    done = run_tool("train", "--data_path", dataset, "--output_path", straight, *SMALL, "--batch_size", 2)
+    assert done.returncode == 0, done.stderr
+
+    (tmp_path / "table.json").write_text("{}")  # only Ascend reads it
+    new = (tmp_path / "table.json", 2, 0, "--data_path", dataset, "--output_path", run, *SMALL)
+    done = launch(*new, at=(run, 3))
+    assert done.returncode == 1
+    assert "interrupted: the workers save after this step" in done.stderr
+    assert "tools/launch.py: interrupted: the workers have saved and ended: --resume goes on" in done.stderr
+    first = saved_step(run)
+    assert 3 <= first < 12
+    assert [line["step"] for line in losses(run)] == list(range(1, first + 1))
+    assert str(run) not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+
+    # One device does not go on in silence with half of the batch.
+    done = run_tool("train", "--output_path", run, "--resume")
     assert done.returncode == 2
-    assert "trained on 2 devices with --batch_size 1, this start is on 1 with --batch_size 1" in done.stderr
+    assert "trained on 2 devices with --batch_size 1, this start is on 1 with --batch_size 1: make the" in done.stderr
+    one = [sys.executable, TOOLS / "train.py", "--output_path", run, "--resume", "--batch_size", "2"]
+    done = interrupted(one, of_a_user(os.environ), run, first + 2)
+    assert f"going on from step {first}" in done.stdout
+    second = saved_step(run)
+    assert first + 2 <= second < 16
+
+    for name, value in {"MA_NUM_HOSTS": "1", "MA_NUM_GPUS": "2", "MASTER_PORT": free_port()}.items():
+        monkeypatch.setenv(name, value)
+    again = ("--output_path", run, "--resume", "--batch_size", 1)
+    done = job("--train_url", "s3://bucket/results", *again)
+    assert done.returncode == 0, done.stderr
+    assert "ModelArts: started by a custom command" in done.stderr
+    assert f"going on from step {second}" in (run / "train.log").read_text()
+    for found, expected in zip(losses(run), losses(straight), strict=True):
+        assert found == pytest.approx(expected, rel=1e-5 if found["step"] == 1 else 1e-3)
+    found = weights(run)
+    differences = np.concatenate([abs(found[name] - array).ravel() for name, array in weights(straight).items()])
+    print(f"differences of weights: largest {differences.max():.1e}, mean {differences.mean():.1e}")
+    # Ten steps of Adam at the learning rate 1e-4, for what has no gradient but rounding: a bias ahead of a norm.
+    assert differences.max() < 1e-3
+
+    open_storage("s3://bucket/results", s3_server).copy_in(tmp_path / "back")
+    found, meta = checkpoint.latest_good(tmp_path / "back" / "checkpoints")
+    assert (meta["step"], meta["data"]["global_batch"]) == (16, 2)
+    assert "brought to s3://bucket/results" in (tmp_path / "back" / "train.log").read_text()
+    for path in run.rglob("*"):
+        if path.is_file():
+            assert (tmp_path / "back" / path.relative_to(run)).read_bytes() == path.read_bytes(), path
+    # Written by one worker, once each.
+    assert len(list((run / "checkpoints").iterdir())) == 3
 
 
 def test_a_failed_worker_ends_all_and_its_last_lines_are_shown(launch, dataset, tmp_path):
@@ -64,6 +136,7 @@ def test_a_failed_worker_ends_all_and_its_last_lines_are_shown(launch, dataset, 
         ((), "give RANK_SIZE and DEVICE_START"),
         (("none.json", 2, 0), "none.json: no such rank table"),
         ((2, 0, "--iteratoin", 3), "did you mean --iteration?"),
+        ((2, 0, "--phase", "test"), "--phase test is for one device: use tools/train.py"),
     ],
 )
 def test_bad_input(launch, arguments, words):
@@ -72,8 +145,16 @@ def test_bad_input(launch, arguments, words):
     assert words in done.stderr
 
 
+def test_a_held_port_is_said_within_seconds(launch, dataset, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = launch(2, 0, "--data_path", dataset, "--output_path", tmp_path / "run", *SMALL, port=port)
+    assert done.returncode == 2
+    assert done.stderr == f"tools/launch.py: port {port}: Address already in use: give another one as MASTER_PORT\n"
+
+
 def test_distributed_without_msrun_is_refused(run_tool, dataset, tmp_path):
     done = run_tool("train", "--data_path", dataset, "--output_path", tmp_path / "run", *SMALL, "--distributed")
     assert done.returncode != 0
-    assert "was not started by msrun: use tools/run_distributed_train.sh" in done.stderr
+    assert "was not started by msrun or a launcher: use tools/launch.py" in done.stderr
     assert not (tmp_path / "run").exists()

@@ -1,6 +1,7 @@
 """What the runtime settles for MindSpore, and how it reads its complaints."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -23,6 +24,67 @@ def test_mindspores_compile_cache_is_ignored_and_said_to_be(monkeypatch, caplog)
 def test_the_device_is_what_setup_has_selected():
     assert runtime.setup("CPU") == runtime.Worker(rank=0, world=1)
     assert runtime.device() == "CPU"
+
+
+@pytest.fixture
+def cards(monkeypatch):
+    """A stand-in for cards, by set_device's documentation: device_of(environment) -> where `setup` puts a process."""
+    import mindspore
+    from mindspore import communication
+
+    def device_of(environment, **options):
+        found = []
+
+        def set_device(target, device_id=None):
+            negotiated = int(os.environ["DEVICE_ID"]) if "MS_ROLE" in os.environ else 0
+            found.append(negotiated if device_id is None else device_id)
+
+        with monkeypatch.context() as patch:
+            for name in ("MS_WORKER_NUM", "MS_ROLE", "RANK_TABLE_FILE", "RANK_ID", "RANK_SIZE", "ASCEND_DEVICE_ID"):
+                patch.delenv(name, raising=False)
+            for name, value in environment.items():
+                patch.setenv(name, str(value))
+            patch.setattr(mindspore, "set_device", set_device)
+            patch.setattr(communication, "init", lambda: found.append("joined"))
+            patch.setattr(communication, "get_rank", lambda: int(os.environ["RANK_ID"]))
+            patch.setattr(communication, "get_group_size", lambda: int(os.environ["RANK_SIZE"]))
+            return runtime.setup("Ascend", **options), *found
+
+    return device_of
+
+
+@pytest.mark.parametrize("world", [1, 2, 8])
+def test_each_process_behind_a_launcher_gets_a_card_of_its_own(cards, world):
+    for rank in range(world):
+        told = {"MS_ROLE": "MS_WORKER", "MS_WORKER_NUM": world, "RANK_SIZE": world, "RANK_ID": rank, "DEVICE_ID": rank}
+        found = cards(told, device_id=0, distributed=True)
+        assert found == (runtime.Worker(rank, world), rank, "joined")
+
+
+def test_a_single_process_takes_the_given_card_and_one_of_a_rank_table_its_platforms(cards):
+    assert cards({}, device_id=3) == (runtime.Worker(), 3)
+    table = {"RANK_TABLE_FILE": "table.json", "RANK_SIZE": 16}
+    for rank in range(16):
+        told = table | {"RANK_ID": rank, "ASCEND_DEVICE_ID": rank % 8}
+        assert cards(told, distributed=True) == (runtime.Worker(rank, 16), rank % 8, "joined")
+    with pytest.raises(runtime.DeviceError, match="RANK_ID is 'one', not a number"):
+        cards(table | {"RANK_ID": "one"}, distributed=True)
+    with pytest.raises(runtime.DeviceError, match="was not started by msrun or a launcher: use ugatit launch"):
+        cards(table, distributed=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_process_that_waits_for_others_ends_at_a_signal(number):
+    """MindSpore waits in C++, where no handler of Python's runs: for the scheduler, ten minutes."""
+    code = (
+        "import os, signal, time\nfrom ugatit_train import runtime\n"
+        f"signal.signal({int(number)}, lambda *_: None)\n"
+        "with runtime._ending_at_once():\n    print(flush=True)\n    time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.send_signal(number)
+        assert process.wait(30) == -number
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import jsonargparse
 import yaml
 
-from ugatit_data.commands import command, launcher
+from ugatit_data.commands import command
 from ugatit_train.options.config import OptionError, Options, wanted
 from ugatit_train.options.saved import OPTIONS_FILE, check_kept, check_names, options_of
 
@@ -216,7 +216,7 @@ def _plain(text: str) -> Any:
 
 def _refuse(name: str, value: Any, shown: str) -> None:
     passing, tool = NOT_HERE[name]
-    remedy = "the number of devices is msrun's: use " + launcher("run_distributed_train.sh")
+    remedy = f"the number of devices is the launcher's: use {command('launch')}"
     if tool:
         remedy = f"it is an option of {command(tool)}: leave it out"
     if not any(value is fine or (value == fine and not isinstance(value, bool)) for fine in passing):

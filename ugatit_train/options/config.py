@@ -12,7 +12,7 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
-from ugatit_data.commands import command, launcher
+from ugatit_data.commands import command
 from ugatit_train.errors import UgatitError
 from ugatit_train.options.schedule import Schedule
 
@@ -42,7 +42,7 @@ class Options:
     output_path: str = _option("results", "folder of the run: options, checkpoints, metrics, sample pictures")
     resume: bool = _option(False, "go on from the last checkpoint in --output_path, with the options saved there")
     load_path: str = _option("", "with --resume or --phase test: folder of the run, if it is not --output_path")
-    change_batch: bool = _option(False, "with --resume: on another number of devices, or with another --batch_size")
+    change_batch: bool = _option(False, "with --resume: with another batch, counted over all devices")
     phase: Literal["train", "test"] = _option("train", f"train, or test: judge a run, as {command('evaluate')} does")
     compute_metrics: bool = _option(False, "with --phase test: KID, by --inception_ckpt_path")
     inception_ckpt_path: str = _option("", f"with --compute_metrics: InceptionV3, see {command('import_inception')}")
@@ -104,10 +104,10 @@ class Options:
 
     # the machine
     distributed: bool = _option(
-        False, f"train with the processes that msrun started; see {launcher('run_distributed_train.sh')}"
+        False, f"train with the processes that {command('launch')}, msrun or a rank table's platform started"
     )
     device_target: Literal["CPU", "GPU", "Ascend"] = _option("CPU", "device to train on")
-    device_id: int = _option(0, "number of the device", least=0)
+    device_id: int = _option(0, "number of the device; not used with --distributed", least=0)
     recompute: bool = _option(
         False, "CPU: keep less for the backward pass and compute it again: about a sixth less memory, a tenth more time"
     )

@@ -25,7 +25,7 @@ from ugatit_train.networks.ugatit import Discriminator, Generator, initialise
 from ugatit_train.options import config, saved
 from ugatit_train.options.schedule import Schedule
 from ugatit_train.performance import profiling
-from ugatit_train.training import checkpoint, log, modelarts, runfolder
+from ugatit_train.training import checkpoint, log, modelarts, runfolder, workers
 from ugatit_train.training.samples import Sampler, sample_images
 from ugatit_train.training.step import Step, StepSettings
 
@@ -150,7 +150,7 @@ def train(options: config.Options) -> None:
                 publish()
                 saved_s = time.monotonic()
             if signalled and not last:
-                raise InterruptedTraining(f"interrupted: saved step {step}: go on with --output_path {out} --resume")
+                raise InterruptedTraining(f"{workers.SAVED} {step}: go on with --output_path {out} --resume")
 
 
 class _Skipped:

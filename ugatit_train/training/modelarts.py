@@ -1,11 +1,12 @@
-"""ModelArts: copies data and checkpoints from object storage before a run, and brings its results there."""
+"""ModelArts: how it started us; copies data and checkpoints from object storage, and brings the results there."""
 
 import contextlib
 import logging
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ugatit_data.conversion.verify import verify
 from ugatit_data.errors import BadInputError
@@ -13,10 +14,58 @@ from ugatit_data.files import lock, partial_path
 from ugatit_data.storage import Mirror, StorageError, open_storage
 from ugatit_train import runtime
 from ugatit_train.options.saved import OPTIONS_FILE
+from ugatit_train.training.workers import Cluster
 
 DATA_PATH, LOAD_PATH = "cache/data", "cache/checkpoint"
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """How the platform has started this process, and so what it does: train alone, join others, or launch workers."""
+
+    way: Literal["alone", "join", "launch"] = "alone"
+    why: str = ""
+    rank: int = 0  # among the processes that the platform has started
+    hosts: runtime.Hosts = runtime.Hosts()
+
+    def cluster(self, port: int, logs: Path) -> Cluster:
+        """The workers that this process launches."""
+        hosts = self.hosts
+        return Cluster(
+            local=hosts.devices,
+            world=hosts.count * hosts.devices,
+            node=hosts.this,
+            master=hosts.master,
+            port=port,
+            logs=logs,
+        )
+
+
+def how_started() -> Job:
+    """Tells the platform's ways of starting apart, by the environment that its manual documents.
+
+    A preset image starts one process a card, each with its rank in a rank table, and lets none listen on a port. With a
+    custom command it starts one process a host, which is to start the others. Not run on ModelArts.
+
+    Raises:
+        DeviceError: one of the variables is not a number.
+    """
+    if ranked := runtime.by_rank_table():
+        here = f"RANK_TABLE_FILE is set, with RANK_ID {ranked.rank} and RANK_SIZE {ranked.world}"
+        if ranked.world == 1:
+            return Job(why=f"started by a preset image ({here}): trains alone")
+        does = f"joins the others on device {ranked.device}, starts none"
+        return Job(way="join", why=f"started by a preset image, once per card ({here}): {does}", rank=ranked.rank)
+    hosts = runtime.modelarts_hosts()
+    here = f"RANK_TABLE_FILE and RANK_ID are not both set, {hosts.count} hosts with {hosts.devices} devices each"
+    if hosts.count * hosts.devices == 1:
+        return Job(why=f"started by a custom command ({here}): trains alone")
+    does = f"host {hosts.this} starts {hosts.devices} workers, the scheduler is at {hosts.master}"
+    return Job(
+        way="launch", why=f"started by a custom command, once per host ({here}): {does}", rank=hosts.this, hosts=hosts
+    )
 
 
 def copy_in(given: dict[str, Any]) -> dict[str, Any]:
@@ -87,18 +136,18 @@ def publishing(folder: Path, url: str, last: str) -> Iterator[Callable[[], None]
         return
     mirror = Mirror(folder, open_storage(url, runtime.storage_endpoint()), last)
 
-    def publish() -> None:
+    def publish(after: str = "The next checkpoint tries again.") -> None:
         try:
             _log.info("%d files brought to %s", mirror.push(), mirror.url)
-        except StorageError as error:
-            _log.warning("%s. The next checkpoint tries again.", error)
+        except (StorageError, OSError) as error:
+            _log.warning("%s. %s", error, after)
 
     try:
         yield publish
     except BaseException:
-        publish()
+        publish(f"The results are in {folder}.")
         raise
     try:
         mirror.push()
-    except StorageError as error:
+    except (StorageError, OSError) as error:
         raise StorageError(f"{error}; the results are in {folder}") from None

@@ -58,8 +58,9 @@ def check(options: config.Options) -> None:
 def resume(options: config.Options, world: int, dataset_id: str, state: Mapping[str, Any]) -> Start:
     """Load the newest good checkpoint into `state` (name -> Parameter), and tell where the run goes on.
 
-    `world` is the number of devices, `dataset_id` the data set's. At another batch the loader goes on with the next
-    samples, counted in batches of today's size.
+    `world` is the number of devices, `dataset_id` the data set's. While all devices together take as many images a step
+    as before, the samples of each step are what they would have been, on any number of devices. At another such batch
+    the loader goes on with the next samples, counted in batches of today's size.
 
     Raises:
         CheckpointError: there is none, it is of other networks or data, or of another batch without `change_batch`.
@@ -75,10 +76,10 @@ def resume(options: config.Options, world: int, dataset_id: str, state: Mapping[
     before, batch = checkpoint.run_options(found, meta), options.batch_size * world
     saved.check_kept(options, before, found)
     devices = data["global_batch"] // before.batch_size
-    if (devices, before.batch_size) != (world, options.batch_size) and not options.change_batch:
+    if data["global_batch"] != batch and not options.change_batch:
         raise checkpoint.CheckpointError(
             f"{found}: trained on {devices} devices with --batch_size {before.batch_size}, this start is on {world} "
-            f"with --batch_size {options.batch_size}: make them equal, or give --change_batch"
+            f"with --batch_size {options.batch_size}: make the products equal, or give --change_batch"
         )
     checkpoint.load(found, meta, state)
     return Start(step=meta["step"], loader_step=data["step"] * data["global_batch"] // batch, found=found)

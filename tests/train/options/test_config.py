@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from ugatit_data import commands
 from ugatit_train.options import arguments, config, saved
 from ugatit_train.options.arguments import parse
 from ugatit_train.options.config import OptionError, Options
@@ -17,7 +16,6 @@ eval_outputdir graph_path identity_weight img_ch img_size inception_ckpt_path it
 lr n_dis n_res output_path padding phase precision print_freq recompute resume save_freq save_graphs seed sn_iterations
 spectral_norm tensorboard threads train_url update_order use_global_norm weight_decay
 """
-LAUNCHER = commands.launcher("run_distributed_train.sh")
 TRAIN_YAML = Path(__file__).parents[3] / "tools" / "train.yaml"
 
 
@@ -112,7 +110,7 @@ def test_schedule_in_steps():
         (["--print_freq", "0"], "--print_freq 0: give a number of steps such as 500"),
         (["--save_freq", "2x"], "--save_freq 2x"),
         (["--epoch", "3", "--decay_epoch", "4"], "at most --epoch 3"),
-        (["--device_num", "8"], "--device_num 8: the number of devices is msrun's: use " + LAUNCHER),
+        (["--device_num", "8"], "--device_num 8: the number of devices is the launcher's: use ugatit launch"),
         (["--phase=try"], "--phase try: give train or test"),
         (["--bifile_inputdir", "mine"], "--bifile_inputdir mine: it is an option of ugatit infer_310: leave it out"),
         (["--enable_modarts"], "unknown option"),

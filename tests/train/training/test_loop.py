@@ -3,6 +3,7 @@
 One step is compiled for the whole module: `build_step` gives it back with its first weights.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -19,7 +20,7 @@ import pytest
 from ugatit_data import convert
 from ugatit_train.forms import CPU
 from ugatit_train.networks.ugatit import initialise
-from ugatit_train.options import arguments, config
+from ugatit_train.options import arguments, config, saved
 from ugatit_train.training import checkpoint, log, loop, runfolder
 from ugatit_train.training.terms import TERMS, loss_names
 
@@ -292,7 +293,7 @@ def test_another_batch_is_refused_at_resume_unless_asked_for(options, straight, 
     with pytest.raises(
         checkpoint.CheckpointError,
         match="step-00000017: trained on 2 devices with --batch_size 2, this start is on 1 with --batch_size 1: "
-        "make them equal, or give --change_batch",
+        "make the products equal, or give --change_batch",
     ):
         loop.train(asked)
     loop.train(dataclasses.replace(asked, change_batch=True))
@@ -302,6 +303,29 @@ def test_another_batch_is_refused_at_resume_unless_asked_for(options, straight, 
     assert arguments.load(tmp_path / "second" / "options.yaml") == dataclasses.replace(
         options, output_path=str(tmp_path / "second")
     )
+
+
+def test_other_devices_at_an_equal_batch_go_on_with_the_same_samples_to_the_bit(options, compiled, tmp_path):
+    """Two devices, then one, then two; the weights of such a run are looked at in test_run_distributed_train.py."""
+    dataset_id = loop.read_dataset(options.data_folder).dataset_id
+    with loop._loader(dataclasses.replace(options, batch_size=2), loop.runtime.Worker(), 0) as loader:
+        whole = [[array.copy() for array in next(loader)] for _ in range(12)]
+    seen, start, state = [], runfolder.BEGIN, compiled.state()
+    for world, batch_size, steps in ((2, 1, 5), (1, 2, 3), (2, 1, 4)):
+        asked = dataclasses.replace(options, output_path=str(tmp_path), batch_size=batch_size, resume=True)
+        if seen:
+            start = runfolder.resume(asked, world, dataset_id, state)
+        assert (start.step, start.loader_step) == (len(seen), len(seen))
+        with contextlib.ExitStack() as stack:
+            places = [loop.runtime.Worker(rank, world) for rank in range(world)]
+            loaders = [stack.enter_context(loop._loader(asked, place, start.loader_step)) for place in places]
+            for _ in range(steps):
+                seen.append([np.concatenate(parts) for parts in zip(*map(next, loaders), strict=True)])
+            meta = {"step": len(seen), "data": loaders[0].state(), "options": saved.lasting(asked)}
+        checkpoint.save(tmp_path / runfolder.CHECKPOINTS, state, meta, 5)
+    for found, expected in zip(seen, whole, strict=True):
+        for part, array in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(part, array)
 
 
 def test_other_networks_or_another_seed_are_refused_at_resume(options, straight):

@@ -2,6 +2,9 @@
 
 import functools
 import logging
+import shutil
+import sys
+import types
 
 import pytest
 
@@ -92,6 +95,45 @@ def test_a_failure_between_is_a_warning_and_at_the_end_an_error(tmp_path, monkey
         pass
     with pytest.raises(ValueError, match="the run's own"), publishing():
         raise ValueError("the run's own")  # is not hidden behind the storage's
+
+
+class MoxFileNotExistsException(Exception):
+    """As moxing's: no OSError."""
+
+
+def test_an_exception_of_moxings_own_is_a_warning_then_a_retry_and_at_the_end_an_error(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    folder, there, down = tmp_path / "run", tmp_path / "obs", [True]
+    for made in (folder, there):
+        made.mkdir()
+    (folder / "metrics.jsonl").write_text("{}\n")
+
+    def copy(source, target):
+        if down[0]:
+            raise MoxFileNotExistsException("Stat:404, errorCode:NoSuchKey")
+        local = [there / path.rpartition("/")[2] if path.startswith("obs://") else path for path in (source, target)]
+        shutil.copyfile(*local)
+
+    file = types.SimpleNamespace(copy=copy, copy_parallel=None)
+    monkeypatch.setitem(sys.modules, "moxing", types.SimpleNamespace(file=file))
+    with (
+        pytest.raises(StorageError, match=f"MoxFileNotExistsException: .*; the results are in {folder}") as caught,
+        modelarts.publishing(folder, "obs://bucket/run", "last") as publish,
+    ):
+        publish()
+        assert "MoxFileNotExistsException: Stat:404, errorCode:NoSuchKey: check the URL" in caplog.text
+        assert "The next checkpoint tries again." in caplog.text
+        down[0] = False
+        publish()
+        assert (there / "metrics.jsonl").read_text() == "{}\n"
+        down[0] = True
+        (folder / "train.log").write_text("done")
+    assert caught.value.exit_code == 1
+
+    caplog.clear()
+    with pytest.raises(ValueError, match="the run's own"), modelarts.publishing(folder, "obs://bucket/run", "last"):
+        raise ValueError("the run's own")
+    assert f"The results are in {folder}." in caplog.text
 
 
 def test_nothing_is_brought_anywhere_without_a_url(tmp_path):
