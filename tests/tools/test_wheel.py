@@ -97,13 +97,20 @@ def test_convert_verify_and_a_dry_run(ugatit, pictures, tmp_path):
 
 
 def test_its_messages_name_the_launcher_that_is_in_it(ugatit, installed):
-    launcher = installed / "ugatit_tools" / "run_distributed_train.sh"
-    assert os.access(launcher, os.X_OK)
+    assert os.access(installed / "ugatit_tools" / "run_distributed_train.sh", os.X_OK)
     done = ugatit("train", "--device_num", 8)
-    assert done.stderr == f"ugatit train: --device_num 8: the number of devices is msrun's: use {launcher}\n"
+    assert done.stderr == "ugatit train: --device_num 8: the number of devices is the launcher's: use ugatit launch\n"
+    assert ugatit("launch", "8").stderr == "ugatit launch: give RANK_SIZE and DEVICE_START: --help tells\n"
 
 
-@pytest.mark.parametrize(("script", "file"), [("run_eval.sh", "evaluate.py"), ("run_standalone_train.sh", "train.py")])
+@pytest.mark.parametrize(
+    ("script", "file"),
+    [
+        ("run_eval.sh", "evaluate.py"),
+        ("run_standalone_train.sh", "train.py"),
+        ("run_distributed_train.sh", "launch.py"),
+    ],
+)
 def test_a_launcher_takes_the_python_of_its_environment(tmp_path, script, file):
     folder = tmp_path / "lib" / "python3.11" / "site-packages" / "ugatit_tools"
     folder.mkdir(parents=True)
@@ -114,11 +121,12 @@ def test_a_launcher_takes_the_python_of_its_environment(tmp_path, script, file):
     python.chmod(0o755)
     env = {name: value for name, value in os.environ.items() if name != "PYTHON"}
     said = subprocess.check_output([folder / script, "3", "--light"], text=True, env=env)
-    assert said == f"mine: {folder / file} --device_id 3 --light\n"
+    device = "3" if file == "launch.py" else "--device_id 3"
+    assert said == f"mine: {folder / file} {device} --light\n"
 
 
 def test_its_files_run_as_scripts_too(ugatit, installed):
-    """The demo, msrun and the shell scripts start them so."""
+    """The demo, the launcher and the shell scripts start them so."""
     for name, script in SCRIPTS.items():
         done = ugatit("--help", program=installed / "ugatit_tools" / script)
         assert done.returncode == 0 and done.stdout.startswith(f"usage: ugatit {name} "), done.stderr
