@@ -176,11 +176,15 @@ def _typed(parser: jsonargparse.ArgumentParser, values: dict[str, Any], path: Pa
 
 
 def _merge(layers: list[dict[str, Any]]) -> dict[str, Any]:
-    """All layers as one; a later layer replaces the values of earlier ones, and its length replaces both lengths."""
+    """All layers as one; a later layer replaces the values of earlier ones.
+
+    Its length replaces both lengths, and its precision the precision under both names.
+    """
     merged: dict[str, Any] = {}
     for layer in layers:
-        if layer.get("iteration") is not None or layer.get("epoch") is not None:
-            merged = {name: value for name, value in merged.items() if name not in ("iteration", "epoch")}
+        for pair in (("iteration", "epoch"), ("amp", "precision")):
+            if any(layer.get(name) is not None for name in pair):
+                merged = {name: value for name, value in merged.items() if name not in pair}
         merged |= layer
     return merged
 

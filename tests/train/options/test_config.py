@@ -221,3 +221,19 @@ def test_the_learning_rate_is_constant_and_then_falls_to_zero():
     assert rates == pytest.approx([1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2, 0])
     flat = Options(iteration=10, decay_flag=False).schedule(7)
     assert {flat.learning_rate(step, 0.5) for step in range(1, 11)} == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("saved_options", "argv", "amp", "precision"),
+    [
+        ({}, ["--amp", "--device_target", "Ascend"], True, "float16"),
+        ({"amp": True, "device_target": "Ascend"}, ["--amp", "false"], False, None),
+        ({"amp": True, "device_target": "Ascend"}, ["--precision", "hf32"], False, "hf32"),
+        ({"amp": True, "device_target": "Ascend"}, ["--amp", "false", "--device_target", "CPU"], False, "float32"),
+    ],
+)
+def test_the_command_line_beats_a_files_precision_under_either_name(tmp_path, saved_options, argv, amp, precision):
+    """A saved file holds both names; the command lines are 0.1's."""
+    saved.save(Options(**saved_options), tmp_path / "options.yaml")
+    options = parse(["--config", str(tmp_path / "options.yaml"), *argv])
+    assert (options.amp, options.precision) == (amp, precision)
