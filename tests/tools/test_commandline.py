@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -144,7 +145,7 @@ def test_another_broken_pipe_is_an_error():
 
 def test_a_tool_read_by_head(tmp_path):
     done = subprocess.run(
-        f"{sys.executable} {TOOLS / 'convert_dataset.py'} --help | head -1; echo ${{PIPESTATUS[0]}}",
+        f"{shlex.join([sys.executable, str(TOOLS / 'convert_dataset.py')])} --help | head -1; echo ${{PIPESTATUS[0]}}",
         shell=True, executable="/bin/bash", capture_output=True, text=True,
     )  # fmt: skip
     assert done.stdout.startswith("usage: tools/convert_dataset.py") and done.stderr == ""
