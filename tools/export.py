@@ -70,6 +70,8 @@ def main(argv: list[str]) -> int:
         found = find_pictures(options.pictures)[:COUNT] if options.pictures else []
         runtime.let_plain_convolutions_be_fast()
         runtime.setup(options.device_target, options.device_id)  # MindSpore loads here
+        with contextlib.suppress(runtime.DeviceError):  # of a first 910, which has float16 only
+            runtime.set_precision("float32")  # HF32, a 910B's own, would differ from the file by more than is allowed
         trained = models.from_checkpoint(options.checkpoint, options.direction, any_size=True)
         signature = export.signature_for(trained, options.export_file_format, options.size, options.static)
         images = read(found, signature, options.pictures)

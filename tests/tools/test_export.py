@@ -208,12 +208,13 @@ def test_air_is_written_on_ascend_and_not_compared(tool, runs, tmp_path, monkeyp
 
     ascend = Ascend()
     monkeypatch.setattr(runtime, "setup", lambda target, number: ascend.calls.append((target, number)))
+    monkeypatch.setattr(runtime, "set_precision", ascend.calls.append)
     monkeypatch.setattr(ms, "export", ascend.export)
     arguments = ("--checkpoint", runs / "full", "--out", tmp_path, "--export_file_format", "AIR")
     code, said, complaint = tool("export", *arguments, "--device_target", "Ascend", "--device_id", 3)
     assert code == 0, complaint
     file = str(tmp_path / "genA2B.partial" / "genA2B.air")
-    assert ascend.calls == [("Ascend", 3), ("Generator", [(1, 3, SIZE, SIZE)], file, "AIR", {})]
+    assert ascend.calls == [("Ascend", 3), "float32", ("Generator", [(1, 3, SIZE, SIZE)], file, "AIR", {})]
     assert said == f"{tmp_path / 'genA2B.air'}: written; MindSpore does not read AIR back: it was not compared\n"
     assert (tmp_path / "genA2B.air").read_bytes() == b"air"
 

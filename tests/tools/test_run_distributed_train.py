@@ -110,7 +110,7 @@ def test_two_devices_then_one_then_two_equal_one_uninterrupted(
     differences = np.concatenate([abs(found[name] - array).ravel() for name, array in weights(straight).items()])
     print(f"differences of weights: largest {differences.max():.1e}, mean {differences.mean():.1e}")
     # Ten steps of Adam at the learning rate 1e-4, for what has no gradient but rounding: a bias ahead of a norm.
-    assert differences.max() < 1e-3
+    assert differences.max() < 1e-3 and differences.mean() < 5e-5
 
     open_storage("s3://bucket/results", s3_server).copy_in(tmp_path / "back")
     found, meta = checkpoint.latest_good(tmp_path / "back" / "checkpoints")
