@@ -25,9 +25,9 @@ class Forms:
     upsampling: Literal["large", "small"] = "large"
     """The convolution after up-sampling: of the enlarged map, or of the small one with 2.25 times fewer products."""
 
-    padding: Literal["slices", "parts", "mirror"] = "slices"
-    """Reflection by slices, which every program knows; by one Split and one Concat an axis, with a backward of its own,
-    a third of the kernels; or by MirrorPad, which Ascend computes on its slow AICPU."""
+    padding: Literal["slices", "operator", "mirror"] = "slices"
+    """Reflection by slices, which every program knows; by ReflectionPad2D, one kernel on Ascend, which the CPU lacks
+    (it ends the process); or by MirrorPad, one kernel on the CPU, which Ascend computes on its slow AICPU."""
 
     instance_norm: Literal["moments", "group_norm", "batch_norm"] = "moments"
     """By means over the pixels, by one GroupNorm, or by the BatchNorm primitive, four times faster on the CPU."""
@@ -37,14 +37,23 @@ class Forms:
     primitive ("maps"); two normalised maps, mixed, by two GroupNorms with a backward of their own ("groups"), or as the
     paper's equation 1 has it ("unfolded")."""
 
-    leaky_relu: Literal["relu", "operator"] = "relu"
-    """By two multiplications and ReLU, or by MindSpore's LeakyReLU, which took six times as long on the CPU."""
+    leaky_relu: Literal["relu", "prelu", "operator"] = "relu"
+    """By two multiplications and ReLU, by PReLU, one kernel, or by MindSpore's LeakyReLU, which took six times as long
+    on the CPU."""
 
     cam: Literal["folded", "doubled"] = "folded"
     """CAM's 1 x 1 convolution: the class weights folded into its own, or of the doubled map that they multiply."""
 
-    sigma: Literal["output", "weight"] = "output"
-    """What spectral norm divides: a layer's output, without a copy of the weight, or the weight."""
+    sigma: Literal["output", "own", "weight"] = "output"
+    """What spectral norm divides: a layer's output, without a copy of the weight, or the weight. "own": the output,
+    with a backward of its own."""
+
+    optimizer: Literal["products", "alpha"] = "products"
+    """Adam's weight decay by a product and a sum, or by one AddExt."""
+
+    cycles: Literal["apart", "joined"] = "apart"
+    """The generators' passes: two of each, the cycled images apart, or three in all, where A to B translates A, B to A
+    all of its three batches, A to B the other two: a quarter fewer kernels."""
 
     half: bool = False
     """Convolutions in float16, forward and backward; Conv2D only."""
@@ -61,8 +70,12 @@ class Forms:
 CPU = Forms(
     convolution="matmul", tiles=True, upsampling="small", padding="mirror", instance_norm="batch_norm", adalin="maps"
 )
-# The plain forms in fewer kernels, of those that Ascend launches directly (aclnn); of one size of image.
-ASCEND = Forms(padding="parts", instance_norm="group_norm", adalin="groups", leaky_relu="operator")
+# The plain forms in fewer kernels, of those that Ascend launches directly (aclnn); of one size of image. On the CPU,
+# padding="mirror" stands for ReflectionPad2D: one kernel forward and one backward too.
+ASCEND = Forms(
+    padding="operator", instance_norm="group_norm", adalin="groups", leaky_relu="prelu", sigma="own", optimizer="alpha",
+    cycles="joined",
+)  # fmt: skip
 
 
 def form_for(device: str, *, half: bool = False, any_size: bool = False) -> Forms:

@@ -13,7 +13,7 @@ import numpy
 from mindspore import Tensor
 
 from ugatit_train import runtime
-from ugatit_train.forms import CPU
+from ugatit_train.forms import ASCEND, CPU, Forms
 from ugatit_train.networks.ugatit import Discriminator, Generator
 from ugatit_train.training.step import Step, StepSettings
 
@@ -21,6 +21,7 @@ from . import reference as ref
 from .parity import fill, float32
 
 NUM_STEPS = 5
+ASCEND_HERE = replace(ASCEND, padding="mirror")  # the CPU has no ReflectionPad2D
 ZOO_VARIANT = {"padding": "zero", "spectral_norm": False, "update_order": "g_first"}
 
 
@@ -36,6 +37,7 @@ class Configuration:
     rho_at_its_bounds: bool = False
     loss_scale: float | str = 1.0
     recompute: bool = False
+    forms: Forms = CPU
     options: dict = field(default_factory=dict)
 
     @property
@@ -54,12 +56,15 @@ CONFIGURATIONS = {
         loss_scale="dynamic", options={"update_order": "g_first", "sn_iterations": "per_pass"}
     ),
     "zoo_variant_global_norm": Configuration(batch=2, clips_norm=True, loss_scale=1024, options=ZOO_VARIANT),
+    "ascend_light": Configuration(n_dis=4, forms=ASCEND_HERE, options={"iteration": 1000}),
+    "ascend_full_g_first": Configuration(light=False, batch=2, forms=ASCEND_HERE, options={"update_order": "g_first"}),
 }
 
 
-def compile_step(configuration, forms=CPU):
-    """A Step of the configuration, with zero weights."""
+def compile_step(configuration, forms=None):
+    """A Step of the configuration, of other forms if they are given, with zero weights."""
     options, c = configuration.reference, configuration
+    forms = forms or c.forms
     return Step(
         [Generator(forms, 4, 1, 32, c.img_ch, c.light, options.padding) for _ in range(2)],
         [
@@ -102,7 +107,7 @@ def batches(configuration):
 TOO_LARGE = (float("inf"), 2.0**127)  # loss scales of two more steps where the scale is dynamic
 
 
-def run(configuration, forms=CPU):
+def run(configuration, forms=None):
     """The losses of every step, and all parameters by name before the first step and after each."""
     step, state = compile_step(configuration, forms), first_state(configuration)
     fill(step, {**state.params, **state.u})

@@ -79,7 +79,20 @@ class UpsampledConv(Conv):
 
 def leaky_relu(forms: Forms):
     """LeakyReLU with slope 0.2, as a function of x."""
+    if forms.leaky_relu == "prelu":
+        return _LeakyReLUByPReLU()
     return _leaky_relu_by_relu if forms.leaky_relu == "relu" else _leaky_relu
+
+
+class _LeakyReLUByPReLU(nn.Cell):
+    """One kernel, and one for the backward."""
+
+    def __init__(self):
+        super().__init__()
+        self.prelu, self.slope = P.PReLU(), Tensor(np.array([0.2], np.float32))
+
+    def construct(self, x):
+        return self.prelu(x, self.slope)
 
 
 def _leaky_relu_by_relu(x):
@@ -97,6 +110,28 @@ def upsample(x):
     return x.reshape(n, c, 2 * h, 2 * w)
 
 
+class _OverSigma(nn.Cell):
+    """(y, weight, u, v) -> y / (u^T W v), the backward written out: a third of the kernels, and no second copy of y."""
+
+    def __init__(self):
+        super().__init__()
+        self.matvec = P.MatMul()
+        self.matvec_t = P.MatMul(transpose_a=True)
+        self.outer = P.MatMul(transpose_b=True)
+
+    def inverse(self, weight, u, v):
+        return ops.reciprocal(self.matvec_t(u, self.matvec(weight.reshape(weight.shape[0], -1), v)))
+
+    def construct(self, y, weight, u, v):
+        return y * self.inverse(weight, u, v)
+
+    def bprop(self, y, weight, u, v, out, dout):
+        inverse = self.inverse(weight, u, v)
+        dsigma = (dout * out).sum() * inverse
+        dweight = self.outer(u * (dsigma * -1.0), v).reshape(weight.shape)
+        return dout * inverse, dweight, ops.zeros_like(u), ops.zeros_like(v)
+
+
 class _Spectral(nn.Cell):
     """A weight (O, ...) with the left singular vector u (O,) of its spectral norm (Miyato et al., 2018).
 
@@ -105,7 +140,8 @@ class _Spectral(nn.Cell):
 
     def __init__(self, forms: Forms, c_out: int):
         super().__init__()
-        self.divides_output = forms.sigma == "output"
+        self.divides_output = forms.sigma != "weight"
+        self.by_own_backward, self.over_sigma = forms.sigma == "own", _OverSigma()
         self.u = Parameter(Tensor(np.zeros((c_out,), np.float32)), name="u", requires_grad=False)
         self.matvec = P.MatMul()
         self.matvec_t = P.MatMul(transpose_a=True)
@@ -125,6 +161,12 @@ class _Spectral(nn.Cell):
         w = self.weight.reshape(self.weight.shape[0], -1)
         return self.matvec_t(u, self.matvec(w, v))
 
+    def over(self, y, vectors):
+        """y / sigma."""
+        if self.by_own_backward:
+            return self.over_sigma(y, self.weight, vectors[0], vectors[1])
+        return y * (1 / self.sigma(vectors[0], vectors[1]))
+
 
 class SpectralConv(_Spectral):
     """`Conv` under spectral norm, called with the vectors (u, v); `vectors=()` leaves the norm out."""
@@ -142,7 +184,7 @@ class SpectralConv(_Spectral):
         else:
             y = self.conv(x, self.weight)
             if len(vectors) == 2:
-                y = y * (1 / self.sigma(vectors[0], vectors[1]))
+                y = self.over(y, vectors)
         return y if self.bias is None else y + self.bias.reshape(1, -1, 1, 1)
 
 
@@ -158,7 +200,7 @@ class SpectralLinear(_Spectral):
         if len(vectors) != 2:
             return self.matmul(x, self.weight)
         if self.divides_output:
-            return self.matmul(x, self.weight) * (1 / self.sigma(vectors[0], vectors[1]))
+            return self.over(self.matmul(x, self.weight), vectors)
         return self.matmul(x, self.weight / self.sigma(vectors[0], vectors[1]))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.ops import operations as P
-from mindspore.ops.auto_generate.gen_ops_prim import GroupNorm, GroupNormGrad
+from mindspore.ops.auto_generate.gen_ops_prim import AddExt, GroupNorm, GroupNormGrad
 from mindspore.ops.operations._grad_ops import BatchNormGrad
 
 from ugatit_train.forms import Forms
@@ -158,48 +158,60 @@ class _AdaLINOfMaps(nn.Cell):
 
 
 class _AdaLINOfGroups(nn.Cell):
-    """AdaLIN of (x, gamma, beta, rho (C,)) by two GroupNorms, one group a channel and one group for all.
+    """AdaLIN of (x, gamma, beta, rho (C,)) by two GroupNorms of (1, N * C, H, W), a group a map and a group a sample.
 
-    GroupNorm's variance is biased: with `_biased`'s factor and eps it gives the unbiased norm. On Ascend this is a
-    third of the kernels of "folded". The backward is written out: it keeps x only.
+    GroupNorm's variance is biased: with `_biased`'s factor and eps it gives the unbiased norm. The affine map is in its
+    weights, so a map is read and written three times. The backward is written out; it keeps x and the moments only.
     """
 
     def __init__(self):
         super().__init__()
         self.group_norm, self.group_norm_grad = GroupNorm(), GroupNormGrad()
+        self.add = AddExt()
 
-    def weights(self, rho, maps: int, layer: int):
-        """What both norms are multiplied by, (C,) each."""
-        layer_factor = _biased(layer)[0]
-        return rho * _biased(maps)[0], layer_factor - rho * layer_factor
+    def weights(self, gamma, rho, n: int, maps: int, layer: int):
+        """What both norms are multiplied by, (N * C,) each: for `maps` values a map and `layer` a layer."""
+        of_map = gamma * (rho * _biased(maps)[0])
+        of_layer = self.add(gamma, gamma * rho, -1.0) * _biased(layer)[0]
+        return _of_every_sample(of_map, n), _of_every_sample(of_layer, n)
 
-    def norms(self, x, rho):
-        """Both norms times their weights, each with mean and 1 / deviation, and both weights."""
-        _, c, h, w = x.shape
-        zeros = ops.zeros((c,), mstype.float32)
-        of_map, of_layer = self.weights(rho, h * w, c * h * w)
-        by_map = self.group_norm(x, c, of_map, zeros, _biased(h * w)[1])
-        by_layer = self.group_norm(x, 1, of_layer, zeros, _biased(c * h * w)[1])
-        return by_map, by_layer, of_map, of_layer
+    def norms(self, x, of_map, of_layer, beta):
+        n, c, h, w = x.shape
+        maps = x.reshape(1, n * c, h, w)
+        zeros = ops.zeros((n * c,), mstype.float32)
+        by_map = self.group_norm(maps, n * c, of_map, beta, _biased(h * w)[1])
+        by_layer = self.group_norm(maps, n, of_layer, zeros, _biased(c * h * w)[1])
+        return by_map, by_layer
 
     def construct(self, x, gamma, beta, rho):
-        by_map, by_layer, _, _ = self.norms(x, rho)
-        c = x.shape[1]
-        return (by_map[0] + by_layer[0]) * gamma.reshape(-1, c, 1, 1) + beta.reshape(-1, c, 1, 1)
+        n, c, h, w = x.shape
+        of_map, of_layer = self.weights(gamma, rho, n, h * w, c * h * w)
+        by_map, by_layer = self.norms(x, of_map, of_layer, _of_every_sample(beta, n))
+        return (by_map[0] + by_layer[0]).reshape(n, c, h, w)
 
     def bprop(self, x, gamma, beta, rho, out, dout):
         n, c, h, w = x.shape
-        x = ops.depend(x, dout)  # or the compiler keeps the forward's norms for here
-        by_map, by_layer, of_map, of_layer = self.norms(x, rho)
-        dgamma = ((by_map[0] + by_layer[0]) * dout).reshape(n, c, h * w).sum(2)
-        dbeta = dout.reshape(n, c, h * w).sum(2)
-        dy = dout * gamma.reshape(-1, c, 1, 1)
-        dx, dof_map, _ = self.group_norm_grad(dy, x, by_map[1], by_map[2], of_map, c, True, True, False)
-        layer_dx, dof_layer, _ = self.group_norm_grad(dy, x, by_layer[1], by_layer[2], of_layer, 1, True, True, False)
-        drho = dof_map * _biased(h * w)[0] - dof_layer * _biased(c * h * w)[0]
+        map_factor, layer_factor = _biased(h * w)[0], _biased(c * h * w)[0]
+        of_map, of_layer = self.weights(gamma, rho, n, h * w, c * h * w)
+        by_map, by_layer = self.norms(x, of_map, of_layer, _of_every_sample(beta, n))
+        maps, dy = x.reshape(1, n * c, h, w), dout.reshape(1, n * c, h, w)
+        dx, dof_map, dbeta = self.group_norm_grad(dy, maps, by_map[1], by_map[2], of_map, n * c, True, True, True)
+        layer_dx, dof_layer, _ = self.group_norm_grad(
+            dy, maps, by_layer[1], by_layer[2], of_layer, n, True, True, False
+        )
+        dof_map, dof_layer, dbeta = dof_map.reshape(n, c), dof_layer.reshape(n, c), dbeta.reshape(n, c)
         if gamma.shape[0] < n:
-            dgamma, dbeta = _sum_kept(dgamma, 0), _sum_kept(dbeta, 0)
-        return dx + layer_dx, dgamma, dbeta, drho
+            dof_map, dof_layer, dbeta = _sum_kept(dof_map, 0), _sum_kept(dof_layer, 0), _sum_kept(dbeta, 0)
+        dof_layer = dof_layer * layer_factor
+        apart = self.add(dof_layer, dof_map, -map_factor)
+        drho = (gamma * apart * -1.0).sum(0)
+        return (dx + layer_dx).reshape(n, c, h, w), self.add(dof_layer, rho * apart, -1.0), dbeta, drho
+
+
+def _of_every_sample(values, n: int):
+    """values (N, C) or (1, C) -> (N * C,)."""
+    count = values.shape[1]
+    return (values if values.shape[0] == n else ops.broadcast_to(values, (n, count))).reshape(n * count)
 
 
 def _biased(count: int) -> tuple[float, float]:

@@ -140,6 +140,7 @@ class Generator(nn.Cell):
     ):
         super().__init__()
         c = 4 * ch
+        self.forms = forms
         self.light = light
         self.down0 = PaddedConv(forms, img_ch, ch, 7, padding)
         self.down1 = PaddedConv(forms, ch, 2 * ch, 3, padding, stride=2)

@@ -6,6 +6,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.ops import operations as P
+from mindspore.ops.auto_generate.gen_ops_prim import AddExt
 
 from ugatit_train.training.loss_scale import zero_unless
 
@@ -19,8 +20,13 @@ class Adam(nn.Cell):
 
     BETA1, BETA2, EPS = 0.5, 0.999, 1e-8
 
-    def __init__(self, parameters: ParameterTuple, weight_decay: float, skips: bool = False, count: str = ""):
-        """skips: updates with gradients that are not finite are left out; count: names its own count of updates."""
+    def __init__(
+        self, parameters: ParameterTuple, weight_decay: float, skips: bool = False, count: str = "", by_alpha=False
+    ):
+        """skips: updates with gradients that are not finite are left out; count: names its own count of updates.
+
+        by_alpha: `Forms.optimizer` is "alpha".
+        """
         super().__init__(auto_prefix=False)
         self.parameters = parameters
         self.skips, self.counts = skips, count != ""
@@ -29,7 +35,8 @@ class Adam(nn.Cell):
         self.m = ParameterTuple([_moment(p, "adam_m") for p in parameters])
         self.v = ParameterTuple([_moment(p, "adam_v") for p in parameters])
         self.weight_decay = Tensor(weight_decay, mstype.float32)
-        self.update = P.Adam()
+        self.alpha = weight_decay if by_alpha else 0.0
+        self.update, self.add = P.Adam(), AddExt()
         self.map = ops.HyperMap()
 
     def state(self) -> list[Parameter]:
@@ -54,6 +61,9 @@ class Adam(nn.Cell):
         root = ops.sqrt(-ops.expm1(step * math.log(self.BETA2)))
         rate = lr * root / -ops.expm1(step * math.log(self.BETA1))
         eps = self.EPS * root
+        if self.alpha:
+            apply = ops.partial(_adam_by_alpha, self.update, self.add, self.alpha, rate, beta1, beta2, eps)
+            return self.map(apply, self.parameters, self.m, self.v, gradients)
         # Not a loop: the compiler makes and analyses two graphs for each turn of one.
         apply = ops.partial(_adam, self.update, self.weight_decay, rate, beta1, beta2, eps)
         return self.map(apply, self.parameters, self.m, self.v, gradients)
@@ -80,6 +90,10 @@ def _adam(update, weight_decay, rate, beta1, beta2, eps, parameter, m, v, gradie
     # Without `depend` every product is computed early and held until it is needed.
     decayed = gradient + ops.depend(weight_decay, gradient) * parameter
     return update(parameter, m, v, 0.0, 0.0, rate, beta1, beta2, eps, decayed)[0]
+
+
+def _adam_by_alpha(update, add, alpha, rate, beta1, beta2, eps, parameter, m, v, gradient):
+    return update(parameter, m, v, 0.0, 0.0, rate, beta1, beta2, eps, add(gradient, parameter, alpha))[0]
 
 
 def _put_back(undone, done, parameter, before):

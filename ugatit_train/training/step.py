@@ -57,9 +57,16 @@ class _Translate(nn.Cell):
     def __init__(self, a2b: Generator, b2a: Generator):
         super().__init__(auto_prefix=False)  # a prefix would rename the generators' parameters; so everywhere here
         self.a2b, self.b2a = a2b, b2a
+        self.joins = a2b.forms.cycles == "joined"
 
     def construct(self, a, b):
         n = a.shape[0]
+        if self.joins:
+            fake_b, cam_fake_b, _ = self.a2b(a)
+            y, cam_a, _ = self.b2a(ops.concat((b, a, fake_b), 0))
+            z, cam_z, _ = self.a2b(ops.concat((b, y[:n]), 0))
+            y_b, cam_b = ops.concat((fake_b, z[:n]), 0), ops.concat((cam_fake_b, cam_z[:n]), 0)
+            return y_b, cam_b, y[: 2 * n], cam_a[: 2 * n], y[2 * n :], z[n:]
         y_b, cam_b, _ = self.a2b(ops.concat((a, b), 0))
         y_a, cam_a, _ = self.b2a(ops.concat((b, a), 0))
         cycle_a, _, _ = self.b2a(y_b[:n])
@@ -170,9 +177,10 @@ class Step(nn.Cell):
         self.g_parameters = ParameterTuple([p for g in generators for p in g.trainable_params()])
         self.d_parameters = ParameterTuple([p for d in discriminators for p in d.trainable_params()])
         self.loss_scale = LossScale(settings.loss_scale)
-        skips, counts = self.loss_scale.scales, self.loss_scale.is_dynamic
-        self.g_adam = Adam(self.g_parameters, settings.weight_decay, skips, "g" if counts else "")
-        self.d_adam = Adam(self.d_parameters, settings.weight_decay, skips, "d" if counts else "")
+        adam = {"skips": self.loss_scale.scales, "by_alpha": self.genA2B.forms.optimizer == "alpha"}
+        counts = self.loss_scale.is_dynamic
+        self.g_adam = Adam(self.g_parameters, settings.weight_decay, count="g" if counts else "", **adam)
+        self.d_adam = Adam(self.d_parameters, settings.weight_decay, count="d" if counts else "", **adam)
         self.rhos = ParameterTuple([p for p in self.g_parameters if p.name.endswith(".rho")])
 
         self.discriminators = discriminators
@@ -242,10 +250,8 @@ class Step(nn.Cell):
             d_loss, gradients, finite = self.discriminator_gradients(
                 a, b, fake_a, fake_b, vectors, vectors_fake, loss_scale
             )
-            before, d_lr = (), lr
-            if self.loss_scale.scales:
-                before = self.d_adam.before(finite)
-                d_lr = ops.depend(lr, before)
+            before = self.d_adam.before(finite) if self.loss_scale.scales else ()
+            d_lr = ops.depend(lr, before) if self.loss_scale.scales else lr
             d_done = self.d_adam(gradients, step, d_lr, finite)
             # The generators' loss must see the updated discriminators.
             y_b, vectors_fake = ops.depend(y_b, d_done), ops.depend(vectors_fake, d_done)
@@ -287,8 +293,7 @@ class Step(nn.Cell):
         (_, loss), gradients = self.d_gradient(a, b, fake_a, fake_b, vectors_real, vectors_fake, loss_scale)
         if self.averages:
             gradients = self.d_reducer(gradients)
-        gradients, finite = self.unscale(gradients, loss_scale)
-        return loss, gradients, finite
+        return (loss,) + self.unscale(gradients, loss_scale)
 
     def unscale(self, gradients, loss_scale):
         gradients, finite = self.loss_scale.unscale(gradients, loss_scale)

@@ -24,9 +24,9 @@ CPU_BUT = {
     (field, value): dataclasses.replace(CPU, **{field: value})
     for field, value in [
         ("convolution", "operator"), ("tiles", False), ("upsampling", "large"), ("padding", "slices"),
-        ("padding", "parts"), ("instance_norm", "moments"), ("instance_norm", "group_norm"), ("adalin", "folded"),
+        ("instance_norm", "moments"), ("instance_norm", "group_norm"), ("adalin", "folded"),
         ("adalin", "groups"), ("adalin", "unfolded"), ("leaky_relu", "operator"),
-        ("cam", "doubled"), ("sigma", "weight"),
+        ("leaky_relu", "prelu"), ("cam", "doubled"), ("sigma", "weight"), ("sigma", "own"),
     ]
 }  # fmt: skip
 
@@ -163,7 +163,7 @@ def others():
     def near(centre, *shape):
         return float32(centre + 0.2 * random.uniform(-1, 1, shape))
 
-    x, larger = normal(2, 6, 8, 7), normal(2, 3, 11, 9)
+    x = normal(2, 6, 8, 7)
     offset = x * 2 + numpy.arange(6)[None, :, None, None]  # maps far from zero and from each other
     gamma, beta, rho = near(1, 2, 6), normal(2, 6), near(0.5, 6)
     conv, u = {"layer.weight": normal(8, 6, 4, 4), "layer.bias": normal(8)}, {"layer.u": plain.normalise(normal(8))}
@@ -171,7 +171,7 @@ def others():
     linear = {"layer.weight": normal(3, 6), "layer.u": plain.normalise(normal(3))}
     small, weight = normal(3, 6, 5, 4), normal(4, 6, 3, 3)
 
-    def pad(name, forms, p, mode, x=x):
+    def pad(name, forms, p, mode):
         cell = padding.Pad(forms, p, mode)
         cases[name] = Case(cell=cell, plain=lambda _, x: plain.pad(x, p, mode), inputs=(x,))
 
@@ -240,14 +240,12 @@ def others():
         for p in (1, 3):
             pad(f"pad_{p}_{mode}", CPU, p, mode)
             pad(f"pad_{p}_{mode}_of_slices", CPU_BUT["padding", "slices"], p, mode)
-            pad(f"pad_{p}_{mode}_of_parts", CPU_BUT["padding", "parts"], p, mode)
         for batch in (small, small[:1]):
             upsampled_conv(f"upsampled_conv_{mode}_{len(batch)}", CPU, mode, batch)
             upsampled_conv(f"upsampled_conv_on_the_small_map_{mode}_{len(batch)}", CPU_BUT["tiles", False], mode, batch)
             upsampled_conv(f"upsampled_conv_plain_{mode}_{len(batch)}", Forms(), mode, batch)
         sliced = dataclasses.replace(CPU, tiles=False, padding="slices")
         upsampled_conv(f"upsampled_conv_on_the_small_map_{mode}_of_slices", sliced, mode, small)
-    pad("pad_3_reflect_of_parts_of_a_larger_map", CPU_BUT["padding", "parts"], 3, "reflect", larger)
     instance_norm("instance_norm", CPU)
     instance_norm("instance_norm_by_group_norm", CPU_BUT["instance_norm", "group_norm"])
     instance_norm("instance_norm_by_moments", CPU_BUT["instance_norm", "moments"])
@@ -257,10 +255,12 @@ def others():
         adalin(f"adalin_{form}_of_maps_far_above_their_deviation", forms, offset + 30)
         lin(f"lin_{form}", forms)
     leaky_relu("leaky_relu", CPU)
+    leaky_relu("leaky_relu_by_prelu", CPU_BUT["leaky_relu", "prelu"])
     leaky_relu("leaky_relu_operator", CPU_BUT["leaky_relu", "operator"])
     attention("attention_with_cam_folded_into_its_weight", CPU)
     attention("attention_of_the_doubled_map", CPU_BUT["cam", "doubled"])
     spectral("_divides_its_result_by_sigma", CPU)
+    spectral("_divides_its_result_by_sigma_with_a_backward_of_its_own", CPU_BUT["sigma", "own"])
     spectral("_divides_its_weight_by_sigma", CPU_BUT["sigma", "weight"])
     cases |= {
         "upsample": Case(cell=Call(layers.upsample), plain=lambda _, x: plain.upsample(x), inputs=(x,)),

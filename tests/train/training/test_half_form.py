@@ -7,11 +7,10 @@ import numpy
 import pytest
 from mindspore import Parameter, Tensor
 
-from ugatit_train.forms import ASCEND
 from ugatit_train.training import loop
 
 from ..parity import fill
-from ..stepping import Configuration, compile_step, first_state, snapshot
+from ..stepping import ASCEND_HERE, Configuration, compile_step, first_state, snapshot
 
 STEPS = 30
 PLAIN = Configuration(n_dis=4, options={"iteration": 1000})
@@ -30,11 +29,11 @@ def images(t):
 
 @pytest.fixture(scope="module")
 def half():
-    return thirty_steps(dataclasses.replace(PLAIN, loss_scale="dynamic"), dataclasses.replace(ASCEND, half=True))
+    return thirty_steps(dataclasses.replace(PLAIN, loss_scale="dynamic"), dataclasses.replace(ASCEND_HERE, half=True))
 
 
 def test_thirty_steps_in_float16_have_the_losses_of_float32_within_two_percent(half):
-    whole, _ = thirty_steps(PLAIN, ASCEND)
+    whole, _ = thirty_steps(PLAIN, ASCEND_HERE)
     losses, _ = half
     numpy.testing.assert_allclose(losses.mean(0), whole.mean(0), rtol=0.02)
     assert (losses != whole).any()
