@@ -8,7 +8,9 @@ from ugatit_train.forms import CPU, Forms
 
 from ..stepping import CONFIGURATIONS, TRACED, run
 
-OTHERS = Forms(adalin="unfolded", leaky_relu="operator", cam="doubled", sigma="weight")
+OTHERS = Forms(
+    adalin="unfolded", leaky_relu="operator", cam="doubled", sigma="weight", optimizer="alpha", cycles="joined"
+)
 
 
 def test_a_step_of_other_forms_is_the_step(traced_run):
