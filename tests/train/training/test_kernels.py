@@ -21,12 +21,12 @@ from ..stepping import ASCEND_HERE
 NO_KERNEL = {"MakeTuple", "TupleGetItem", "Depend", "UpdateState", "Load", "Reshape", "Return"}
 ACLOP = {
     "AddN", "Adam", "Assign", "Conv2D", "Conv2DBackpropFilter", "Conv2DBackpropInput", "FillV2", "RealDiv",
-    "ReduceMean", "RsqrtGrad", "Stack", "StridedSlice", "StridedSliceGrad",
+    "ReduceMean", "ReduceSum", "RsqrtGrad", "Stack", "StridedSlice", "StridedSliceGrad",
 }  # fmt: skip
 ACLNN = {
     "Abs", "Add", "AddExt", "AddScalar", "BroadcastTo", "Cast", "Concat", "Div", "Divs", "Equal", "Exp", "Expm1",
     "GroupNorm", "GroupNormGrad", "Log1p", "MatMul", "Maximum", "Minimum", "MirrorPad", "MirrorPadGrad", "Mul", "Muls",
-    "Neg", "PReLU", "PReLUGrad", "ReLU", "Reciprocal", "ReduceMax", "ReduceSum", "ReluGrad", "Rsqrt", "Sign",
+    "Neg", "PReLU", "PReLUGrad", "ReLU", "Reciprocal", "ReduceMax", "ReluGrad", "Rsqrt", "Sign",
     "SplitWithSize", "Sqrt", "Sub", "SumExt", "Tanh", "TanhGrad", "Tile",
 }  # fmt: skip
 
