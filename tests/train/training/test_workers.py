@@ -1,6 +1,6 @@
 """The launcher: signals go on, it waits, and nothing is left. Its workers here are small programs without MindSpore.
 
-Two real workers are trained with in tests/tools/test_launch.py.
+Two real workers are trained with in tests/tools/test_run_distributed_train.py.
 """
 
 import os
