@@ -13,7 +13,7 @@ import pytest
 from autograd.tracer import getval
 from mindspore import nn
 
-from ugatit_train.forms import CPU, Forms, form_for
+from ugatit_train.forms import ASCEND, CPU, Forms, form_for
 from ugatit_train.networks import convolution, layers, normalisation, padding
 
 from .. import reference_networks as plain
@@ -335,11 +335,13 @@ def check(errors):
 # What a device gets
 
 
-def test_the_cpu_takes_its_own_forms_and_other_devices_the_plain_ones():
+def test_the_cpu_and_ascend_take_forms_of_their_own_and_a_gpu_the_plain_ones():
     assert form_for("CPU") == CPU
-    for device in ("Ascend", "GPU"):
-        assert form_for(device) == form_for(device, any_size=True) == Forms()
-        assert form_for(device, half=True) == Forms(half=True)
+    assert form_for("Ascend") == ASCEND
+    assert form_for("Ascend", half=True) == dataclasses.replace(ASCEND, half=True)
+    assert form_for("Ascend", any_size=True) == Forms()  # its operators are compiled for one size
+    assert form_for("GPU") == form_for("GPU", any_size=True) == Forms()
+    assert form_for("GPU", half=True) == Forms(half=True)
     assert form_for("CPU", any_size=True) == CPU_BUT["tiles", False]
 
 
