@@ -154,7 +154,12 @@ def test_a_tool_read_by_head(tmp_path):
 @pytest.mark.parametrize("line", ["print('x'); return 0", "raise SystemExit(0)"])
 def test_a_tool_that_is_started_without_a_stdout(line):
     done = subprocess.run(
-        f"{shlex.quote(sys.executable)} - >&-", input=FRAME.format(line), shell=True, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        f"{shlex.quote(sys.executable)} - >&-",
+        input=FRAME.format(line),
+        shell=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
     )
     assert (done.returncode, done.stderr) == (0, "")
 
