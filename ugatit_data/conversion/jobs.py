@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from ugatit_data.conversion.sources import Entry, Source
-from ugatit_data.dataset.manifest import MANIFEST_SCHEMA, VERSION, Shard
+from ugatit_data.conversion.sources import Entry, Source, failed, unreadable
+from ugatit_data.dataset.manifest import MANIFEST_SCHEMA, VERSION, Shard, row_name
 from ugatit_data.dataset.shards import MAX_RECORD, db_path, write_shard
 from ugatit_data.errors import RejectedImageError
 from ugatit_data.files import canonical, sha256_file, write_whole
@@ -39,6 +39,8 @@ class Job:
     split: str
     domain: str
     keys: tuple[bytes, ...]
+    absent: frozenset[bytes] = frozenset()
+    """Those of the keys that nothing was behind when the source was listed; see `Entry.absent`."""
     source: Source
     encoding: str
     encode: Callable[[bytes, Decoded, int], bytes]
@@ -141,7 +143,7 @@ def write_job(job: Job, folder: Path) -> tuple[Shard | None, list[dict]]:
     """Write a job's shard into `folder` and read it back: its description and its rows of the manifest.
 
     Raises:
-        OSError, ConversionError: the disk is full, or what was written reads back differently.
+        OSError, ConversionError: the disk is full, the source fails, or what was written reads back differently.
     """
     rows = []
     path = folder / job.file
@@ -215,7 +217,7 @@ def _encode(job: Job, key: bytes) -> tuple[dict, bytes | None]:
     """One image: its row of the manifest, and its record unless it is rejected."""
     row: dict = {"size": None, "sha256": None}
     try:
-        data = job.source.read(job.split, job.domain, key)
+        data = _read(job, key)
         row.update(size=len(data), sha256=hashlib.sha256(data).digest())
         decoded = decode(data)
         record = job.encode(data, decoded, job.stored_size or 0)
@@ -231,3 +233,18 @@ def _encode(job: Job, key: bytes) -> tuple[dict, bytes | None]:
         "height": height,
         "notes": ",".join(decoded.notes),
     }, record
+
+
+def _read(job: Job, key: bytes) -> bytes:
+    """The bytes of one image, which the source is asked for. What was listed and is gone is no image's fault.
+
+    Raises:
+        RejectedImageError: they cannot be had, and never will be.
+        ConversionError: the source fails.
+    """
+    try:
+        return job.source.read(job.split, job.domain, key)
+    except OSError as error:
+        if key in job.absent and isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise RejectedImageError(unreadable(error)) from None
+        raise failed(row_name({"split": job.split, "domain": job.domain, "key": key}), error) from None

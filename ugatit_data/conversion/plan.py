@@ -62,6 +62,7 @@ def make_plan(
                     split=split,
                     domain=domain,
                     keys=tuple(entry.key for entry in entries[start:stop]),
+                    absent=frozenset(entry.key for entry in entries[start:stop] if entry.absent),
                     source=source,
                     encoding=encoding,
                     encode=chosen.encode,

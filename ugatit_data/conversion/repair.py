@@ -49,6 +49,7 @@ def _rewrite(folder: Path, dataset: Dataset, shard: Shard, rows: list[dict], sou
         split=rows[0]["split"],
         domain=rows[0]["domain"],
         keys=tuple(row["key"] for row in rows),
+        absent=frozenset(row["key"] for row in rows),  # one that is gone is named below, with what it should be
         source=source,
         encoding=dataset.encoding,
         encode=encoding_of(folder, dataset).encode,

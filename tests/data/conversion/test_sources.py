@@ -65,8 +65,11 @@ def test_what_cannot_be_read_is_named(tmp_path):
     os.mkfifo(tmp_path / "trainA" / "pipe")
     with pytest.raises(RejectedImageError, match="not a regular file"):
         source.read("train", "a", b"pipe")
-    with pytest.raises(RejectedImageError, match="unreadable: No such file"):
+    with pytest.raises(FileNotFoundError):
         source.read("train", "a", b"vanished")
+    (tmp_path / "trainA" / "round").symlink_to("round")
+    with pytest.raises(RejectedImageError, match="unreadable: Too many levels of symbolic links"):
+        source.read("train", "a", b"round")
     with pytest.raises(RejectedImageError, match="not a regular file|unreadable"):
         source.read("train", "a", b".")
 
@@ -74,3 +77,13 @@ def test_what_cannot_be_read_is_named(tmp_path):
 def test_a_missing_source_is_named(tmp_path):
     with pytest.raises(BadInputError, match="no such folder. Pass the folder that holds trainA"):
         FolderSource(tmp_path / "nothing").entries()
+
+
+def test_a_test_folder_that_is_none_is_named(tmp_path):
+    """Left out in silence it would be a split that nobody misses."""
+    for name in ("trainA", "trainB"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").write_bytes(b"x")
+    (tmp_path / "testA").symlink_to("moved")
+    with pytest.raises(BadInputError, match="testA: no folder, or a link that leads nowhere. Mend or remove it"):
+        FolderSource(tmp_path).entries()
