@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import difflib
+import itertools
 import os
 import select
 import signal
@@ -14,6 +15,7 @@ from typing import NoReturn
 
 from ugatit_data import BadInputError, DataError
 from ugatit_data.commands import command
+from ugatit_data.files import user_path
 from ugatit_data.storage import StorageError
 from ugatit_train import runtime
 from ugatit_train.errors import UgatitError
@@ -47,9 +49,9 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args=None, namespace=None):
         args = sys.argv[1:] if args is None else args
         names = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
-        for word in args:
+        for word in itertools.takewhile(lambda word: word != "--", args):  # what follows are no options
             name = word.partition("=")[0]
-            if name.startswith("--") and name != "--" and name not in names:
+            if name.startswith("--") and name not in names:
                 close = difflib.get_close_matches(name.replace("-", "_").replace("__", "--", 1), names, n=1)
                 self.error(f"{name}: unknown option" + (f": did you mean {close[0]}?" if close else ""))
         return super().parse_known_args(args, namespace)
@@ -181,6 +183,11 @@ def os_reason(error: OSError, where: Path | str | None = None) -> str:
     if file is None:
         return error.strerror or str(error)
     return f"{file}: {error.strerror}"
+
+
+def path(text: str) -> Path:
+    """An argparse type: a file or folder; `~` is the home folder."""
+    return user_path(text)
 
 
 def pixels(text: str) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from ugatit_data.conversion.workers import open_scheduler
 from ugatit_data.dataset.encodings import ENCODINGS
 from ugatit_data.files import available_cores
 
-from .commandline import Parser, whole, working
+from .commandline import Parser, path, whole, working
 
 
 def parser() -> Parser:
@@ -38,8 +38,8 @@ def parser() -> Parser:
         "Interrupted, for whatever reason? The same command resumes, and ends with the same bytes.\n"
         "Exit code: 0 done, 1 failed while running (what is finished is kept), 2 bad input.",
     )
-    made.add_argument("source", type=Path, metavar="SRC", help="folder with trainA, trainB[, testA, testB]")
-    made.add_argument("out", type=Path, metavar="OUT", help="folder to make")
+    made.add_argument("source", type=path, metavar="SRC", help="folder with trainA, trainB[, testA, testB]")
+    made.add_argument("out", type=path, metavar="OUT", help="folder to make")
     made.add_argument(
         "--encoding",
         choices=sorted(ENCODINGS),

@@ -34,7 +34,7 @@ from ugatit_train.pictures import drawing
 from ugatit_train.pictures.files import find_pictures, output_names, read_picture
 from ugatit_train.training import log
 
-from .commandline import Failure, Parser, checking, say, whole, working
+from .commandline import Failure, Parser, checking, path, say, whole, working
 
 TOOLS = Path(__file__).parent
 SETTINGS_FILE = "demo.json"
@@ -60,8 +60,8 @@ def parser() -> Parser:
         "Interrupted? The same command goes on from there.\n"
         "Exit code: 0 done, 1 a failure while running, 2 bad input.",
     )
-    made.add_argument("--out", type=Path, default=Path("demo"), help="folder for everything that is made")
-    made.add_argument("--data", type=Path, help="folder with trainA and trainB, perhaps testA; by default sample data")
+    made.add_argument("--out", type=path, default=Path("demo"), help="folder for everything that is made")
+    made.add_argument("--data", type=path, help="folder with trainA and trainB, perhaps testA; by default sample data")
     made.add_argument("--img_size", type=whole(24), default=64, help="height and width of the images in pixels")
     made.add_argument("--ch", type=whole(1), default=32, help="channels of the networks' first layer")
     made.add_argument("--iteration", type=whole(1), default=600, help="training steps")
@@ -219,13 +219,17 @@ def draw(pictures: Path, translated: Path, sheet: Path, size: int) -> str:
 
     shown = rows[:SHEET_PICTURES]
     half = -(-len(shown) // 2)
-    blocks = [shown[:half], shown[len(shown) - half :]] if len(shown) > 1 else [shown]  # side by side
+    blocks = [block for block in (shown[:half], shown[half:]) if block]  # side by side
     files = {
         "input": lambda path: path,
         "heat map": lambda path: made[path].with_name(made[path].stem + ".heatmap.png"),
         "output": lambda path: made[path],
     } | ({"true target": true.__getitem__} if known else {})
-    columns = [[read_picture(file(path), size) for path in block] for block in blocks for file in files.values()]
+    columns = [
+        [*(read_picture(file(path), size) for path in block), *[None] * (half - len(block))]
+        for block in blocks
+        for file in files.values()
+    ]
     drawing.contact_sheet(columns, [*files] * len(blocks), sheet)
 
     if not known:

@@ -13,7 +13,7 @@ from ugatit_data.commands import command
 from ugatit_train import runtime
 from ugatit_train.evaluation import evaluate
 
-from .commandline import Parser, checking, end_when_interrupted, refuse_full_folder, remove, say, whole, working
+from .commandline import Parser, checking, end_when_interrupted, path, refuse_full_folder, remove, say, whole, working
 
 
 def parser() -> Parser:
@@ -32,12 +32,12 @@ def parser() -> Parser:
         "print: 0.98 of the distance to the source and 0.02 of that to the target, halved, times 100.\n\n"
         "Exit code: 0 done, 1 a picture could not be read (the rest is judged) or a failure, 2 bad input.",
     )
-    made.add_argument("--checkpoint", type=Path, required=True, help="folder of a run, or of one of its checkpoints")
-    made.add_argument("--out", type=Path, required=True, help="folder for the results; it must not exist, or be empty")
+    made.add_argument("--checkpoint", type=path, required=True, help="folder of a run, or of one of its checkpoints")
+    made.add_argument("--out", type=path, required=True, help="folder for the results; it must not exist, or be empty")
     made.add_argument(
-        "--data_path", type=Path, help="converted data set, or folder with testA and testB; by default the run's own"
+        "--data_path", type=path, help="converted data set, or folder with testA and testB; by default the run's own"
     )
-    made.add_argument("--features", type=Path, help="InceptionV3 for KID: .ckpt or .onnx; a substitute without it")
+    made.add_argument("--features", type=path, help="InceptionV3 for KID: .ckpt or .onnx; a substitute without it")
     made.add_argument("--direction", choices=("a2b", "b2a", "both"), default="both", help="what to judge")
     made.add_argument("--device_target", choices=runtime.DEVICE_TARGETS, default="CPU", help="device to run on")
     made.add_argument("--device_id", type=whole(0), default=0, help="number of the device")

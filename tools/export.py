@@ -23,7 +23,7 @@ from ugatit_train.pictures import drawing
 from ugatit_train.pictures.files import find_pictures, read_picture
 from ugatit_train.training.checkpoint import GENERATORS, CheckpointError
 
-from .commandline import Failure, Parser, checking, end_when_interrupted, pixels, whole, working
+from .commandline import Failure, Parser, checking, end_when_interrupted, path, pixels, say, whole, working
 
 COUNT = 5  # pictures to compare with
 
@@ -41,10 +41,10 @@ def parser() -> Parser:
         "Exit code: 0 done, 1 the file differs or could not be written, 2 bad input.",
     )
     made.add_argument(
-        "--checkpoint", "--genA2B_ckpt", type=Path, required=True, help="folder of a run, or of one of its checkpoints"
+        "--checkpoint", "--genA2B_ckpt", type=path, required=True, help="folder of a run, or of one of its checkpoints"
     )
     made.add_argument(
-        "--out", "--MINDIR_outdir", type=Path, default=Path("exported"), help="folder for genA2B.* or genB2A.*"
+        "--out", "--MINDIR_outdir", type=path, default=Path("exported"), help="folder for genA2B.* or genB2A.*"
     )
     made.add_argument(
         "--export_file_format", "--format", choices=tuple(export.SUFFIXES), default="MINDIR", help="kind of the file"
@@ -54,7 +54,9 @@ def parser() -> Parser:
         "--size", type=pixels, help="fix height and width, in pixels: 256 or 128x256; else a light model's stay open"
     )
     made.add_argument("--static", action="store_true", help="fix the input: one picture of --size or the training's")
-    made.add_argument("--pictures", type=Path, help=f"compare on the first {COUNT} of these, not on random ones")
+    made.add_argument(
+        "--pictures", type=path, help=f"compare on the first {COUNT} of these that can be read, not on random ones"
+    )
     made.add_argument("--device_target", choices=runtime.DEVICE_TARGETS, default="CPU", help="device to run on")
     made.add_argument("--device_id", type=whole(0), default=0, help="number of the device")
     return made
@@ -67,7 +69,7 @@ def main(argv: list[str]) -> int:
     again = "nothing was kept, run it again"
     end_when_interrupted("export", again, lambda: shutil.rmtree(partial, ignore_errors=True))
     with checking():
-        found = find_pictures(options.pictures)[:COUNT] if options.pictures else []
+        found = find_pictures(options.pictures) if options.pictures else []
         runtime.let_plain_convolutions_be_fast()
         runtime.setup(options.device_target, options.device_id)  # MindSpore loads here
         with contextlib.suppress(runtime.DeviceError):  # of a first 910, which has float16 only
@@ -96,12 +98,23 @@ def check(options: argparse.Namespace) -> None:
 
 
 def read(found: list[Path], signature: models.Signature, pictures: Path | None) -> list[np.ndarray]:
-    """The pictures to compare on, float32 (1, C, H, W) in [-1, 1]. Raises BadInputError where one is bad."""
+    """The first COUNT good pictures to compare on, float32 (1, C, H, W) in [-1, 1]; bad ones are named, and left out.
+
+    Raises:
+        BadInputError: there are pictures, and not one is good.
+    """
     size = signature.size or signature.img_size
-    try:
-        return [drawing.to_network(read_picture(path, size), signature.img_ch) for path in found]
-    except RejectedImageError as error:
-        raise BadInputError(f"{pictures}: {error.reason}: give pictures that can be read") from None
+    images: list[np.ndarray] = []
+    for file in found:
+        if len(images) == COUNT:
+            break
+        try:
+            images.append(drawing.to_network(read_picture(file, size), signature.img_ch))
+        except RejectedImageError as error:
+            say("export", f"{file}: {error.reason}: left out")
+    if found and not images:
+        raise BadInputError(f"{pictures}: not one of its {len(found)} files is a picture: give others, or leave it out")
+    return images
 
 
 @contextlib.contextmanager

@@ -6,12 +6,11 @@ if __name__ == "__main__":
 
     start_tool(__file__)
 
-from pathlib import Path
 
 from ugatit_data import BadInputError
 from ugatit_train.exchange import pytorch, torchfile
 
-from .commandline import Parser, working
+from .commandline import Parser, path, working
 
 
 def main(argv: list[str]) -> int:
@@ -23,8 +22,8 @@ def main(argv: list[str]) -> int:
         "  %(prog)s runs/first first_params_0002000.pt\n\n"
         "Exit code: 0 done, 1 a failure while writing, 2 bad input.",
     )
-    parser.add_argument("checkpoint", metavar="RUN", type=Path, help="folder of a run, or of one of its checkpoints")
-    parser.add_argument("out", metavar="OUT.pt", type=Path, help="the PyTorch checkpoint to write")
+    parser.add_argument("checkpoint", metavar="RUN", type=path, help="folder of a run, or of one of its checkpoints")
+    parser.add_argument("out", metavar="OUT.pt", type=path, help="the PyTorch checkpoint to write")
     options = parser.parse_args(argv)
 
     if not options.checkpoint.is_dir():

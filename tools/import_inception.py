@@ -6,14 +6,13 @@ if __name__ == "__main__":
 
     start_tool(__file__)
 
-from pathlib import Path
 
 from ugatit_data import BadInputError
 from ugatit_data.commands import command
 from ugatit_train import runtime
 from ugatit_train.exchange import torchfile
 
-from .commandline import Failure, Parser, end_when_interrupted
+from .commandline import Failure, Parser, end_when_interrupted, path
 
 
 def main(argv: list[str]) -> int:
@@ -26,8 +25,8 @@ def main(argv: list[str]) -> int:
         f"  {command('evaluate')} --checkpoint runs/first --out evaluated --features inception.ckpt\n\n"
         "Exit code: 0 done, 1 a failure while writing, 2 bad input.",
     )
-    parser.add_argument("source", metavar="FILE.pth", type=Path, help="the PyTorch weights")
-    parser.add_argument("out", metavar="OUT.ckpt", type=Path, help="the MindSpore checkpoint to write")
+    parser.add_argument("source", metavar="FILE.pth", type=path, help="the PyTorch weights")
+    parser.add_argument("out", metavar="OUT.ckpt", type=path, help="the MindSpore checkpoint to write")
     options = parser.parse_args(argv)
 
     if options.out.suffix != ".ckpt":

@@ -6,7 +6,6 @@ if __name__ == "__main__":
 
     start_tool(__file__)
 
-from pathlib import Path
 
 from ugatit_data import BadInputError
 from ugatit_data.commands import command
@@ -15,7 +14,7 @@ from ugatit_train.exchange import pytorch, torchfile
 from ugatit_train.options.config import OptionError
 from ugatit_train.training import checkpoint
 
-from .commandline import Parser, checking, whole, working
+from .commandline import Parser, checking, path, whole, working
 
 
 def main(argv: list[str]) -> int:
@@ -32,12 +31,12 @@ def main(argv: list[str]) -> int:
         f"  {command('train')} --output_path runs/tuned --resume --data_path dataset --iteration 10000\n\n"
         "Exit code: 0 done, 1 a failure while writing, 2 bad input.",
     )
-    parser.add_argument("source", metavar="FILE.pt", type=Path, help="the PyTorch checkpoint")
-    parser.add_argument("out", metavar="OUT", type=Path, help="folder of the run to write; it must not exist")
+    parser.add_argument("source", metavar="FILE.pt", type=path, help="the PyTorch checkpoint")
+    parser.add_argument("out", metavar="OUT", type=path, help="folder of the run to write; it must not exist")
     parser.add_argument(
         "--img_size", type=whole(8), default=256, help="pixels that a light model was trained with; a full one tells"
     )
-    parser.add_argument("--data_path", type=Path, help="a converted data set, to go on with the training on it")
+    parser.add_argument("--data_path", type=path, help="a converted data set, to go on with the training on it")
     options = parser.parse_args(argv)
 
     if options.out.exists():

@@ -20,7 +20,7 @@ from ugatit_train import runtime
 from ugatit_train.inference import ascend310
 from ugatit_train.inference.translate import Outcome
 
-from .commandline import Parser, checking, end_when_interrupted, pixels, refuse_full_folder, whole, working
+from .commandline import Parser, checking, end_when_interrupted, path, pixels, refuse_full_folder, whole, working
 
 TOOL = "infer_310"
 
@@ -41,20 +41,20 @@ def main(argv: list[str]) -> int:
         "Exit code: 0 done, 1 a file could not be read (the others are done) or written, 2 bad input.",
     )
     parser.add_argument("step", choices=tuple(STEPS), help="which step")
-    parser.add_argument("--data_path", type=Path, help="preprocess: picture or folder of pictures")
-    parser.add_argument("--mindir_path", type=Path, help="run: the MINDIR file")
+    parser.add_argument("--data_path", type=path, help="preprocess: picture or folder of pictures")
+    parser.add_argument("--mindir_path", type=path, help="run: the MINDIR file")
     parser.add_argument(
-        "--bifile_inputdir", type=Path, default=Path("bifile_in"), help="folder of the pictures as <name>.bin"
+        "--bifile_inputdir", type=path, default=Path("bifile_in"), help="folder of the pictures as <name>.bin"
     )
     parser.add_argument(
-        "--bifile_outputdir", type=Path, default=Path("bifile_out"), help="folder of the model's outputs, <name>_0.bin"
+        "--bifile_outputdir", type=path, default=Path("bifile_out"), help="folder of the model's outputs, <name>_0.bin"
     )
     parser.add_argument(
-        "--eval_outputdir", type=Path, default=Path("infer_output_img"), help="postprocess: folder for the pictures"
+        "--eval_outputdir", type=path, default=Path("infer_output_img"), help="postprocess: folder for the pictures"
     )
     parser.add_argument(
         "--time_resultdir",
-        type=Path,
+        type=path,
         default=Path("time_Result"),
         help="run: folder for the file with the average time",
     )

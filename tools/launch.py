@@ -18,6 +18,7 @@ from ugatit_train.options import arguments
 from ugatit_train.training import workers
 
 from . import train
+from .commandline import path
 
 MANUAL = """usage: {name} [RANK_TABLE] RANK_SIZE DEVICE_START [OPTION OF {train}] ...
 
@@ -43,7 +44,9 @@ def main(argv: list[str]) -> int:
     if argv[:1] in (["-h"], ["--help"]):
         print(MANUAL.format(name=command("launch"), train=command("train"), port=workers.PORT))
         return 0
-    table, rest = (argv[0], argv[1:]) if argv and not argv[0].isdigit() else ("", argv)
+    if argv[:1] == ["--"]:  # what follows is no option, whatever it begins with
+        argv = argv[1:]
+    table, rest = (str(path(argv[0])), argv[1:]) if argv and not argv[0].isdigit() else ("", argv)
     if table and not Path(table).is_file():
         raise BadInputError(f"{table}: no such rank table: give a file, or leave it out")
     if len(rest) < 2 or not (rest[0].isdigit() and rest[1].isdigit() and int(rest[0])):

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from ugatit_data import BadInputError
 
-from .commandline import Parser, whole, working
+from .commandline import Parser, path, whole, working
 
 # The colour photographs of scikit-image 0.22-0.25 that are in the wheel, of known licence; see the README.
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
         epilog="Example:\n  %(prog)s demo/images --train 200 --test 24\n\n"
         "Exit code: 0 done, 1 a failure while writing, 2 bad input.",
     )
-    parser.add_argument("out", metavar="OUT", type=Path, help="folder to make, with trainA trainB testA testB")
+    parser.add_argument("out", metavar="OUT", type=path, help="folder to make, with trainA trainB testA testB")
     parser.add_argument("--size", type=whole(16), default=128, help="height and width of the images in pixels")
     parser.add_argument("--train", type=whole(1), default=200, help="images in each of trainA and trainB")
     parser.add_argument("--test", type=whole(1), default=24, help="images in each of testA and testB")

@@ -20,7 +20,7 @@ from ugatit_train import runtime
 from ugatit_train.options import config
 from ugatit_train.performance import planner
 
-from .commandline import Parser, checking, end_when_interrupted, whole, working
+from .commandline import Parser, checking, end_when_interrupted, path, whole, working
 
 
 def parser() -> Parser:
@@ -32,7 +32,7 @@ def parser() -> Parser:
         epilog="Example:\n  %(prog)s --img_size 64 --n_dis 5 --light --out profile\n\n"
         "Exit code: 0 done, 1 a failure while running, 2 bad input.",
     )
-    made.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new folder for the results")
+    made.add_argument("--out", type=path, required=True, metavar="FOLDER", help="new folder for the results")
     made.add_argument("--img_size", type=whole(4), default=256, help="height and width, pixels")
     made.add_argument("--light", action="store_true", help="the light generator")
     made.add_argument("--ch", type=whole(1), default=64, help="channels of the first layer")

@@ -22,7 +22,7 @@ from ugatit_train.options import arguments, config, saved
 from ugatit_train.performance import ceilings, planner
 from ugatit_train.training import modelarts, runfolder, workers
 
-from .commandline import checking, end_when_interrupted, say, working
+from .commandline import checking, end_when_interrupted, path, say, working
 from .evaluate import judge
 
 
@@ -115,7 +115,7 @@ def launch(cluster: workers.Cluster, argv: list[str]) -> int:
 
 def logs() -> Path:
     """The folder of the workers' logs."""
-    return Path(os.environ.get("LOG_DIR") or "msrun_logs")
+    return path(os.environ.get("LOG_DIR") or "msrun_logs")
 
 
 def _end(log: Path, lines: int) -> str:

@@ -10,7 +10,6 @@ import argparse
 import dataclasses
 import sys
 import time
-from pathlib import Path
 
 from tqdm import tqdm
 
@@ -20,7 +19,17 @@ from ugatit_train import runtime
 from ugatit_train.inference import models, translate
 from ugatit_train.pictures.files import count_images, find_jobs
 
-from .commandline import Parser, checking, end_when_interrupted, pixels, refuse_full_folder, remove, whole, working
+from .commandline import (
+    Parser,
+    checking,
+    end_when_interrupted,
+    path,
+    pixels,
+    refuse_full_folder,
+    remove,
+    whole,
+    working,
+)
 
 
 def parser() -> Parser:
@@ -36,14 +45,14 @@ def parser() -> Parser:
         "Exit code: 0 done, 1 a picture could not be read (the others are translated), 2 bad input.",
     )
     made.add_argument(
-        "sources", metavar="SOURCE", type=Path, nargs="+", help="pictures, folders, patterns such as 'a/*.png', videos"
+        "sources", metavar="SOURCE", type=path, nargs="+", help="pictures, folders, patterns such as 'a/*.png', videos"
     )
     model = made.add_mutually_exclusive_group(required=True)
-    model.add_argument("--checkpoint", type=Path, help="folder of a run, or of one of its checkpoints")
-    model.add_argument("--mindir", type=Path, help=f"a MINDIR file that {command('export')} wrote")
-    model.add_argument("--onnx", type=Path, help=f"an ONNX file that {command('export')} wrote; runs without MindSpore")
+    model.add_argument("--checkpoint", type=path, help="folder of a run, or of one of its checkpoints")
+    model.add_argument("--mindir", type=path, help=f"a MINDIR file that {command('export')} wrote")
+    model.add_argument("--onnx", type=path, help=f"an ONNX file that {command('export')} wrote; runs without MindSpore")
     made.add_argument(
-        "--out", type=Path, required=True, help="folder for the PNG and MP4 files; it must not exist, or be empty"
+        "--out", type=path, required=True, help="folder for the PNG and MP4 files; it must not exist, or be empty"
     )
     made.add_argument("--direction", choices=("a2b", "b2a"), help="from which domain to which; a file's own, or a2b")
     size = made.add_mutually_exclusive_group()

@@ -20,7 +20,7 @@ from ugatit_data.conversion.sources import FolderSource
 from ugatit_data.dataset.manifest import read_dataset
 from ugatit_data.errors import BadInputError
 
-from .commandline import Parser, whole, working
+from .commandline import Parser, path, whole, working
 
 
 def parser() -> Parser:
@@ -35,12 +35,12 @@ def parser() -> Parser:
         "  %(prog)s data/selfie2anime --extract photos/again\n\n"
         "Exit code: 0 all is well, 1 something is damaged or could not be repaired, 2 bad input.",
     )
-    made.add_argument("dataset", type=Path, metavar="DATASET", help=f"what {command('convert')} wrote")
+    made.add_argument("dataset", type=path, metavar="DATASET", help=f"what {command('convert')} wrote")
     made.add_argument("--deep", action="store_true", help="also check and decode every record")
     instead = made.add_mutually_exclusive_group()
-    instead.add_argument("--repair", type=Path, metavar="SRC", help="rewrite damaged shards from the source")
+    instead.add_argument("--repair", type=path, metavar="SRC", help="rewrite damaged shards from the source")
     instead.add_argument("--peek", type=whole(1), metavar="N", help="list the first N images of every domain, no check")
-    instead.add_argument("--extract", type=Path, metavar="FOLDER", help="write all images into a new folder")
+    instead.add_argument("--extract", type=path, metavar="FOLDER", help="write all images into a new folder")
     made.add_argument("--source", choices=("folder", "parquet"), default="folder", dest="kind", help="what SRC holds")
     made.add_argument("--column", default="image", help="image column of the Parquet files")
     return made

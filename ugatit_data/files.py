@@ -14,6 +14,14 @@ PARTIAL_SUFFIX = ".partial"
 """Ending of what is still being written: a file, or a folder."""
 
 
+def user_path(text: str) -> Path:
+    """A path as a user writes it: `~` and `~name` are home folders, where the shell has left them as they are.
+
+    A shell expands them at the beginning of a word only: not in `--out=~/x`, between quotes, or in a file of options.
+    """
+    return Path(os.path.expanduser(text))
+
+
 def partial_path(path: Path) -> Path:
     """The name that a file or folder has while it is being written."""
     return path.with_name(path.name + PARTIAL_SUFFIX)

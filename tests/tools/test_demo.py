@@ -93,6 +93,8 @@ def test_the_ratio_and_the_sheet(load_tool, tmp_path):
     said = demo.draw(tmp_path / "images", tmp_path / "translated", tmp_path / "sheet.png", 32)
     assert "input 100.00, translated 60.00; ratio 0.600" in said
     with_target = cv2.imread(str(tmp_path / "sheet.png"))
+    inputs = [with_target[24 + 132 * row + 64, 132 * column + 64, 0] for row in range(2) for column in (0, 4)]
+    assert inputs == [100, 100, 100, 255]  # three pictures: none is shown twice
 
     finished(tmp_path / "other", target=False)
     said = demo.draw(tmp_path / "other" / "images", tmp_path / "other" / "translated", tmp_path / "sheet.png", 32)

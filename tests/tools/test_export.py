@@ -256,7 +256,20 @@ def test_another_size_of_a_full_model_and_a_bad_picture(tool, runs, tmp_path):
     (tmp_path / "bad.png").write_text("no picture")
     arguments = ("--out", tmp_path / "new", "--pictures", tmp_path / "bad.png")
     code, _, complaint = tool("export", "--checkpoint", runs / "full", *arguments)
-    assert code == 2 and "bad.png: " in complaint and not (tmp_path / "new").exists()
+    assert code == 2 and "bad.png: not one of its 1 files is a picture" in complaint and not (tmp_path / "new").exists()
+
+
+def test_a_bad_picture_is_named_and_left_out(load_tool, photos, tmp_path, capsys):
+    from ugatit_train.inference.models import Signature
+
+    found = sorted(photos.iterdir())
+    found.insert(1, tmp_path / "bad.png")
+    found[1].write_text("no picture")
+    signature = Signature(direction="a2b", light=True, img_size=(32, 32), img_ch=1, size=None, batch=None)
+    images = load_tool("export").read(found, signature, photos)
+    assert [image.shape for image in images] == [(1, 1, 32, 32)] * 5
+    complaint = capsys.readouterr().err
+    assert complaint.startswith(f"ugatit export: {found[1]}: ") and complaint.endswith(": left out\n")
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".mindir"])

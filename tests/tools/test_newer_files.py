@@ -36,6 +36,26 @@ def a_value_of_later(body):
     body["options"]["padding"] = "circular"
 
 
+def no_options(body):
+    body["options"] = None
+
+
+def no_step(body):
+    del body["step"]
+
+
+def another_folder(body):
+    body["files"] = {"../genA2B.safetensors": {"bytes": 1, "sha256": ""}}
+
+
+def a_list(body):
+    body["files"]["genA2B.safetensors"] = []
+
+
+def a_text(body):
+    body["format_version"] = "1"
+
+
 def a_later_version(body):
     body["format_version"] = 2
 
@@ -68,3 +88,37 @@ def test_a_file_of_a_later_version_is_refused_in_one_line(tool, newer_run, tmp_p
     assert (code, said) == (2, "")
     assert complaint.count("\n") == 1 and words in complaint
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (no_options, "options"),
+        (no_step, "step"),
+        (another_folder, "../genA2B.safetensors"),
+        (a_list, "genA2B.safetensors"),
+        (a_text, "format_version"),
+    ],
+)
+def test_what_a_matching_digest_says_nothing_of_is_checked(tool, newer_run, tmp_path, change, name):
+    """Such as `"options": null`: whoever writes the digest may write anything."""
+    run = newer_run(change)
+    [folder] = run.glob("checkpoints/step-*")
+    with pytest.raises(checkpoint.CheckpointError) as caught:
+        checkpoint.read_meta(folder)
+    assert str(caught.value) == (
+        f"{folder}/checkpoint.json: {name} is missing or not as this program writes it: give another checkpoint"
+    )
+    code, _, complaint = tool("export_pytorch", run, tmp_path / "out.pt")
+    assert code == 2 and complaint.endswith(
+        "every checkpoint is damaged: give the folder of a run that has saved one\n"
+    )
+
+
+def test_a_checkpoint_without_the_state_of_its_data_is_no_start(untrained_run):
+    from ugatit_train.options import config
+    from ugatit_train.training import runfolder
+
+    options = config.Options(load_path=str(untrained_run), resume=True)
+    with pytest.raises(checkpoint.CheckpointError, match=r"says not where its data stood \(dataset_id\)"):
+        runfolder.resume(options, 1, "id", {})

@@ -53,7 +53,17 @@ class Signature:
         """The signature in such a text. Raises ValueError or TypeError if there is none."""
         found = dict(json.loads(text)).items()
         values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found}
-        return cls(**values)
+        made = cls(**values)
+        sizes = [made.img_size, *([] if made.size is None else [made.size])]
+        if (
+            made.direction not in ("a2b", "b2a")
+            or type(made.light) is not bool
+            or made.img_ch not in (1, 3)
+            or any(type(size) is not tuple or [type(side) for side in size] != [int, int] for size in sizes)
+            or not (made.batch is None or type(made.batch) is int)
+        ):
+            raise ValueError(f"no signature: {text}")
+        return made
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

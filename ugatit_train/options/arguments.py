@@ -17,7 +17,8 @@ import jsonargparse
 import yaml
 
 from ugatit_data.commands import command
-from ugatit_train.options.config import OptionError, Options, wanted
+from ugatit_data.files import user_path
+from ugatit_train.options.config import PATHS, OptionError, Options, wanted
 from ugatit_train.options.saved import OPTIONS_FILE, check_kept, check_names, options_of
 
 # The model zoo's names that are no options here: the values that ask for nothing (and pass), and the tool to use.
@@ -35,6 +36,8 @@ NOT_HERE: dict[str, tuple[tuple[Any, ...], str]] = {
 def given(argv: list[str]) -> dict[str, Any]:
     """The options that a command line gives, such as `["--config", "run.yaml", "--light", "--ch", "32"]`; no defaults.
 
+    `~` in a path is the home folder.
+
     `--help` prints the manual and exits.
 
     Raises:
@@ -44,7 +47,8 @@ def given(argv: list[str]) -> dict[str, Any]:
     parser = _parser()
     line = _read_argv(parser, argv)
     config = line.pop("config", None)
-    return _merge([_read_file(parser, Path(config)), line]) if config else line
+    values = _merge([_read_file(parser, user_path(config)), line]) if config else line
+    return values | {name: str(user_path(values[name])) for name in PATHS if values.get(name)}
 
 
 def resolve(values: dict[str, Any]) -> Options:
@@ -146,15 +150,37 @@ def _read_file(parser: jsonargparse.ArgumentParser, path: Path) -> dict[str, Any
     return _typed(parser, values, path)
 
 
+class _TwiceError(yaml.YAMLError):
+    """A name that stands twice in a mapping; the arguments are the name, its first line and its second."""
+
+
+class _Reader(yaml.SafeLoader):
+    """YAML's safe reader, but a name that stands twice is an error: its own takes the last value in silence."""
+
+    def construct_mapping(self, node, deep=False):
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                raise _TwiceError(key.value, lines[key.value], line)
+            lines[key.value] = line
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     """What a YAML file of options holds; the values are not checked."""
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.load(path.read_text(), _Reader)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise OptionError(
             f"{path}: {reason}: give a YAML file of options, as {OPTIONS_FILE} in a run's folder"
         ) from None
+    except _TwiceError as error:
+        name, first, second = error.args
+        raise OptionError(f"{path}, line {second}: {name} stands in line {first} too: remove one of the two") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise OptionError(

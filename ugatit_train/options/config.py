@@ -13,8 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ugatit_data.commands import command
+from ugatit_data.files import user_path
 from ugatit_train.errors import UgatitError
 from ugatit_train.options.schedule import Schedule
+
+# The options that name a file or folder of this machine.
+PATHS = ("data_path", "output_path", "load_path", "inception_ckpt_path", "eval_outputdir", "graph_path")
 
 
 class OptionError(UgatitError):
@@ -120,6 +124,9 @@ class Options:
         for field in dataclasses.fields(self):
             _check_type(field.name, getattr(self, field.name))
             _check_range(field, getattr(self, field.name))
+        for name in PATHS:
+            if value := getattr(self, name):
+                object.__setattr__(self, name, str(user_path(value)))
         if self.seed >= 2**32:
             raise OptionError(f"--seed {self.seed} is too large: give 0 to {2**32 - 1}")
         if self.iteration is not None and self.epoch is not None:

@@ -65,8 +65,12 @@ def sample_grid(rows: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.concatenate([np.concatenate(list(row), axis=1) for row in drawn], axis=0)
 
 
-def contact_sheet(columns: Sequence[Sequence[np.ndarray]], titles: Sequence[str], out: Path, cell: int = 128) -> None:
+def contact_sheet(
+    columns: Sequence[Sequence[np.ndarray | None]], titles: Sequence[str], out: Path, cell: int = 128
+) -> None:
     """Write a table of pictures: under each title a column of uint8 (H, W, 3) RGB, each resized to `cell` pixels.
+
+    None leaves its place empty.
 
     Raises:
         ValueError: the columns have different lengths, or there is not one title for each.
@@ -84,6 +88,8 @@ def contact_sheet(columns: Sequence[Sequence[np.ndarray]], titles: Sequence[str]
         scale = 0.5 * min(1, cell / width)
         cv2.putText(sheet, title, (x, 16), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)
         for j, image in enumerate(column):
+            if image is None:
+                continue
             y = head + j * (cell + gap)
             way = cv2.INTER_AREA if image.shape[0] > cell else cv2.INTER_CUBIC
             sheet[y : y + cell, x : x + cell] = cv2.resize(image, (cell, cell), interpolation=way)

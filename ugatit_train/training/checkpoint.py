@@ -145,12 +145,25 @@ def read_meta(checkpoint: Path) -> dict[str, Any]:
         canonical({name: value for name, value in body.items() if name != "digest"})
     ):
         raise CheckpointError(f"{path}: damaged (its digest does not match): give another checkpoint")
-    if body["format_version"] > FORMAT_VERSION:
+    version = body.get("format_version")
+    if type(version) is int and version > FORMAT_VERSION:
         raise NewerCheckpointError(
-            f"{path}: format version {body['format_version']}, this program reads {FORMAT_VERSION}: "
+            f"{path}: format version {version}, this program reads {FORMAT_VERSION}: "
             "use the version of ugatit that wrote it"
         )
+    if odd := _odd_fields(body):
+        raise CheckpointError(f"{path}: {odd[0]} is missing or not as this program writes it: give another checkpoint")
     return body
+
+
+def _odd_fields(body: Mapping[str, Any]) -> list[str]:
+    """Which parts of a `checkpoint.json` are missing or of another type: a digest says nothing of that."""
+    kinds = {"format_version": int, "step": int, "data": dict, "options": dict, "files": dict}
+    return [name for name, kind in kinds.items() if type(body.get(name)) is not kind] or [
+        name
+        for name, file in body["files"].items()
+        if Path(name).name != name or type(file) is not dict or not {"bytes", "sha256"} <= file.keys()
+    ]
 
 
 def run_options(checkpoint: Path, meta: Mapping[str, Any]) -> Options:
@@ -257,6 +270,8 @@ def load_generator(folder: Path, direction: str, forms: Forms) -> tuple[Any, Opt
     o = options = run_options(checkpoint, meta)
     generator = Generator(forms, o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding)
     prefix = GENERATORS[direction]
+    if f"{prefix}.safetensors" not in meta["files"]:
+        raise CheckpointError(f"{checkpoint}: holds no {prefix}: give the other --direction")
     parameters = {f"{prefix}.{name}": p for name, p in generator.parameters_and_names()}
     _load_file(checkpoint / f"{prefix}.safetensors", parameters)
     return generator, options

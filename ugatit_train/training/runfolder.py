@@ -68,6 +68,12 @@ def resume(options: config.Options, world: int, dataset_id: str, state: Mapping[
     """
     found, meta = checkpoint.latest_good(Path(options.load_path or options.output_path) / CHECKPOINTS)
     data = meta["data"]
+    for name, kind in {"dataset_id": str, "global_batch": int, "step": int}.items():
+        if type(data.get(name)) is not kind or (name == "global_batch" and data[name] < 1):
+            raise checkpoint.CheckpointError(
+                f"{found / checkpoint.META_FILE}: says not where its data stood ({name}): it was written to translate "
+                "with: begin a new run with another --output_path"
+            )
     if data["dataset_id"] != dataset_id:
         raise checkpoint.CheckpointError(
             f"{found}: trained on data set {data['dataset_id'][:12]}, {options.data_folder} is {dataset_id[:12]}: "

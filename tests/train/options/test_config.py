@@ -151,6 +151,8 @@ def test_seed_names_that_ask_for_nothing_pass():
         ("ch:", "ch has no value"),
         ("- ch", "holds a list, not options"),
         ("a: b: c", "line 1: not YAML"),
+        ("ch: 8\nlr: 1e-3\n'ch': 8\n", "line 3: ch stands in line 1 too: remove one of the two"),
+        ("{ch: 8, ch: 9}", "line 1: ch stands in line 1 too"),
     ],
 )
 def test_a_bad_file_is_named(tmp_path, text, words):
@@ -161,6 +163,22 @@ def test_a_bad_file_is_named(tmp_path, text, words):
     assert str(file) in str(caught.value)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_name_that_stands_twice_in_a_saved_file_is_an_error_too(tmp_path):
+    saved.save(Options(), tmp_path / saved.OPTIONS_FILE)
+    with (tmp_path / saved.OPTIONS_FILE).open("a") as file:
+        file.write("ch: 8\n")
+    with pytest.raises(OptionError, match=r"options.yaml, line \d+: ch stands in line \d+ too"):
+        parse(["--output_path", str(tmp_path), "--resume"])
+
+
+def test_home_is_known_in_paths(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert all(getattr(Options(**{name: "~/x"}, phase="test"), name) == "/home/me/x" for name in config.PATHS)
+    assert {name for name in NAMES.split() if name.endswith(("_path", "dir"))} == set(config.PATHS)
+    given = arguments.given(["--data_path=~/x", "--load_path", "~", "--graph_path", "a~/~"])
+    assert given == {"data_path": "/home/me/x", "load_path": "/home/me", "graph_path": "a~/~"}
 
 
 def test_saved_options_come_back(tmp_path):

@@ -74,6 +74,8 @@ def test_contact_sheet_places_the_pictures(tmp_path):
     centres = [[sheet[24 + 36 * j + 16, 4 + 36 * i + 16].tolist() for i in range(2)] for j in range(2)]
     assert centres == [[[255, 0, 0], [0, 0, 255]], [[0, 0, 255], [255, 0, 0]]]
     assert (sheet[:24] < 128).any()  # the titles
+    drawing.contact_sheet([[red, blue], [blue, None]], ["a", "b"], tmp_path / "odd.png", 32)
+    assert read(tmp_path / "odd.png")[24 + 36 : 24 + 68, 4 + 36 : 4 + 68].min() == 255
     with pytest.raises(ValueError, match="equal columns"):
         drawing.contact_sheet([[red], [blue, red]], ["a", "b"], tmp_path / "t.png")
 
