@@ -75,13 +75,13 @@ class FolderSource:
             BadInputError: no folder, or trainA or trainB is missing or empty.
             ConversionError: the source fails while it is listed.
         """
-        if not _is_folder(self.root):
+        if not is_folder(self.root):
             raise BadInputError(f"{self.root}: no such folder. Pass the folder that holds trainA and trainB.")
         found = {}
         for split in SPLITS:
             for domain in ("a", "b"):
                 folder = self.folder(split, domain)
-                if not _is_folder(folder):
+                if not is_folder(folder):
                     if split == "train":
                         raise BadInputError(
                             f"{folder}: no such folder. Put the images of domain {domain.upper()} there."
@@ -102,6 +102,14 @@ class FolderSource:
     def read(self, split: str, domain: str, key: bytes) -> bytes:
         """The bytes of one entry; raises as `read_regular`."""
         return read_regular(os.path.join(os.fsencode(self.folder(split, domain)), key))
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; raises as `walk` where that cannot be told."""
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise _not_listed(str(path), error) from None
 
 
 def as_source(source: str | os.PathLike | Source) -> Source:
@@ -185,13 +193,6 @@ def _leads_nowhere(item: os.DirEntry, error: OSError) -> bool:
     """Whether an item that cannot be looked at is a dangling link, or must not be read; else the source fails."""
     dangles = isinstance(error, FileNotFoundError | NotADirectoryError) and item.is_symlink()
     return dangles or error.errno in _OF_ONE_FILE
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError as error:
-        raise _not_listed(str(path), error) from None
 
 
 def _listed(folder: bytes) -> Iterator[os.DirEntry]:
