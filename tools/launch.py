@@ -14,11 +14,12 @@ from pathlib import Path
 from ugatit_data import BadInputError
 from ugatit_data.commands import command
 from ugatit_train import runtime
-from ugatit_train.options import arguments
+from ugatit_train.options import arguments, config
+from ugatit_train.performance import planner
 from ugatit_train.training import workers
 
 from . import train
-from .commandline import path
+from .commandline import path, say
 
 MANUAL = """usage: {name} [RANK_TABLE] RANK_SIZE DEVICE_START [OPTION OF {train}] ...
 
@@ -64,12 +65,21 @@ def main(argv: list[str]) -> int:
         raise BadInputError(
             f"WORKER_NUM {cluster.world} and NODE_RANK {cluster.node} leave no {size} for this host: mend one"
         )
-    if arguments.given(options).get("phase") == "test":
+    given = arguments.given(options)
+    if given.get("phase") == "test":
         raise BadInputError(f"--phase test is for one device: use {command('train')}")
     with contextlib.redirect_stdout(io.StringIO()):  # all checks, once, before anything is started
         train.main([*options, "--distributed", "true", "--dry_run", "true"])
+    if not given.get("enable_modelarts"):
+        warn(arguments.resolve(given), size)
     if table:
         os.environ["RANK_TABLE_FILE"] = str(Path(table).resolve())
     for name in ("ASCEND_RT_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"):
         os.environ.setdefault(name, ",".join(map(str, range(start, start + size))))
     return train.launch(cluster, options)
+
+
+def warn(planned: config.Options, processes: int) -> None:
+    """Says where a run of so many processes does not fit this machine; of one that does not, the check has said it."""
+    if not planner.warning(planned) and (too_large := planner.warning(planned, processes)):
+        say("launch", too_large)

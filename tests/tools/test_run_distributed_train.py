@@ -153,6 +153,20 @@ def test_a_held_port_is_said_within_seconds(launch, dataset, tmp_path):
     assert done.stderr == f"tools/launch.py: port {port}: Address already in use: give another one as MASTER_PORT\n"
 
 
+def test_workers_that_do_not_fit_together_are_warned_of(load_tool, monkeypatch, capsys):
+    from ugatit_train.options import config
+    from ugatit_train.performance import planner
+
+    monkeypatch.setattr(planner.memory, "available_bytes", lambda: 3 * planner.GIB)
+    monkeypatch.setattr(planner.memory, "total_bytes", lambda: 64 * planner.GIB)
+    small = config.Options(light=True, img_size=64, n_dis=5, ch=16, n_res=1)
+    load_tool("launch").warn(small, 1)
+    load_tool("launch").warn(config.Options(light=True), 2)  # one alone is too large: its own check says so
+    assert capsys.readouterr().err == ""
+    load_tool("launch").warn(small, 2)
+    assert "GiB are needed, CPU has 3.0 free of 64: end other programs, or give" in capsys.readouterr().err
+
+
 def test_distributed_without_msrun_is_refused(run_tool, dataset, tmp_path):
     done = run_tool("train", "--data_path", dataset, "--output_path", tmp_path / "run", *SMALL, "--distributed")
     assert done.returncode != 0

@@ -1,7 +1,8 @@
 """Judges a trained pair of generators on testA and testB: pictures, times, and distances to the target domain.
 
 The distance is KID with InceptionV3's features, and `smoke_mmd` with the built-in ones. Beside it stands the distance
-of the *identity*, the test pictures as they are: a translation must be better than that.
+of the *identity*, the test pictures as they are: a translation must be better than that. A gray model (`img_ch` 1) is
+judged on gray pictures, source and target: it can make no other.
 """
 
 import dataclasses
@@ -110,14 +111,15 @@ def evaluate(
 
     for direction in directions:
         source, target = direction[0], direction[2]
-        judged, size = _translate(checkpoint, direction, data, out, features, problems)
+        judged, taken = _translate(checkpoint, direction, data, out, features, problems)
+        result["img_ch"] = taken.img_ch
         result[direction] = {
             "images": len(judged.image_s),
             "build_s": judged.build_s,
             "image_s_median": float(np.median(judged.image_s)) if judged.image_s else None,
         }
         for domain in sorted({source, target} - set(known)):
-            pictures = _good_pictures(data, domain, size, problems, f"features of test{domain.upper()}")
+            pictures = _good_pictures(data, domain, taken, problems, f"features of test{domain.upper()}")
             known[domain] = np.array([features.extract(picture) for _, picture in pictures])
         result[direction] |= figures(features.metric, known[source], known[target], np.array(judged.vectors))
         for i, title in enumerate((f"{source.upper()}: input", "heat map", f"to {target.upper()}: output")):
@@ -133,15 +135,15 @@ def evaluate(
 
 def _translate(
     checkpoint: Path, direction: str, data: Path, out: Path, features: Features, problems: dict[str, str]
-) -> tuple[_Judged, tuple[int, int]]:
-    """Writes `out/<direction>/*.png`; gives what is to be judged, and the pictures' height and width."""
+) -> tuple[_Judged, models.Signature]:
+    """Writes `out/<direction>/*.png`; gives what is to be judged, and what the generator takes."""
     judged = _Judged()
     began = time.perf_counter()
     model = models.from_checkpoint(checkpoint, direction)
-    size = model.signature.img_size
+    taken = model.signature
     (out / direction).mkdir(parents=True, exist_ok=True)
-    for name, picture in _good_pictures(data, direction[0], size, problems, direction):
-        x = drawing.to_network(picture, model.signature.img_ch)
+    for name, picture in _good_pictures(data, direction[0], taken, problems, direction):
+        x = drawing.to_network(picture, taken.img_ch)
         if not judged.image_s:
             model.run(x)  # compiles
             judged.build_s = time.perf_counter() - began
@@ -153,22 +155,25 @@ def _translate(
         path.parent.mkdir(parents=True, exist_ok=True)
         write_picture(path, output)
         if len(judged.rows) < SHEET_ROWS:
-            judged.rows.append((picture, drawing.heatmap_to_uint8(heat, size)[0], output))
+            judged.rows.append((picture, drawing.heatmap_to_uint8(heat, taken.img_size)[0], output))
         judged.vectors.append(features.extract(output))
-    return judged, size
+    return judged, taken
 
 
 def _good_pictures(
-    data: Path, domain: str, size: tuple[int, int], problems: dict[str, str], label: str
+    data: Path, domain: str, taken: models.Signature, problems: dict[str, str], label: str
 ) -> Iterator[tuple[Path, np.ndarray]]:
-    """Output name and pixels of every picture that can be read, with a progress bar; the others go into `problems`."""
+    """Output name and pixels of every picture that can be read, as the generator sees it; with a progress bar.
+
+    The others go into `problems`.
+    """
     total = testpictures.count(data, domain)
-    pictures = testpictures.read(data, domain, size) if total else ()
+    pictures = testpictures.read(data, domain, taken.img_size) if total else ()
     for found in tqdm(pictures, desc=label, total=total, unit="picture", disable=not sys.stderr.isatty()):
         if found.pixels is None:
             problems[f"test{domain.upper()}/{found.source}"] = found.problem
         else:
-            yield found.output, found.pixels
+            yield found.output, drawing.as_seen(found.pixels, taken.img_ch)
 
 
 def figures(metric: str, source: np.ndarray, target: np.ndarray, made: np.ndarray) -> dict[str, Any]:

@@ -5,13 +5,11 @@ shapes do not tell are the constants below, fitted to measured steps on the CPU.
 steps, and a test compares the estimates with its record.
 """
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from ugatit_train.forms import form_for
 from ugatit_train.options.config import Options
-from ugatit_train.performance import costs
+from ugatit_train.performance import costs, memory
 
 MIB, GIB = 1 << 20, 1 << 30
 
@@ -77,10 +75,7 @@ def device_bytes(device_target: str) -> int | None:
         return ASCEND_910_BYTES
     if device_target != "CPU":
         return None
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.exists() else ""
-    return min(physical, int(text)) if text.isdigit() else physical
+    return memory.total_bytes()
 
 
 def step_seconds(needs: Estimate, gflop_per_s: float) -> float:
@@ -115,12 +110,23 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-def warning(options: Options) -> str:
-    """One line if the run does not fit the device; empty if it does, or if that is unknown."""
+def warning(options: Options, processes: int = 1) -> str:
+    """One line if the run does not fit the device, or what of it is free now; empty if it does, or if that is unknown.
+
+    `processes` train together on this machine: on the CPU they share its memory.
+    """
     needed, there = estimate(options).total, device_bytes(options.device_target)
-    if there is None or needed <= there:
+    is_cpu = options.device_target == "CPU"
+    if is_cpu:
+        needed *= processes
+    if there is None:
         return ""
-    return f"about {needed / GIB:.0f} GiB are needed, {options.device_target} has {there / GIB:.0f}: {remedy(options)}"
+    shown = f"about {needed / GIB:.0f} GiB are needed, {options.device_target}"
+    if needed > there:
+        return f"{shown} has {there / GIB:.0f}: {remedy(options)}"
+    if is_cpu and needed > (free := memory.available_bytes()):
+        return f"{shown} has {free / GIB:.1f} free of {there / GIB:.0f}: end other programs, or {remedy(options)}"
+    return ""
 
 
 def remedy(options: Options) -> str:

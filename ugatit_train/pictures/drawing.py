@@ -26,6 +26,11 @@ def to_network(picture: np.ndarray, img_ch: int) -> np.ndarray:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32) / np.float32(127.5) - np.float32(1)
 
 
+def as_seen(picture: np.ndarray, img_ch: int) -> np.ndarray:
+    """A picture, uint8 (H, W, 3) RGB, as a network of `img_ch` channels sees it: for one channel it is gray."""
+    return picture if img_ch == 3 else to_uint8(to_network(picture, img_ch))[0]
+
+
 def to_uint8(pictures: np.ndarray) -> np.ndarray:
     """float32 (N, C, H, W) in [-1, 1] to uint8 (N, H, W, 3) RGB; gray becomes three channels, values are clipped."""
     pixels = np.rint((np.clip(pictures, -1, 1) + 1) * 127.5).astype(np.uint8).transpose(0, 2, 3, 1)

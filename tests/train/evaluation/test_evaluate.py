@@ -46,7 +46,7 @@ def test_every_picture_is_translated_and_the_bad_ones_are_named(from_folder):
     a2b = ["a2b/0.png", "a2b/2.png", "a2b/3.png", "a2b/4.png", "a2b/sub/1.png"]
     b2a = ["b2a/0.png", "b2a/2.png", "b2a/3.png", "b2a/sub/1.png"]
     assert files(out) == [*a2b, *b2a, "contact_sheet.png", "metrics.json"]
-    assert sorted(result["problems"]) == ["testA/cut.png", "testA/text.jpg"]
+    assert sorted(result["problems"]) == ["testA/cut.png", "testA/text.jpg"] and result["img_ch"] == 3
     assert "truncated" in result["problems"]["testA/cut.png"]
     assert json.loads((out / "metrics.json").read_text()) == result
     for direction, count in (("a2b", 5), ("b2a", 4)):
@@ -86,6 +86,34 @@ def test_the_figures_can_be_computed_again_from_the_files(from_folder, picture_f
     again = kid.kernel_distance(made, target)
     assert result["a2b"]["smoke_mmd"] == {"mean": again.mean, "std": again.std}
     assert result["a2b"]["subset_size"] == 2 and result["subsets"] == 100
+
+
+def test_a_gray_model_is_judged_gray_against_gray(untrained_run, picture_folder, tmp_path, monkeypatch):
+    """By a gray generator that gives back its input: it is the identity, and no nearer and no farther than that."""
+
+    def copying(_folder, direction):
+        size = {"light": True, "img_size": (32, 32), "img_ch": 1, "size": None, "batch": None}
+        signature = models.Signature(direction=direction, **size)
+        return models.Model(run=lambda x: (x, x[:, :1, ::4, ::4]), signature=signature)
+
+    monkeypatch.setattr(models, "from_checkpoint", copying)
+    result = evaluate.evaluate(untrained_run, picture_folder, tmp_path / "out", SMOKE)
+    gray = {
+        domain: np.array(
+            [
+                SMOKE.extract(np.repeat(cv2.cvtColor(x.pixels, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2))
+                for x in testpictures.read(picture_folder, domain, 32)
+                if x.pixels is not None
+            ]
+        )
+        for domain in "ab"
+    }
+    expected = kid.kernel_distance(gray["a"], gray["b"])
+    for name in ("smoke_mmd", "smoke_mmd_identity"):
+        assert result["a2b"][name] == {"mean": expected.mean, "std": expected.std}
+    assert result["img_ch"] == 1 and not result["a2b"]["better_than_identity"]
+    inputs = cv2.imread(str(tmp_path / "out" / "contact_sheet.png"))[24:, 4:132].astype(int)
+    assert (inputs == inputs[..., :1]).all()
 
 
 def test_one_direction(untrained_run, picture_folder, tmp_path):

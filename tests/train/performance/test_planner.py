@@ -83,6 +83,13 @@ def test_a_run_that_does_not_fit_is_warned_of(monkeypatch):
     words = planner.warning(Options())
     assert "GiB are needed, CPU has 4: give --light, --recompute, a smaller --img_size" in words and "\n" not in words
     assert planner.warning(Options(light=True, img_size=64, n_dis=5, ch=16)) == ""
+    monkeypatch.setattr(planner, "device_bytes", lambda _: 64 * planner.GIB)
+    monkeypatch.setattr(planner.memory, "available_bytes", lambda: 3 * planner.GIB)
+    words = planner.warning(Options(light=True))
+    assert "GiB are needed, CPU has 3.0 free of 64: end other programs, or give --recompute" in words
+    small = Options(light=True, img_size=64, n_dis=5, ch=16, n_res=1)
+    assert planner.warning(small) == "" and "CPU has 3.0 free" in planner.warning(small, processes=2)
+    assert planner.warning(Options(device_target="Ascend", light=True), processes=8) == ""
     monkeypatch.undo()
     assert planner.device_bytes("CPU") > planner.GIB
     assert planner.device_bytes("Ascend") == 32 * planner.GIB
