@@ -31,7 +31,7 @@ from ugatit_data.files import write_whole
 from ugatit_train.errors import UgatitError
 from ugatit_train.options import config
 from ugatit_train.pictures import drawing
-from ugatit_train.pictures.files import find_pictures, output_names, read_picture
+from ugatit_train.pictures.files import beside, find_pictures, output_names, read_picture
 from ugatit_train.training import log
 
 from .commandline import Failure, Parser, checking, path, say, whole, working
@@ -210,7 +210,8 @@ def draw(pictures: Path, translated: Path, sheet: Path, size: int) -> str:
     """Write the contact sheet, and say how much nearer the translated pictures are to the true ones."""
     source, targets = pictures / "testA", pictures / "testA_target"
     found = find_pictures(source)
-    made = {path: translated / name for path, name in zip(found, output_names(found, source), strict=True)}
+    names = output_names(found, source, [".heatmap"])
+    made = {path: translated / name for path, name in zip(found, names, strict=True)}
     rows = [path for path in found if made[path].exists()]
     if not rows:
         raise Failure(f"{source}: not one of its {len(found)} pictures could be translated: {AGAIN}")
@@ -222,7 +223,7 @@ def draw(pictures: Path, translated: Path, sheet: Path, size: int) -> str:
     blocks = [block for block in (shown[:half], shown[half:]) if block]  # side by side
     files = {
         "input": lambda path: path,
-        "heat map": lambda path: made[path].with_name(made[path].stem + ".heatmap.png"),
+        "heat map": lambda path: beside(made[path], ".heatmap"),
         "output": lambda path: made[path],
     } | ({"true target": true.__getitem__} if known else {})
     columns = [

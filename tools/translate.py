@@ -85,9 +85,9 @@ def main(argv: list[str]) -> int:
     if options.checkpoint and not options.checkpoint.is_dir():
         raise BadInputError(f"{options.checkpoint}: no such folder: give a run's --output_path as --checkpoint")
     whole_so_far = f"what is in {options.out} so far is whole"
-    end_when_interrupted("translate", whole_so_far, lambda: remove(options.out, "*.partial*"))
+    end_when_interrupted("translate", whole_so_far, lambda: remove(options.out, "*.partial"))
     with checking():
-        jobs = find_jobs(options.sources)
+        jobs = find_jobs(options.sources, translate.endings(options.heatmap, options.side_by_side))
         opened = open_model(options)
 
     pace = Pace()

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, locks, digests, and how many cores this process may use."""
+"""Files that are whole or not there, their names, locks, digests, and how many cores this process may use."""
 
 from __future__ import annotations
 
@@ -22,9 +22,23 @@ def user_path(text: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
+NAME_BYTES = 255
+"""The longest name on the usual file systems."""
+
+
+def fitting_name(stem: str, ending: str, limit: int = NAME_BYTES) -> str:
+    """`stem` + `ending`; of more than `limit` bytes, "~" and 8 digits of the stem's SHA-256 replace the stem's end."""
+    if len(os.fsencode(stem + ending)) <= limit:
+        return stem + ending
+    ending = f"~{sha256_hex(os.fsencode(stem))[:8]}{ending}"
+    while len(os.fsencode(stem + ending)) > limit:
+        stem = stem[:-1]  # by characters, so that a name in UTF-8 stays one
+    return stem + ending
+
+
 def partial_path(path: Path) -> Path:
     """The name that a file or folder has while it is being written."""
-    return path.with_name(path.name + PARTIAL_SUFFIX)
+    return path.with_name(fitting_name(path.name, PARTIAL_SUFFIX))
 
 
 def write_whole(path: Path, content: bytes | str | Callable[[Path], object], *, durable: bool = False) -> None:

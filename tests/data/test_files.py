@@ -39,6 +39,21 @@ def test_what_fails_half_way_leaves_the_old_file_alone(tmp_path, error):
         assert raised.value.filename == str(path)
 
 
+@pytest.mark.parametrize("stem", ["x" * 255, "\u00e9" * 127 + "x", "x" * 248])
+def test_a_name_as_long_as_it_can_be(tmp_path, stem):
+    assert len(os.fsencode(files.partial_path(tmp_path / stem).name)) <= 255
+    files.write_whole(tmp_path / stem, b"ab")
+    assert os.listdir(tmp_path) == [stem] and (tmp_path / stem).read_bytes() == b"ab"
+
+
+def test_names_that_are_shortened_stay_different_and_utf_8():
+    assert files.fitting_name("x" * 251, ".png") == "x" * 251 + ".png"
+    assert files.fitting_name("abcdefghijklm", ".png", 16) == "abc~ff10304f.png"
+    names = {files.fitting_name("\u00e9" * 126 + last, ".png") for last in "ab"}
+    assert len(names) == 2 and all(len(name.encode()) in (254, 255) for name in names)
+    assert len(os.fsencode(files.fitting_name("\udcff" * 300, ".png"))) == 255  # bytes that are no UTF-8
+
+
 def test_what_cannot_be_written_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="none/file"):
         files.write_whole(tmp_path / "none" / "file", b"")

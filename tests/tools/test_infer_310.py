@@ -5,6 +5,7 @@ On the CPU, and with translate's pictures beside it, it is run in test_readme_ev
 
 import json
 import os
+import resource
 from pathlib import Path
 
 import cv2
@@ -130,6 +131,24 @@ def test_names_are_their_own():
     assert ascend310.binary_names(paths, Path()) == ["a_b", "a_b-3", "a_b-2", "a_b_x", "a_b_x-2"]
     paths = [Path(name) for name in ("a-2.png", "a.png")]
     assert ascend310.binary_names(paths, Path()) == ["a-2", "a"]
+    paths = [Path("x" * 200, "y" * 200 + f"{i}.png") for i in range(2)]
+    names = ascend310.binary_names(paths, Path())
+    assert len(set(names)) == 2 and all(len(f"{name}_0.jpeg") <= 255 for name in names)
+
+
+def test_a_full_disk_leaves_no_part_of_a_binary_file(tmp_path):
+    from ugatit_train.inference import ascend310
+
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large.*a.bin"):
+            list(ascend310.preprocess(tmp_path / "in", tmp_path / "out", (32, 32), 3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert os.listdir(tmp_path / "out") == []
 
 
 @pytest.mark.parametrize(

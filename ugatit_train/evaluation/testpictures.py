@@ -11,7 +11,7 @@ from ugatit_data import BadInputError, open_loader
 from ugatit_data.dataset.manifest import DATASET_FILE, read_dataset
 from ugatit_data.errors import RejectedImageError
 from ugatit_data.pixels.geometry import Size
-from ugatit_train.pictures.files import find_pictures, output_names, read_picture
+from ugatit_train.pictures.files import output_names, pictures_below, read_picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ def count(data: Path, domain: str) -> int:
     """How many test pictures a domain has, readable or not, in a converted data set or a folder of pictures.
 
     Raises:
-        BadInputError: `data` is neither of the two.
+        BadInputError: `data` is neither of the two, or a folder in it cannot be read.
         CorruptDatasetError: the data set was damaged.
     """
     if (data / DATASET_FILE).exists():
@@ -39,10 +39,7 @@ def count(data: Path, domain: str) -> int:
             f"{data}: neither a data set with a test split nor a folder with testA and testB: give another --data_path"
         )
     folder = folders["ab".index(domain)]
-    try:
-        return len(find_pictures(folder)) if folder.is_dir() else 0
-    except BadInputError:  # it is empty
-        return 0
+    return len(pictures_below(folder)) if folder.is_dir() else 0
 
 
 def read(data: Path, domain: str, size: Size) -> Iterator[TestPicture]:
@@ -54,7 +51,7 @@ def read(data: Path, domain: str, size: Size) -> Iterator[TestPicture]:
     """
     if not (data / DATASET_FILE).exists():
         root = data / f"test{domain.upper()}"
-        found = find_pictures(root)
+        found = pictures_below(root)
         for path, output in zip(found, output_names(found, root), strict=True):
             source = path.relative_to(root)
             try:

@@ -19,6 +19,7 @@ import numpy as np
 from ugatit_data import BadInputError
 from ugatit_data.commands import command
 from ugatit_data.errors import RejectedImageError
+from ugatit_data.files import NAME_BYTES, fitting_name, write_whole
 from ugatit_train.errors import first_line
 from ugatit_train.inference import models
 from ugatit_train.inference.models import ModelError
@@ -91,6 +92,7 @@ def binary_names(pictures: Sequence[Path], source: Path) -> list[str]:
     names: dict[str, None] = {}  # in order
     for path in output_names(pictures, source):
         plain = "_".join(path.with_suffix("").parts).replace(".", "_")
+        plain = fitting_name(plain, "", NAME_BYTES - 16)  # the steps append a number, `_0` and a suffix
         tried = itertools.chain([plain], (f"{plain}-{i}" for i in itertools.count(2)))
         names[next(name for name in tried if name not in names)] = None
     return list(names)
@@ -112,7 +114,7 @@ def preprocess(source: Path, out: Path, size: tuple[int, int], img_ch: int) -> I
             yield Outcome(source=path, problem=error.reason)
             continue
         target = out / f"{name}.bin"
-        drawing.to_network(picture, img_ch).tofile(target)
+        write_whole(target, drawing.to_network(picture, img_ch).tobytes())
         yield Outcome(source=path, written=(target,))
 
 
@@ -160,7 +162,7 @@ def infer(runner: Runner, inputs: Path, out: Path, shape: tuple[int, ...]) -> It
         took = time.perf_counter() - began
         written = [out / f"{path.stem}_{i}.bin" for i in range(len(outputs))]
         for target, output in zip(written, outputs, strict=True):
-            output.astype(np.float32).tofile(target)
+            write_whole(target, output.astype(np.float32).tobytes())
         yield Outcome(source=path, written=tuple(written)), took
 
 

@@ -1,6 +1,7 @@
 """Pictures and videos in, translated ones out."""
 
 import dataclasses
+import errno
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 
@@ -10,13 +11,13 @@ from ugatit_data import BadInputError
 from ugatit_data.errors import RejectedImageError
 from ugatit_train.inference.models import Model, ModelError, Signature
 from ugatit_train.pictures import drawing, video
-from ugatit_train.pictures.files import find_jobs, read_picture, write_picture
+from ugatit_train.pictures.files import beside, find_jobs, read_picture, write_picture
 from ugatit_train.pictures.fitting import Fit
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one picture or video: the files written, or the reason why there are none."""
+    """What became of one picture or video: the files written, or the reason why there are none, or not all."""
 
     source: Path
     written: tuple[Path, ...] = ()
@@ -59,7 +60,9 @@ def translate(
         OSError: `out` cannot be written; what is there is whole.
     """
     out = Path(out)
-    jobs = find_jobs([Path(sources)] if isinstance(sources, Path | str) else [Path(source) for source in sources])
+    drawn = _Drawn(heatmap, side_by_side)
+    found = [Path(sources)] if isinstance(sources, Path | str) else [Path(source) for source in sources]
+    jobs = find_jobs(found, endings(heatmap, side_by_side))
     if (size is not None) + keep_size + tiles > 1:
         raise BadInputError("size, keep_size and tiles are three ways to an output's size: give one of them")
     if batch < 1:
@@ -71,7 +74,7 @@ def translate(
         raise ModelError(f"--batch {batch}: this file takes {taken}: leave --batch out")
     fit = _fit_for(model.signature, size, keep_size, tiles)
     outcomes = []
-    for outcome in _translated(model, jobs, out, fit, batch, _Drawn(heatmap, side_by_side), progress):
+    for outcome in _translated(model, jobs, out, fit, batch, drawn, progress):
         outcomes.append(outcome)
         report(outcome)
     return outcomes
@@ -84,6 +87,11 @@ def _fit_for(signature: Signature, size: tuple[int, int] | None, keep_size: bool
     if keep_size:
         return Fit(way="resize" if signature.size else "whole", size=own)
     return Fit(way="squash", size=own if signature.size else size or own, shown=size)
+
+
+def endings(heatmap: bool, side_by_side: bool) -> tuple[str, ...]:
+    """What is written beside each output, as endings of its stem."""
+    return (".heatmap",) * heatmap + (".side_by_side",) * side_by_side
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,15 +151,19 @@ def _translated(
     def written(job: tuple[Path, Path], *pictures: np.ndarray) -> Outcome:
         path, name = job
         files = []
-        for suffix, image in drawn(*pictures).items():
-            files.append(_beside(out / name, suffix))
-            write_picture(files[-1], image)
         progress(1)
+        try:
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            for suffix, image in drawn(*pictures).items():
+                write_picture(beside(out / name, suffix), image)
+                files.append(beside(out / name, suffix))
+        except OSError as error:
+            return Outcome(source=path, written=tuple(files), problem=_own_fault(error))
         return Outcome(source=path, written=tuple(files))
 
+    out.mkdir(parents=True, exist_ok=True)
     batches = _Batches(model, fit, batch)
     for path, name in jobs:
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
         if video.is_video(path):
             continue
         try:
@@ -170,8 +182,11 @@ def _translated(
             yield _translate_video(_Batches(model, fit, batch), path, out / name, drawn, progress)
 
 
-def _beside(target: Path, suffix: str) -> Path:
-    return target.with_name(f"{target.stem}{suffix}{target.suffix}")
+def _own_fault(error: OSError) -> str:
+    """Why this one output cannot be written. Raises what would stop the others too: a full disk."""
+    if error.errno not in (errno.ENAMETOOLONG, errno.EFBIG):
+        raise error
+    return f"cannot be written: {error.strerror}"
 
 
 def _translate_video(batches: _Batches, path: Path, target: Path, drawn: _Drawn, progress: Callable) -> Outcome:
@@ -182,7 +197,7 @@ def _translate_video(batches: _Batches, path: Path, target: Path, drawn: _Drawn,
         for _, *pictures in done:
             for suffix, frame in drawn(*pictures).items():
                 if suffix not in writers:
-                    writers[suffix] = video.Writer(_beside(target, suffix), rate)
+                    writers[suffix] = video.Writer(beside(target, suffix), rate)
                 writers[suffix].write(frame)
             progress(1)
 
@@ -197,4 +212,4 @@ def _translate_video(batches: _Batches, path: Path, target: Path, drawn: _Drawn,
     finally:
         for writer in writers.values():
             writer.close(whole=whole)
-    return Outcome(source=path, written=tuple(_beside(target, suffix) for suffix in writers))
+    return Outcome(source=path, written=tuple(beside(target, suffix) for suffix in writers))

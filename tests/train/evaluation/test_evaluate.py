@@ -173,6 +173,14 @@ def test_the_identity_loses_against_the_true_drawings_of_the_sample_data(tmp_pat
     assert copied[legacy]["mean"] < perfect[legacy]["mean"]
 
 
+def test_a_linked_folder_is_judged_like_a_converted_one(picture_folder, tmp_path):
+    (tmp_path / "testA").mkdir()
+    (tmp_path / "testA" / "linked").symlink_to(picture_folder / "testA")
+    assert testpictures.count(tmp_path, "a") == 7
+    found = sorted(str(picture.source.relative_to("linked")) for picture in testpictures.read(tmp_path, "a", 32))
+    assert found == ["0.png", "2.png", "3.jpg", "4.png", "cut.png", "sub/1.jpg", "text.jpg"]
+
+
 def test_a_target_that_is_there_and_empty_is_one_without_pictures(tmp_path):
     for name in ("testA", "testB"):
         (tmp_path / name).mkdir()

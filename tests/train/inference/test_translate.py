@@ -1,6 +1,8 @@
 """Translation with a known function in the generator's place: what is read, what is written, what is reported."""
 
+import errno
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -112,6 +114,73 @@ def test_subfolders_and_equal_stems_keep_apart(tmp_path):
         str(path.relative_to(tmp_path / "out")) for o in run(tmp_path / "in", tmp_path / "out") for path in o.written
     }
     assert written == {"x.jpg.png", "x.png.png", "y.png", "sub/y.png", "sub/z.png"}
+
+
+def test_a_heat_map_never_takes_another_pictures_name(tmp_path):
+    write(tmp_path / "in" / "a.png", noise(1))
+    write(tmp_path / "in" / "a.heatmap.png", noise(2))
+    outcomes = run(tmp_path / "in", tmp_path / "out", heatmap=True)
+    written = [path for outcome in outcomes for path in outcome.written]
+    assert sorted(path.name for path in written) == sorted(os.listdir(tmp_path / "out")) and len(set(written)) == 4
+    made = {outcome.source.name: read(outcome.written[0]) for outcome in outcomes}
+    assert np.array_equal(made["a.png"], 255 - noise(1)) and np.array_equal(made["a.heatmap.png"], 255 - noise(2))
+
+
+def test_names_as_long_as_they_can_be(tmp_path):
+    stems = ["x" * 251, "é" * 125 + "y", "x" * 250 + "z"]
+    for i, stem in enumerate(stems):
+        write(tmp_path / "in" / f"{stem}.png", noise(i))
+    outcomes = run(tmp_path / "in", tmp_path / "out", heatmap=True)
+    assert [len(outcome.written) for outcome in outcomes] == [2, 2, 2] and len(os.listdir(tmp_path / "out")) == 6
+    for outcome in outcomes:
+        i = stems.index(outcome.source.stem)
+        assert outcome.written[0].name == f"{stems[i]}.png" and outcome.written[1].name.endswith(".heatmap.png")
+        assert np.array_equal(read(outcome.written[0]), 255 - noise(i))
+
+
+def test_a_linked_folder_is_translated_and_what_is_no_file_is_named(tmp_path):
+    write(tmp_path / "elsewhere" / "a.png", noise(1))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / "nowhere.png").symlink_to(tmp_path / "gone.png")
+    os.mkfifo(tmp_path / "in" / "pipe.png")
+    problems = {o.source.name: o.problem for o in run(tmp_path / "in", tmp_path / "out")}
+    assert problems == {
+        "a.png": "", "nowhere.png": "unreadable: No such file or directory", "pipe.png": "not a regular file"
+    }  # fmt: skip
+    assert np.array_equal(read(tmp_path / "out" / "linked" / "a.png"), 255 - noise(1))
+
+
+@pytest.mark.parametrize("fault", [errno.ENAMETOOLONG, errno.EFBIG])
+def test_an_output_that_a_file_system_refuses_is_named_and_the_rest_goes_on(tmp_path, monkeypatch, fault):
+    refuse(monkeypatch, "b.png", fault)
+    for i, name in enumerate("abc"):
+        write(tmp_path / "in" / f"{name}.png", noise(i))
+    outcomes = run(tmp_path / "in", tmp_path / "out")
+    assert [outcome.problem for outcome in outcomes] == ["", f"cannot be written: {os.strerror(fault)}", ""]
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.png", "c.png"]
+
+
+def test_a_full_disk_ends_the_work_and_leaves_no_partial_file(tmp_path, monkeypatch):
+    refuse(monkeypatch, "b.png", errno.ENOSPC)
+    for i, name in enumerate("abc"):
+        write(tmp_path / "in" / f"{name}.png", noise(i))
+    with pytest.raises(OSError, match="No space left on device.*b.png"):
+        run(tmp_path / "in", tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == ["a.png"]
+
+
+def refuse(monkeypatch, name, fault):
+    """A stand-in for a disk that takes half of the file `name`."""
+    whole = Path.write_bytes
+
+    def half(path, data):
+        if path.name == name + ".partial":
+            whole(path, data[: len(data) // 2])
+            raise OSError(fault, os.strerror(fault))
+        return whole(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", half)
 
 
 @pytest.mark.parametrize(("made", "words"), [(False, "no such picture or folder"), (True, "holds no file")])

@@ -1,5 +1,7 @@
 """Picture files: which are found, what their outputs are named, and what is written."""
 
+import errno
+import os
 from pathlib import Path
 
 import cv2
@@ -7,6 +9,8 @@ import numpy as np
 import pytest
 
 from ugatit_data import BadInputError
+from ugatit_data.conversion.sources import FolderSource
+from ugatit_data.errors import RejectedImageError
 from ugatit_train.pictures import files
 
 
@@ -30,6 +34,78 @@ def test_globs_lists_and_collisions(tmp_path):
         files.find_jobs([tmp_path / "one", tmp_path / "two"])
     with pytest.raises(BadInputError, match="matches no file"):
         files.find_jobs([tmp_path / "*.jpg"])
+
+
+@pytest.fixture
+def linked(tmp_path):
+    """A folder with a linked folder, a loop of links, a link that leads nowhere, a pipe and names in no order."""
+    for name in ("s/trainA/own/x.png", "s/trainA/own-y.png", "elsewhere/deep/z.png", "s/trainB/x.png"):
+        touch(tmp_path / name)
+    folder = tmp_path / "s" / "trainA"
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / "own" / "round").symlink_to(folder)
+    (folder / "own" / "nowhere.png").symlink_to(tmp_path / "gone")
+    (folder / ".hidden").symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(folder / "pipe.png")
+    touch(Path(os.fsdecode(os.fsencode(folder) + b"/b\xff.png")))
+    return folder
+
+
+def test_a_folder_gives_what_a_conversion_lists(linked):
+    found = files.find_pictures(linked)
+    keys = [entry.key for entry in FolderSource(linked.parent).entries()["train", "a"]]
+    assert [os.fsencode(path.relative_to(linked)) for path in found] == keys
+    assert keys == [b"b\xff.png", b"linked/deep/z.png", b"own-y.png", b"own/nowhere.png", b"own/x.png", b"pipe.png"]
+    assert files.find_pictures(linked / "**" / "*.png") == found
+
+
+def test_what_is_listed_and_is_no_file_is_named(linked):
+    with pytest.raises(RejectedImageError, match="not a regular file"):
+        files.read_picture(linked / "pipe.png")
+    with pytest.raises(RejectedImageError, match="unreadable: No such file"):
+        files.read_picture(linked / "own" / "nowhere.png")
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    touch(tmp_path / "in" / "x.png")
+    touch(tmp_path / "in" / "locked" / "y.png")
+    scan = os.scandir
+
+    def refusing(folder):
+        if os.fsencode(folder).rstrip(b"/").endswith(b"locked"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(BadInputError, match="locked/?: Permission denied"):
+        files.find_pictures(tmp_path / "in")
+
+
+@pytest.mark.parametrize(
+    ("pictures", "names"),
+    [
+        (["a.png", "a.heatmap.png"], ["a.png.png", "a.heatmap.png.png"]),
+        (["a.png", "a.heatmap.jpg", "b.png"], ["a.png.png", "a.heatmap.jpg.png", "b.png"]),
+        (["a.mp4", "a.heatmap.mov", "a.png"], ["a.mp4.mp4", "a.heatmap.mov.mp4", "a.png"]),
+        (["a.jpg", "a.png/x.jpg"], ["a.jpg.png", "a.png/x.png"]),
+        (["X.png", "x.jpg"], ["X.png.png", "x.jpg.png"]),
+        (["e\u0301.png", "\u00e9.jpg"], ["e\u0301.png.png", "\u00e9.jpg.png"]),
+        (["a", "a.heatmap"], ["a~ca978112.png", "a.heatmap~9c8a5bfc.png"]),
+        (["sub/a.png", "a.heatmap.png"], ["sub/a.png", "a.heatmap.png"]),
+    ],
+)
+def test_no_two_outputs_meet_with_heat_maps(pictures, names):
+    assert [str(name) for name in files.output_names([Path(p) for p in pictures], Path(), [".heatmap"])] == names
+
+
+def test_outputs_of_two_sources_that_meet_are_refused(tmp_path):
+    for name in ("one/a.png", "two/a.heatmap.png", "three/a.png/x.png"):
+        touch(tmp_path / name)
+    assert len(files.find_jobs([tmp_path / "one", tmp_path / "two"])) == 2
+    with pytest.raises(BadInputError, match=r"one/a.png and .*two/a.heatmap.png would both become a.heatmap.png"):
+        files.find_jobs([tmp_path / "one", tmp_path / "two"], [".heatmap"])
+    with pytest.raises(BadInputError, match=r"one/a.png would become a file where a folder is needed, a.png"):
+        files.find_jobs([tmp_path / "one", tmp_path / "three"])
 
 
 def test_write_picture_keeps_rgb_and_leaves_no_partial_file(tmp_path):
