@@ -34,6 +34,7 @@ def test_refusals(run_tool, tmp_path):
         ("--img_size 26 is not a multiple of 4", "--out", tmp_path / "new", "--img_size", 26),
         ("did you mean --img_size?", "--out", tmp_path / "new", "--img-size", 64),
         ("Not a directory: give another --out", "--out", tmp_path / "full" / "file" / "x"),
+        ("device_target Ascend cannot be used", "--out", tmp_path / "card", "--device_target", "Ascend"),
     ):
         done = run_tool("profile_step", *arguments)
         assert done.returncode == 2, words

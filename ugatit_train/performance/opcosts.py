@@ -1,6 +1,6 @@
-"""FLOPs and bytes of single MindSpore operations, from the input shapes that its profiler records.
+"""FLOPs and bytes of single MindSpore operations, from the shapes that its profiler records.
 
-The profiler records no output shapes and no attributes. What does not follow from the inputs is None, never a guess.
+On the CPU it records no output shapes and no attributes. What does not follow from the inputs is None, never a guess.
 Bytes count the inputs and the output once each, in float32.
 """
 
@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 Shape = tuple[int, ...]
+FlopsBytes = tuple[int | None, int | None]  # None: unknown
 FLOAT_BYTES = 4
 
 _NOTHING = {"Reshape", "Depend", "Load", "UpdateState", "MakeTuple", "TupleGetItem", "ExpandDims", "Squeeze"}
@@ -18,9 +19,7 @@ _UNTOLD = {"Slice", "StridedSlice", "StridedSliceGrad", "Tile", "BroadcastTo", "
 _COPIES = {"TensorMove", "Transpose", "Cast", "Concat", "MirrorPad", "MirrorPadGrad", "Assign", "Stack"}
 
 
-def op_cost(
-    kind: str, shapes: Sequence[Shape], takers: Iterable[Sequence[Shape]] = ()
-) -> tuple[int | None, int | None]:
+def op_cost(kind: str, shapes: Sequence[Shape], takers: Iterable[Sequence[Shape]] = ()) -> FlopsBytes:
     """(FLOPs, bytes) of an operation of `kind` on inputs of `shapes`. `takers` are the inputs of later products."""
     sizes = [math.prod(shape) for shape in shapes]
     total, largest = sum(sizes), max(sizes, default=0)
@@ -49,7 +48,27 @@ def op_cost(
     return largest, FLOAT_BYTES * (total + largest)  # element by element; inputs are broadcast to the largest
 
 
-def _product(a: Shape, b: Shape) -> tuple[int | None, int | None]:
+def conv_flops(kind: str, inputs: Sequence[Shape], output: Shape) -> int | None:
+    """FLOPs of CANN's Conv2D, Conv2DBackpropInput or Conv2DBackpropFilter; None for another kind.
+
+    Maps are NCHW, or NC1HWC0 beside weights in FRACTAL_Z: then channels are counted with their padding to 16.
+    """
+    maps = [shape for shape in inputs if len(shape) >= 4]  # without a bias, and the sizes that the gradients take
+    if len(maps) != 2:
+        return None
+    whole = {
+        "Conv2D": (maps[1], output),
+        "Conv2DBackpropInput": (maps[0], maps[1]),
+        "Conv2DBackpropFilter": (output, maps[1]),
+    }
+    if kind not in whole:
+        return None
+    weight, y = whole[kind]
+    channels = y[1] * (y[4] if len(y) == 5 else 1)
+    return 2 * math.prod(y) * math.prod(weight) // channels
+
+
+def _product(a: Shape, b: Shape) -> FlopsBytes:
     """(FLOPs, bytes) of a product of a and b, either of which may be transposed: it sums over the side they share."""
     if len(a) < 2 or len(b) < 2:
         return None, None

@@ -7,7 +7,7 @@ steps, and a test compares the estimates with its record.
 
 from dataclasses import dataclass
 
-from ugatit_train.forms import form_for
+from ugatit_train.forms import Forms, form_for
 from ugatit_train.options.config import Options
 from ugatit_train.performance import costs, memory
 
@@ -44,13 +44,14 @@ class Estimate:
         return self.program + self.weights + self.optimizer + self.gradients + self.activations
 
 
-def estimate(options: Options) -> Estimate:
-    """What a step with these options needs."""
+def estimate(options: Options, forms: Forms | None = None) -> Estimate:
+    """What a step with these options needs; `forms` are the device's if not given."""
     o = options
+    forms = forms or form_for(o.device_target, half=o.precision == "float16")
     height, width = o.image_size
     layers = costs.networks(
         ch=o.ch, n_res=o.n_res, n_dis=o.n_dis, height=height, width=width, img_ch=o.img_ch, light=o.light,
-        small_upsampling=form_for(o.device_target).upsampling == "small",
+        small_upsampling=forms.upsampling == "small",
     )  # fmt: skip
     weights = {name: 4 * sum(layer.weights for layer in its) for name, its in layers.items()}
     outputs = {name: 4 * sum(layer.outputs for layer in its) for name, its in layers.items()}

@@ -1,7 +1,7 @@
 """Where the time of a step goes: MindSpore's profiler records some steps; its files become a table, a chart, a trace.
 
 On the CPU the operations of a graph run one after the other, so their times and the time between them add up to the
-step. On Ascend and GPU MindSpore's own files stay as they are, for its viewer (MindStudio Insight).
+step. On Ascend the rest is what the card waits. MindSpore's own files stay, for its viewer (MindStudio Insight).
 """
 
 import dataclasses
@@ -19,29 +19,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ugatit_train import runtime  # noqa: F401 - runtime before MindSpore: it sets the environment
-from ugatit_train.errors import UgatitError
-from ugatit_train.performance import ceilings
-from ugatit_train.performance.opcosts import Shape, op_cost
+from ugatit_train.performance import ceilings, recorded
+from ugatit_train.performance.opcosts import op_cost
+from ugatit_train.performance.recorded import Execution
 
 # isort: split
-from mindspore.profiler import ProfilerActivity, profile, schedule, tensorboard_trace_handler
+from mindspore.profiler import (
+    AicoreMetrics,
+    ProfilerActivity,
+    ProfilerLevel,
+    _ExperimentalConfig,
+    profile,
+    schedule,
+    tensorboard_trace_handler,
+)
 
 _log = logging.getLogger(__name__)
-
-
-class ProfileError(UgatitError):
-    """A profile that cannot be read; the message names the folder and the remedy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """One operation that ran: its begin, its duration, and the shapes of its inputs."""
-
-    name: str  # scope and operation: Default/genA2B-Generator/.../MatMul-op3
-    kind: str  # MatMul
-    begin_us: float
-    duration_us: float
-    shapes: tuple[Shape, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,20 +59,25 @@ BETWEEN = "(between operations)"
 class StepProfiler:
     """Records `active` steps after `skip` others, then writes a report into `folder`; a context manager.
 
-    On the CPU the report is operations.md, .json, .parquet and .png, and trace.json, with this machine's ceilings,
-    measured after the last step. MindSpore's own files are in mindspore/.
+    The report is operations.md, .json, .parquet and .png, and trace.json: on the CPU with this machine's ceilings,
+    measured after the last step; on Ascend with what its profiler says of the step. For a GPU there is none.
+    MindSpore's own files are in mindspore/.
     """
 
     def __init__(self, folder: Path, title: str, device_target: str = "CPU", skip: int = 2, active: int = 3):
-        self.folder, self.title, self.on_cpu = folder, title, device_target == "CPU"
+        self.folder, self.title, self.target = folder, title, device_target
         self.rows: list[Row] = []
         self.text = ""
-        activities = [ProfilerActivity.CPU]
-        if not self.on_cpu:  # not run on a card
-            activities.append(ProfilerActivity.NPU if device_target == "Ascend" else ProfilerActivity.GPU)
+        activities, config = [ProfilerActivity.CPU], None
+        if device_target == "Ascend":  # not run on a card
+            activities.append(ProfilerActivity.NPU)
+            # The first level that records shapes. It measures its own metrics of the cores, or says so in a warning.
+            config = _ExperimentalConfig(profiler_level=ProfilerLevel.Level1, aic_metrics=AicoreMetrics.PipeUtilization)
+        elif device_target == "GPU":  # not run on a card
+            activities.append(ProfilerActivity.GPU)
         steps = schedule(wait=max(0, skip - 1), warmup=1, active=active, repeat=1)
         own = tensorboard_trace_handler(str(folder / "mindspore"))
-        self._profile = profile(activities=activities, schedule=steps, on_trace_ready=own)
+        self._profile = profile(activities=activities, schedule=steps, on_trace_ready=own, experimental_config=config)
         self._active, self._left = active, skip + active
         self._seconds: list[float] = []
 
@@ -108,17 +106,23 @@ class StepProfiler:
             self._profile.stop()
 
     def _report(self) -> None:
-        if not self.on_cpu:
-            _log.info("profile: %s, for MindSpore's viewer", self.folder / "mindspore")
+        own = self.folder / "mindspore"
+        if self.target == "GPU":
+            _log.info("profile: %s, for MindSpore's viewer", own)
             return
-        executions = read(self.folder / "mindspore")
         step_s = statistics.mean(self._seconds[-self._active :])
-        measured = {name: probe() for name, probe in ceilings.probes().items()}
+        measured: dict[str, float] = {}
+        if self.target == "Ascend":
+            card = recorded.read_ascend(own, self._active)
+            executions, found = card.executions, _of_card(card)
+        else:
+            executions = recorded.read_cpu(own)
+            measured = {name: probe() for name, probe in ceilings.probes().items()}
+            found = ", ".join(f"{name} {value:.0f} {ceilings.UNITS[name]}" for name, value in measured.items())
         self.rows = table(executions, self._active, step_s, measured)
         write_parquet(executions, self.folder / "operations.parquet")
         write_trace(executions, self.folder / "trace.json")
         draw(self.rows, self.folder / "operations.png", self.title)
-        found = ", ".join(f"{name} {value:.0f} {ceilings.UNITS[name]}" for name, value in measured.items())
         dearest = ", ".join(row.kind for row in self.rows[:3])
         self.text = (
             f"{as_text(self.rows)}\n\n{self.title}; {found}; step under the profiler {step_s:.3f} s\n"
@@ -131,39 +135,13 @@ class StepProfiler:
         _log.info("profile: %s", self.folder)
 
 
-def read(folder: Path) -> list[Execution]:
-    """The operations that a StepProfiler last recorded into `folder` on the CPU, in the order in which they ran.
-
-    Raises:
-        ProfileError: there is no CPU profile in the folder, or its files do not belong together.
-    """
-    found = sorted(
-        folder.glob("*_ascend_ms/FRAMEWORK/cpu_op_execute_timestamp_*.txt"), key=lambda path: path.stat().st_mtime_ns
+def _of_card(card: recorded.CardProfile) -> str:
+    """What the card's own clock says of a step; its ceilings are not measured."""
+    cores = ", ".join(f"{core} {spent:.1f}" for core, spent in card.by_core.items())
+    return (
+        f"on the card, ms a step: computing {card.computing_ms:.1f} ({cores}), communication alone "
+        f"{card.communication_ms:.1f}, waiting {card.free_ms:.1f}"
     )
-    if not found:
-        raise ProfileError(f"{folder}: holds no CPU profile: give --enable_profiling more steps than it skips")
-    times = []
-    for line in found[-1].read_text().splitlines():
-        name, _, runs = line.split(";")[:3]
-        for run in runs.split():
-            begin_ns, duration_ms, _ = run.split(",")
-            times.append((int(begin_ns), float(duration_ms), name))
-    times.sort()
-    launched = [_launched(line) for line in (found[-1].parent / "cpu_framework_0.txt").read_text().splitlines()]
-    if [name.rpartition("/")[2] for _, _, name in times] != [short for _, short, _ in launched]:
-        raise ProfileError(f"{folder}: its lists of operations differ: profile again into an empty folder")
-    first = times[0][0]
-    return [
-        Execution(name, kind, (begin_ns - first) / 1e3, duration_ms * 1e3, shapes)
-        for (begin_ns, duration_ms, name), (kind, _, shapes) in zip(times, launched, strict=True)
-    ]
-
-
-def _launched(line: str) -> tuple[str, str, tuple[Shape, ...]]:
-    """(kind, short name, input shapes) of a line such as `MatMul;MatMul-op0;1;input_1:[2, 3];input_2:NoShape;`."""
-    kind, short, _, *inputs = line.rstrip(";").split(";")
-    shapes = (re.search(r"\[(.*)\]", text) for text in inputs)
-    return kind, short, tuple(tuple(map(int, filter(None, s[1].split(",")))) for s in shapes if s)
 
 
 def table(executions: Sequence[Execution], steps: int, step_s: float, measured: dict[str, float]) -> list[Row]:
@@ -175,7 +153,8 @@ def table(executions: Sequence[Execution], steps: int, step_s: float, measured: 
     groups = defaultdict(list)
     takers: deque = deque(maxlen=500)  # what runs later and may take im2col's columns
     for execution in reversed(executions):
-        groups[execution.kind].append((execution, *op_cost(execution.kind, execution.shapes, takers)))
+        cost = execution.cost or op_cost(execution.kind, execution.shapes, takers)
+        groups[execution.kind].append((execution, *cost))
         if execution.kind in ("MatMul", "BatchMatMul", "Transpose"):
             takers.appendleft(execution.shapes)
     rows = [_row(kind, group, steps, step_s, measured) for kind, group in groups.items()]

@@ -24,7 +24,7 @@ from mindspore import Parameter, Tensor
 from ugatit_train.networks.ugatit import Discriminator, Generator, initialise
 from ugatit_train.options import config, saved
 from ugatit_train.options.schedule import Schedule
-from ugatit_train.performance import profiling
+from ugatit_train.performance import profiling, recorded
 from ugatit_train.training import checkpoint, log, modelarts, runfolder, workers
 from ugatit_train.training.samples import Sampler, sample_images
 from ugatit_train.training.step import Step, StepSettings
@@ -211,7 +211,7 @@ def _profiler(
 def _profile(profiler: profiling.StepProfiler, step_s: float) -> None:
     try:
         profiler.step(step_s)
-    except profiling.ProfileError as error:  # no reason to end a run
+    except recorded.ProfileError as error:  # no reason to end a run
         _log.warning("no profile: %s", error)
 
 

@@ -12,7 +12,8 @@ import pytest
 from mindspore import Tensor, nn, ops
 
 from ugatit_train.performance import profiling
-from ugatit_train.performance.profiling import BETWEEN, Execution, ProfileError, StepProfiler
+from ugatit_train.performance.profiling import BETWEEN, StepProfiler
+from ugatit_train.performance.recorded import Execution, ProfileError, read_cpu
 
 STEPS = 2
 
@@ -39,7 +40,7 @@ def recorded(tmp_path_factory):
     assert profiler.step(0.5)  # more steps change nothing
     assert profiler.text == (folder / "operations.md").read_text()
     assert "two products" in profiler.text and "step under the profiler 0.500 s" in profiler.text
-    return profiling.read(folder / "mindspore")
+    return read_cpu(folder / "mindspore")
 
 
 def test_every_operation_of_every_recorded_step_is_there(recorded):
@@ -92,7 +93,7 @@ def test_the_chart_is_a_picture(recorded, tmp_path):
 
 def test_a_folder_without_a_profile_is_named(tmp_path):
     with pytest.raises(ProfileError, match="holds no CPU profile"):
-        profiling.read(tmp_path)
+        read_cpu(tmp_path)
 
 
 def test_lists_that_differ_are_refused(tmp_path):
@@ -100,10 +101,10 @@ def test_lists_that_differ_are_refused(tmp_path):
     folder.mkdir(parents=True)
     (folder / "cpu_op_execute_timestamp_0.txt").write_text("Default/Mul-op0;HostCpuOps;1000,0.5,0 \n")
     (folder / "cpu_framework_0.txt").write_text("Mul;Mul-op0;1;input_1:[2, 3];input_2:[];input_3:NoShape;\n")
-    assert profiling.read(tmp_path) == [Execution("Default/Mul-op0", "Mul", 0.0, 500.0, ((2, 3), ()))]
+    assert read_cpu(tmp_path) == [Execution("Default/Mul-op0", "Mul", 0.0, 500.0, ((2, 3), ()))]
     (folder / "cpu_framework_0.txt").write_text("Add;Add-op0;1;input_1:[2, 3];\n")
     with pytest.raises(ProfileError, match="differ"):
-        profiling.read(tmp_path)
+        read_cpu(tmp_path)
 
 
 def test_the_last_profile_of_a_folder_is_read(tmp_path):
@@ -115,7 +116,7 @@ def test_the_last_profile_of_a_folder_is_read(tmp_path):
         times.write_text(f"Default/{kind}-op0;HostCpuOps;1000,0.5,0 \n")
         os.utime(times, (number, number))
         (folder / "cpu_framework_0.txt").write_text(f"{kind};{kind}-op0;1;input_1:[2, 3];\n")
-    assert [execution.kind for execution in profiling.read(tmp_path)] == ["Add"]
+    assert [execution.kind for execution in read_cpu(tmp_path)] == ["Add"]
 
 
 def test_the_profiler_ends_with_its_block(tmp_path, caplog):

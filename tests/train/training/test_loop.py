@@ -159,9 +159,9 @@ def test_profiling_leaves_its_files_and_the_losses_as_they_are(options, straight
 
 def test_a_profile_that_cannot_be_read_ends_no_run(options, tmp_path, monkeypatch):
     def read(folder):
-        raise loop.profiling.ProfileError("its lists differ")
+        raise loop.recorded.ProfileError("its lists differ")
 
-    monkeypatch.setattr(loop.profiling, "read", read)
+    monkeypatch.setattr(loop.recorded, "read_cpu", read)
     loop.train(dataclasses.replace(options, output_path=str(tmp_path / "run"), enable_profiling=True))
     assert len(losses(tmp_path / "run")) == STEPS
     assert "no profile: its lists differ" in (tmp_path / "run" / "train.log").read_text()
