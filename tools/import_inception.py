@@ -10,7 +10,7 @@ if __name__ == "__main__":
 from ugatit_data import BadInputError
 from ugatit_data.commands import command
 from ugatit_train import runtime
-from ugatit_train.exchange import torchfile
+from ugatit_train.exchange import statedict, torchfile
 
 from .commandline import Failure, Parser, end_when_interrupted, path
 
@@ -36,6 +36,7 @@ def main(argv: list[str]) -> int:
     if options.out.exists():
         raise BadInputError(f"{options.out} exists: remove it, or give another name")
     state = torchfile.read(options.source)
+    state = statedict.state_dict(state) or state
 
     end_when_interrupted("import_inception", "nothing was kept, run it again")
     from ugatit_train.evaluation import inception_weights  # MindSpore loads here

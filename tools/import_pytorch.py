@@ -6,6 +6,7 @@ if __name__ == "__main__":
 
     start_tool(__file__)
 
+import dataclasses
 
 from ugatit_data import BadInputError
 from ugatit_data.commands import command
@@ -28,13 +29,16 @@ def main(argv: list[str]) -> int:
         f"  {command('translate')} photo.jpg --checkpoint runs/imported --out translated\n"
         "With a data set, training can go on from it:\n"
         "  %(prog)s selfie2anime_params_latest.pt runs/tuned --data_path dataset\n"
-        f"  {command('train')} --output_path runs/tuned --resume --data_path dataset --iteration 10000\n\n"
+        f"  {command('train')} --output_path runs/tuned --resume --iteration 10000\n\n"
         "Exit code: 0 done, 1 a failure while writing, 2 bad input.",
     )
     parser.add_argument("source", metavar="FILE.pt", type=path, help="the PyTorch checkpoint")
     parser.add_argument("out", metavar="OUT", type=path, help="folder of the run to write; it must not exist")
     parser.add_argument(
         "--img_size", type=whole(8), default=256, help="pixels that a light model was trained with; a full one tells"
+    )
+    parser.add_argument(
+        "--direction", choices=tuple(checkpoint.GENERATORS), help="of the generator in a file that holds one alone"
     )
     parser.add_argument("--data_path", type=path, help="a converted data set, to go on with the training on it")
     options = parser.parse_args(argv)
@@ -46,9 +50,14 @@ def main(argv: list[str]) -> int:
         states = torchfile.read(options.source)
     with working("run it again when that is mended"):
         try:
-            imported = pytorch.from_pytorch(pytorch.readable(states), options.img_size)
+            imported = pytorch.from_pytorch(pytorch.readable(states, options.direction), options.img_size)
+            if dataset:
+                going_on = dataclasses.replace(imported.options, data_path=str(options.data_path))
+                imported = dataclasses.replace(imported, options=going_on)
             pytorch.save_run(imported, options.out, dataset.dataset_id if dataset else None)
-        except (pytorch.InteropError, OptionError, checkpoint.NotFiniteError) as error:
+        except checkpoint.NotFiniteError as error:
+            raise BadInputError(f"{options.source}: {error}: its training diverged: give an earlier file") from None
+        except (pytorch.InteropError, OptionError) as error:
             raise BadInputError(f"{options.source}: {error}") from None
 
     o = imported.options

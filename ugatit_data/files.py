@@ -67,6 +67,40 @@ def write_whole(path: Path, content: bytes | str | Callable[[Path], object], *, 
         raise
 
 
+_PLACE_HOLDERS: dict[tuple[bytes, ...], str] = {
+    (b"version https://git-lfs", b"version http://git-media"): "a pointer of Git LFS, not the file: `git lfs pull` it",
+    (
+        b"/annex/objects/",
+        b"../.git/annex/",
+        b".git/annex/",
+    ): "a pointer of git-annex, not the file: `git annex get` it",
+    (
+        b"<!doctype html",
+        b"<html",
+        b"<head",
+    ): "an HTML page, not the file: download the file itself",
+    (b"<?xml", b"<error"): "an XML text, perhaps a server's error, not the file: download the file again",
+    (b"{", b"["): "a JSON text, perhaps a server's error, not the file: download the file again",
+    (b"\x1f\x8b", b"bzh", b"\xfd7zxz", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf"): "a compressed file: unpack it",
+}
+
+
+def stands_in(path: Path) -> str:
+    """What a download or a clone has left in a file's place, and the remedy, in words; nothing if that is not it.
+
+    Ask it about a file that cannot be read: it looks at the first bytes only.
+    """
+    try:
+        with path.open("rb") as file:
+            begin = file.read(512)
+    except OSError:
+        return ""
+    if not begin:
+        return "an empty file: copy or download it again"
+    plain = begin.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return next((words for signs, words in _PLACE_HOLDERS.items() if plain.startswith(signs)), "")
+
+
 def fsync(path: Path) -> None:
     """Return when the contents of a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -11,7 +11,8 @@ def test_weights_are_imported_and_named(run_tool, refused, tmp_path):
     torch = pytest.importorskip("torch", reason="torch is not installed: tools/import_inception.py not run")
     # Zeros will do: what the weights mean is tested in tests/train/evaluation/test_inception.py.
     source, out = tmp_path / "weights.pth", tmp_path / "inception.ckpt"
-    torch.save(_state(torch), source)
+    wrapped = {"epoch": 1, "state_dict": {f"module.{name}": value for name, value in _state(torch).items()}}
+    torch.save(wrapped, source)
     done = run_tool("import_inception", source, out)
     assert done.returncode == 0, done.stderr
     assert "188 arrays, 21,768,352 numbers; not needed: fc.bias, fc.weight" in done.stdout

@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -118,6 +119,81 @@ def test_training_can_go_on_from_an_import(files, tool, dataset, tmp_path):
     assert meta["step"] == 0 and options.sn_iterations == "per_pass"
 
 
+def test_training_goes_on_in_another_folder_without_a_metrics_file(files, tool, dataset, tmp_path):
+    """`train --load_path RUN --resume`: an imported run has done no step, so it has no metrics."""
+    from ugatit_train.options import arguments
+    from ugatit_train.training import log, loop, runfolder
+
+    arrays = tmp_path / "imported"
+    assert tool("import_pytorch", files["light"][1], arrays, "--img_size", 32, "--data_path", dataset)[0] == 0
+    argv = ["--output_path", str(tmp_path / "run"), "--load_path", str(arrays), "--resume", "--iteration", "3"]
+    options = arguments.parse(argv)
+    assert options.data_folder == dataset  # the import has noted it
+    state = loop.build_step(options, options.schedule(4)).state()
+    start = runfolder.resume(options, 1, loop.read_dataset(dataset).dataset_id, state)
+    assert (start.step, start.loader_step) == (0, 0)
+    with runfolder.own(options, 1000), log.Metrics(tmp_path / "run" / log.METRICS_FILE, start.step) as metrics:
+        metrics.write(1, {"d_loss": 2})
+    assert log.read_metrics(tmp_path / "run" / log.METRICS_FILE) == [{"step": 1, "d_loss": 2.0}]
+
+
+def prefixed(states, prefix="module."):
+    return {name: {prefix + key: value for key, value in state.items()} for name, state in states.items()}
+
+
+def flat(states, prefix=""):
+    return {f"{prefix}{name}.{key}": value for name, state in states.items() for key, value in state.items()}
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        prefixed,
+        lambda s: prefixed(prefixed(s), "_orig_mod."),
+        lambda s: {"epoch": 3, "state_dict": s, "optimizer": {"state": {0: {"step": torch.zeros(3)}}}},
+        lambda s: {"model": {name: {"state_dict": state} for name, state in prefixed(s).items()}},
+        flat,
+        lambda s: {"state_dict": flat(s, "module.")},
+        lambda s: s | {"genB2A": s["genB2A"] | {"FC.2.weight": s["genB2A"]["FC.2.weight"].to_sparse()}},
+    ],
+)
+def test_what_training_programs_put_around_the_networks_is_taken_off(files, tmp_path, wrap):
+    from ugatit_train.exchange import pytorch, torchfile
+
+    plain = torch.load(files["light"][1], weights_only=True)
+    torch.save(wrap(plain), tmp_path / "wrapped.pt")
+    found, expected = (
+        pytorch.from_pytorch(pytorch.readable(torchfile.read(path)), 32)
+        for path in (tmp_path / "wrapped.pt", files["light"][1])
+    )
+    assert found.options == expected.options and found.taken == expected.taken
+    assert found.parameters.keys() == expected.parameters.keys()
+    for name, array in expected.parameters.items():
+        np.testing.assert_array_equal(found.parameters[name], array)
+
+
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: prefixed({"state_dict": s})])
+def test_a_generator_without_a_name_is_imported_as_what_the_user_says(files, tool, tmp_path, wrap):
+    plain = torch.load(files["light"][1], weights_only=True)
+    torch.save(wrap(plain["genB2A"]), tmp_path / "bare.pt")
+    line = ("import_pytorch", tmp_path / "bare.pt", tmp_path / "run", "--img_size", 32)
+    code, _, complaint = tool(*line)
+    assert code == 2 and "bare.pt: holds one generator, without a name: give --direction a2b or b2a" in complaint
+    code, said, complaint = tool(*line, "--direction", "b2a")
+    assert code == 0 and "genB2A: " in said and "genA2B" not in said, complaint
+    code, _, complaint = tool(
+        "translate", tmp_path / "x.png", "--checkpoint", tmp_path / "run", "--out", tmp_path / "o"
+    )
+    assert code == 2 and "x.png" in complaint
+    cv2.imwrite(str(tmp_path / "x.png"), np.zeros((32, 32, 3), np.uint8))
+    code, _, complaint = tool(
+        "translate", tmp_path / "x.png", "--checkpoint", tmp_path / "run", "--out", tmp_path / "o"
+    )
+    assert code == 2 and "step-00000000: holds no genA2B: give the other --direction" in complaint
+    code, _, complaint = tool("import_pytorch", files["light"][1], tmp_path / "other", "--direction", "a2b")
+    assert code == 2 and "--direction is for one generator without a name: leave it out" in complaint
+
+
 def changed(path, out, change):
     states = torch.load(path, weights_only=True)
     change(states)
@@ -139,12 +215,21 @@ def changed(path, out, change):
         (lambda s: s["genB2A"]["gamma.weight"].fill_(float("nan")), "genB2A.gamma.weight holds a value that is not"),
         (lambda s: [s.pop(name) for name in ("genA2B", "genB2A")], "holds disGA, disGB, disLA, disLB, not genA2B"),
         (lambda s: s["disLA"].pop("model.1.weight_orig"), "discriminators of n_dis [4, 4, 3, 4]"),
+        (lambda s: s["genA2B"].pop("DownBlock.1.weight"), "its generator has no DownBlock.1.weight"),
+        (lambda s: s["genA2B"].update({"FC.2.weight": s["genA2B"]["FC.2.weight"].long()}), "FC.2.weight holds int64"),
+        (
+            lambda s: (s.update(first=dict(s), ema=dict(s)), [s.pop(name) for name in [*s][:6]]),
+            "in first and in ema: save",
+        ),
+        (lambda s: s.clear(), "holds nothing, no networks of the PyTorch implementation"),
+        (lambda s: (s.clear(), s.update({1: torch.zeros(3)})), "holds 1, no networks of the PyTorch implementation"),
     ],
 )
 def test_other_files_are_refused_in_one_line(files, tool, tmp_path, change, words):
     path = changed(files["light"][1], tmp_path / "other.pt", change)
     code, said, complaint = tool("import_pytorch", path, tmp_path / "run", "--img_size", 32)
     assert code == 2 and complaint.count("\n") == 1 and words in complaint and str(path) in complaint, complaint
+    assert ": give " in complaint or "save the dictionary of one" in complaint  # what to do
     assert os.listdir(tmp_path) == ["other.pt"]
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ugatit_data.commands import command
-from ugatit_data.files import sha256_file
+from ugatit_data.files import sha256_file, stands_in
 from ugatit_data.pixels.geometry import resize
 from ugatit_train.errors import UgatitError, first_line
 
@@ -91,7 +91,9 @@ def _open_onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no other common base
-        raise FeaturesError(f"{path}: not an ONNX file that runs here ({first_line(error)})") from None
+        words = stands_in(path)
+        reason = f"is {words}" if words else f"not an ONNX file that runs here ({first_line(error)}): give another"
+        raise FeaturesError(f"{path}: {reason}") from None
     name = session.get_inputs()[0].name
 
     def run(x: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from mindspore import Tensor
 
 from ugatit_data.commands import command
+from ugatit_data.files import stands_in, write_whole
 from ugatit_train import runtime
 from ugatit_train.errors import UgatitError, first_line
 from ugatit_train.evaluation.inception import Inception
@@ -65,9 +66,18 @@ def fold(state: Any) -> tuple[dict[str, np.ndarray], list[str]]:
 
 
 def save(weights: Mapping[str, np.ndarray], path: Path) -> None:
-    """Write folded weights as a MindSpore checkpoint with a checksum."""
+    """Write folded weights as a MindSpore checkpoint with a checksum; the file appears complete or not at all."""
     listed = [{"name": name, "data": Tensor(value)} for name, value in weights.items()]
-    ms.save_checkpoint(listed, str(path), crc_check=True)
+
+    def write(partial: Path) -> None:
+        named = partial.with_name(f"{partial.name}.ckpt")  # MindSpore gives every name this ending
+        try:
+            ms.save_checkpoint(listed, str(named), crc_check=True)
+            named.rename(partial)
+        finally:
+            named.unlink(missing_ok=True)
+
+    write_whole(path, write)
 
 
 def load(path: Path) -> Inception:
@@ -82,6 +92,8 @@ def load(path: Path) -> Inception:
     try:
         found = ms.load_checkpoint(str(path), crc_check=True)
     except (ValueError, RuntimeError, TypeError) as error:
+        if words := stands_in(path):
+            raise WeightsError(f"{path}: is {words}") from None
         raise WeightsError(f"{path}: damaged, or no MindSpore checkpoint ({first_line(error)}): {remedy}") from None
     network = Inception(form_for(runtime.device()))
     own = dict(network.parameters_and_names())

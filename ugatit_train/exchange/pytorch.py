@@ -11,7 +11,7 @@ pictures here. All arrays are NumPy's; nothing here needs MindSpore or PyTorch.
 import dataclasses
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -20,11 +20,12 @@ from safetensors import safe_open
 
 from ugatit_data.files import partial_path
 from ugatit_train.errors import UgatitError
+from ugatit_train.exchange import layout, statedict
 from ugatit_train.options import config, saved
 from ugatit_train.training import checkpoint
 
-GENERATORS = tuple(checkpoint.GENERATORS.values())
-DISCRIMINATORS = ("disGA", "disGB", "disLA", "disLB")
+SIGN = "DownBlock.1.weight"  # only a generator has it
+GIVE = "give a params_*.pt of znxlwm/UGATIT-pytorch"
 REPORT_FILE = "import.txt"  # in the run's folder: what became of every array of the file
 States = Mapping[str, Mapping[str, np.ndarray]]
 
@@ -45,84 +46,6 @@ class Imported:
     unused: list[str]
 
 
-def _generator_names(n_res: int) -> Iterator[tuple[str, str]]:
-    """(our name, theirs) of every parameter; their numbers count all layers of an nn.Sequential."""
-    for i in range(3):
-        yield f"down{i}.weight", f"DownBlock.{4 * i + 1}.weight"
-    for i in range(n_res):
-        for j in (1, 2):
-            yield f"res.{i}.conv{j}.weight", f"DownBlock.{12 + i}.conv_block.{4 * j - 3}.weight"
-            yield f"adares.{i}.conv{j}.weight", f"UpBlock1_{i + 1}.conv{j}.weight"
-            yield f"adares.{i}.norm{j}.rho", f"UpBlock1_{i + 1}.norm{j}.rho"
-    yield from _cam_names("weight")
-    for ours, theirs in {"fc1": "FC.0", "fc2": "FC.2", "gamma": "gamma", "beta": "beta"}.items():
-        yield f"{ours}.weight", f"{theirs}.weight"
-    for i in range(2):
-        yield f"up{i}.conv.weight", f"UpBlock2.{5 * i + 2}.weight"
-        for kind in ("rho", "gamma", "beta"):
-            yield f"up{i}.norm.{kind}", f"UpBlock2.{5 * i + 3}.{kind}"
-    yield "out.weight", "UpBlock2.11.weight"
-
-
-def _cam_names(weight: str) -> Iterator[tuple[str, str]]:
-    for kind in ("gap_fc", "gmp_fc"):
-        yield f"cam.{kind}.weight", f"{kind}.{weight}"
-    for kind in ("weight", "bias"):
-        yield f"cam.conv1x1.{kind}", f"conv1x1.{kind}"
-
-
-def _discriminator_names(n_layers: int) -> Iterator[tuple[str, str]]:
-    spectral = {f"convs.{i}": f"model.{3 * i + 1}" for i in range(n_layers - 1)}
-    for ours, theirs in spectral.items():
-        yield f"{ours}.bias", f"{theirs}.bias"
-    spectral["conv"] = "conv"
-    for ours, theirs in spectral.items():
-        yield f"{ours}.weight", f"{theirs}.weight_orig"
-    yield from _cam_names("weight_orig")
-    for ours, theirs in {**spectral, "cam.gap_fc": "gap_fc", "cam.gmp_fc": "gmp_fc"}.items():
-        yield f"{ours}.u", f"{theirs}.weight_u"
-
-
-def _names(network: str, options: config.Options) -> Iterator[tuple[str, str]]:
-    if network in GENERATORS:
-        return _generator_names(options.n_res)
-    return _discriminator_names(options.n_dis + (1 if network.startswith("disG") else -1))
-
-
-def _shapes(network: str, o: config.Options) -> dict[str, tuple[int, ...]]:
-    """The shape of every parameter, by our names."""
-    c = 4 * o.ch
-    fixed: dict[str, tuple[int, ...]]
-    ends: dict[str, tuple[int, ...]] = {}
-    if network in GENERATORS:
-        fixed = {
-            "down0.weight": (o.ch, o.img_ch, 7, 7),
-            "down1.weight": (2 * o.ch, o.ch, 3, 3),
-            "down2.weight": (c, 2 * o.ch, 3, 3),
-            "fc1.weight": (c, c if o.light else c * math.prod(o.image_size) // 16),
-            "up0.conv.weight": (2 * o.ch, c, 3, 3),
-            "up1.conv.weight": (o.ch, 2 * o.ch, 3, 3),
-            "out.weight": (o.img_ch, o.ch, 7, 7),
-        }
-        fixed |= {f"up{i}.norm.{kind}": (c // 2 ** (i + 1),) for i in range(2) for kind in ("rho", "gamma", "beta")}
-        fixed |= {f"{name}.weight": (c, c) for name in ("fc2", "gamma", "beta")}
-        ends = {".rho": (c,), "conv1.weight": (c, c, 3, 3), "conv2.weight": (c, c, 3, 3)}
-    else:
-        count = o.n_dis if network.startswith("disG") else o.n_dis - 2
-        widths = [o.img_ch, *(o.ch * 2**i for i in range(count))]
-        c = widths[-1]
-        fixed = {"conv.weight": (1, c, 4, 4), "conv.u": (1,), "cam.gap_fc.u": (1,), "cam.gmp_fc.u": (1,)}
-        for i in range(count):
-            fixed |= {f"convs.{i}.weight": (widths[i + 1], widths[i], 4, 4)}
-            fixed |= {f"convs.{i}.{kind}": (widths[i + 1],) for kind in ("bias", "u")}
-    fixed |= {"cam.gap_fc.weight": (1, c), "cam.gmp_fc.weight": (1, c)}
-    fixed |= {"cam.conv1x1.weight": (c, 2 * c, 1, 1), "cam.conv1x1.bias": (c,)}
-    return {
-        name: fixed[name] if name in fixed else next(shape for end, shape in ends.items() if name.endswith(end))
-        for name, _ in _names(network, o)
-    }
-
-
 def options_of(states: States, img_size: int) -> config.Options:
     """The options of the networks in a file; a light generator does not hold the training's size, `img_size` gives it.
 
@@ -130,30 +53,36 @@ def options_of(states: States, img_size: int) -> config.Options:
         InteropError: the file has no generator.
         OptionError: this program does not train such sizes.
     """
-    state = next((states[name] for name in GENERATORS if name in states), None)
-    if not state or "DownBlock.1.weight" not in state or "FC.0.weight" not in state:
-        found = ", ".join(map(str, list(states)[:4])) or "nothing"
-        raise InteropError(f"holds {found}, not genA2B or genB2A of the PyTorch implementation: give its params_*.pt")
-    for name, axes in {"DownBlock.1.weight": 4, "FC.0.weight": 2}.items():
-        if state[name].ndim != axes:
-            raise InteropError(f"{name} has shape {state[name].shape}, not {axes} axes: other networks")
-    ch, img_ch = state["DownBlock.1.weight"].shape[:2]
+    state = next((states[name] for name in layout.GENERATORS if name in states), None)
+    if state is None:
+        raise InteropError(f"holds {', '.join(list(states)[:4])}, not genA2B or genB2A, a generator: {GIVE}")
+    for name, axes in {SIGN: 4, "FC.0.weight": 2}.items():
+        if name not in state:
+            raise InteropError(f"its generator has no {name}: it is of another implementation, or damaged: {GIVE}")
+        if state[name].ndim != axes or not state[name].size:
+            raise InteropError(f"{name} has shape {state[name].shape}, not {axes} axes: other networks: {GIVE}")
+    ch, img_ch = state[SIGN].shape[:2]
     features = state["FC.0.weight"].shape[1]
     light = features == 4 * ch
     side = img_size if light else 4 * math.isqrt(features // (4 * ch))
-    sizes = [_n_dis(name, states[name]) for name in DISCRIMINATORS if name in states]
+    sizes = [_n_dis(name, states[name]) for name in layout.DISCRIMINATORS if name in states]
     if len(set(sizes)) > 1:
-        raise InteropError(f"holds discriminators of n_dis {sizes}, which do not belong together")
+        raise InteropError(f"holds discriminators of n_dis {sizes}, which do not belong together: {GIVE}")
     fitting = [n_dis for n_dis in (4, 5, 6) if config.smallest_image(n_dis + 1) <= side]
-    return config.Options(
-        light=light,
-        ch=ch,
-        img_ch=cast(Literal[3, 1], img_ch),  # Options refuses others
-        n_res=len({name.split(".")[0] for name in state if name.startswith("UpBlock1_")}),
-        img_size=side,
-        n_dis=(sizes or fitting or [4])[-1],
-        sn_iterations="per_pass",
-    )
+    try:
+        return config.Options(
+            light=light,
+            ch=ch,
+            img_ch=cast(Literal[3, 1], img_ch),  # Options refuses others
+            n_res=len({name.split(".")[0] for name in state if name.startswith("UpBlock1_")}),
+            img_size=side,
+            n_dis=(sizes or fitting or [4])[-1],
+            sn_iterations="per_pass",
+        )
+    except config.OptionError as error:
+        if light and "--img_size" in str(error):  # which is the user's
+            raise
+        raise InteropError(f"this program has no such networks ({error}): {GIVE}") from None
 
 
 def _n_dis(network: str, state: Mapping[str, np.ndarray]) -> int:
@@ -169,15 +98,20 @@ def from_pytorch(states: States, img_size: int = 256) -> Imported:
         OptionError: this program does not train such sizes.
     """
     options = options_of(states, img_size)
-    parameters, taken, unused = {}, [], [f"{name}: no network of ours" for name in states if name not in _all()]
-    for network in (name for name in _all() if name in states):
-        left, shapes = dict(states[network]), _shapes(network, options)
-        for ours, theirs in _names(network, options):
+    parameters: dict[str, np.ndarray] = {}
+    taken: list[str] = []
+    unused = [f"{name}: no network of ours" for name in states if name not in layout.NETWORKS]
+    for network in (name for name in layout.NETWORKS if name in states):
+        left, shapes = dict(states[network]), layout.shapes(network, options)
+        for ours, theirs in layout.names(network, options):
             if theirs not in left:
-                raise InteropError(f"{network} has no {theirs}: it is of another implementation, or damaged")
+                raise InteropError(f"{network} has no {theirs}: it is of another implementation, or damaged: {GIVE}")
             array = left.pop(theirs)
+            if array.dtype != np.float32:
+                raise InteropError(f"{network}: {theirs} holds {array.dtype}, no real numbers: {GIVE}")
             if array.size != math.prod(shapes[ours]) or array.squeeze().shape != np.empty(shapes[ours]).squeeze().shape:
-                raise InteropError(f"{network}: {theirs} has shape {array.shape}, not {shapes[ours]}: other networks")
+                shape = f"{network}: {theirs} has shape {array.shape}, not {shapes[ours]}"
+                raise InteropError(f"{shape}: other networks: {GIVE}")
             parameters[f"{network}.{ours}"] = array.reshape(shapes[ours])
             taken.append(f"{network}: {theirs} {array.shape} -> {ours} {shapes[ours]}")
         unused += [
@@ -185,10 +119,6 @@ def from_pytorch(states: States, img_size: int = 256) -> Imported:
             for name, array in left.items()
         ]
     return Imported(parameters=parameters, options=options, taken=taken, unused=unused)
-
-
-def _all() -> tuple[str, ...]:
-    return GENERATORS + DISCRIMINATORS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,7 +151,7 @@ def save_run(imported: Imported, out: Path, dataset_id: str | None = None) -> No
     """
     held = dict(imported.parameters)
     if dataset_id is not None:
-        missing = [name for name in _all() if not any(key.startswith(f"{name}.") for key in held)]
+        missing = [name for name in layout.NETWORKS if not any(key.startswith(f"{name}.") for key in held)]
         if missing:
             raise InteropError(f"holds no {missing[0]}: without --data_path it is imported for translation")
         trained = [name for name in held if not name.endswith(".u")]
@@ -260,12 +190,12 @@ def to_pytorch(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], list[str
     arrays: dict[str, np.ndarray] = {}
     for name in meta["files"]:
         with safe_open(found / name, framework="np") as file:
-            arrays |= {key: file.get_tensor(key) for key in file.keys() if key.split(".")[0] in _all()}  # noqa: SIM118
+            arrays |= {key: file.get_tensor(key) for key in file.keys() if key.split(".")[0] in layout.NETWORKS}  # noqa: SIM118
     states: dict[str, dict[str, np.ndarray]] = {}
-    for network in _all():
+    for network in layout.NETWORKS:
         if not any(name.startswith(f"{network}.") for name in arrays):
             notes.append(f"{network}: the checkpoint has none")
-        elif network in DISCRIMINATORS and not options.spectral_norm:
+        elif network in layout.DISCRIMINATORS and not options.spectral_norm:
             notes.append(f"{network}: trained with --spectral_norm false, the PyTorch implementation has it")
         else:
             states[network] = _state(network, options, arrays)
@@ -274,9 +204,9 @@ def to_pytorch(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], list[str
 
 def _state(network: str, options: config.Options, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     state = {}
-    for ours, theirs in _names(network, options):
+    for ours, theirs in layout.names(network, options):
         array = arrays[f"{network}.{ours}"]
-        is_norm = network in GENERATORS and array.ndim == 1 and ours.split(".")[-1] != "bias"
+        is_norm = network in layout.GENERATORS and array.ndim == 1 and ours.split(".")[-1] != "bias"
         state[theirs] = array.reshape(1, -1, 1, 1) if is_norm else array
     for name in [name for name in state if name.endswith("weight_u")]:
         weight = state[name.replace("_u", "_orig")]
@@ -285,12 +215,26 @@ def _state(network: str, options: config.Options, arrays: Mapping[str, np.ndarra
     return state
 
 
-def readable(arrays: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray]]:
-    """The networks in what `torchfile.read` gave: dictionaries of arrays. Raises InteropError if it is none."""
-    if not isinstance(arrays, dict):
-        raise InteropError(f"holds a {type(arrays).__name__}, not a dictionary of networks: give its params_*.pt")
-    return {
-        str(name): {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
-        for name, state in arrays.items()
-        if isinstance(state, dict)
-    }
+def readable(value: Any, direction: str | None = None) -> dict[str, dict[str, np.ndarray]]:
+    """The networks in what `torchfile.read` gave, whatever a training program has put around them.
+
+    `direction` is that of a file that holds one generator without a name, "a2b" or "b2a".
+
+    Raises:
+        InteropError: it holds no networks of ours, or more than one set; or `direction` is missing, or not wanted.
+    """
+    found = statedict.networks(value, layout.NETWORKS, SIGN)
+    if not found:
+        names = ", ".join(map(str, list(value)[:4])) if isinstance(value, dict) else f"a {type(value).__name__}"
+        raise InteropError(f"holds {names or 'nothing'}, no networks of the PyTorch implementation: {GIVE}")
+    if len(found) > 1:
+        places = " and in ".join(where for where, _ in found)
+        raise InteropError(f"holds networks in {places}: save the dictionary of one of them in a file of its own")
+    [(_, states)] = found
+    if ("" in states) != (direction is not None):
+        if direction:
+            raise InteropError(
+                f"holds {', '.join(states)}: --direction is for one generator without a name: leave it out"
+            )
+        raise InteropError("holds one generator, without a name: give --direction a2b or b2a")
+    return {checkpoint.GENERATORS[direction]: states[""]} if direction else states

@@ -1,6 +1,6 @@
 """Reads and writes PyTorch's files of weights, as NumPy arrays. Nothing in a file is executed."""
 
-import pickle
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ugatit_data.files import write_whole
+from ugatit_data.files import stands_in, write_whole
 from ugatit_train.errors import UgatitError
 
 
@@ -30,12 +30,30 @@ def read(path: Path) -> Any:
     except ImportError:
         raise TorchFileError(f"{path}: reading it needs PyTorch: pip install 'ugatit[torch]'") from None
     try:
-        return _arrays(torch.load(path, map_location="cpu", weights_only=True))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is wrong is said below
+            return _arrays(torch.load(path, map_location="cpu", weights_only=True))
     except OSError as error:
         raise TorchFileError(f"{path}: {error.strerror or error}: check the path") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        asks = "it asks for code to be run" if "Unsupported" in str(error) or "GLOBAL" in str(error) else "damaged"
-        raise TorchFileError(f"{path}: no PyTorch file of weights alone ({asks}): give a state_dict's file") from None
+    except Exception as error:  # of a damaged pickle, any
+        raise TorchFileError(f"{path}: {_why(path, str(error))}") from None
+
+
+def _why(path: Path, error: str) -> str:
+    """Why a file could not be read, and the remedy, by its first bytes and PyTorch's words."""
+    if words := stands_in(path):
+        return f"is {words}"
+    with path.open("rb") as file:
+        begin = file.read(16)
+    if begin[8:10] == b'{"':
+        return "is a safetensors file: load it with safetensors, and save the tensors with torch.save"
+    if "TorchScript" in error:
+        return "is a TorchScript archive, a program: give the file of its state_dict"
+    if begin[:1] != b"\x80" and begin[:2] != b"PK":
+        return "no PyTorch file of weights alone (its first bytes are none of PyTorch's): check the path"
+    if "Unsupported global" in error or "GLOBAL" in error:
+        return "no PyTorch file of weights alone (it asks for code to be run): give the file of a state_dict"
+    return "no PyTorch file of weights alone (damaged, or its end is missing): copy or download it again"
 
 
 def write(path: Path, states: Mapping[str, Mapping[str, np.ndarray]]) -> None:
@@ -68,5 +86,6 @@ def _arrays(value: Any) -> Any:
         return [_arrays(item) for item in value]
     if hasattr(value, "detach"):
         value = value.detach()
+        value = value.dequantize() if value.is_quantized else value.to_dense()
         return value.float().numpy() if value.is_floating_point() else np.asarray(value)
     return value

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ugatit_data.commands import command
+from ugatit_data.files import stands_in
 from ugatit_data.pixels.geometry import resize
 from ugatit_train import runtime
 from ugatit_train.errors import UgatitError
@@ -210,7 +211,8 @@ def from_mindir(path: Path) -> Model:
         signature = _signature(path, dict(proto.user_info))
         graph = ms.load(str(path))
     except (DecodeError, RuntimeError, ValueError):
-        raise ModelError(f"{path}: no MINDIR, or damaged: export it again") from None
+        words = stands_in(path)
+        raise ModelError(f"{path}: " + (f"is {words}" if words else "no MINDIR, or damaged: export it again")) from None
     return Model(run=_called(ms.nn.GraphCell(graph)), signature=signature)
 
 
@@ -225,6 +227,8 @@ def from_onnx(path: Path) -> Model:
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no other common base
+        if words := stands_in(path):
+            raise ModelError(f"{path}: is {words}") from None
         reason = " ".join(str(error).split())
         raise ModelError(f"{path}: onnxruntime cannot use it ({reason}): export it again") from None
     signature = _signature(path, session.get_modelmeta().custom_metadata_map)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from ugatit_data.files import canonical, fsync, sha256_file, sha256_hex
+from ugatit_data.files import canonical, fsync, sha256_file, sha256_hex, stands_in
 from ugatit_train.errors import UgatitError
 from ugatit_train.forms import Forms
 from ugatit_train.options import saved
@@ -178,6 +178,8 @@ def _check_file(checkpoint: Path, name: str, meta: Mapping[str, Any]) -> None:
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}: give another checkpoint") from None
     if size != expected["bytes"] or found != expected["sha256"]:
+        if words := stands_in(path):
+            raise CheckpointError(f"{path}: is {words}")
         raise CheckpointError(
             f"{path}: damaged: {size} bytes, sha256 {found[:12]}..., written were {expected['bytes']} bytes, "
             f"{expected['sha256'][:12]}...: give another checkpoint"

@@ -106,7 +106,7 @@ class Metrics:
     """
 
     def __init__(self, path: Path, done_steps: int = 0):
-        kept = [line for line in read_metrics(path) if line["step"] <= done_steps] if path.exists() else []
+        kept = read_metrics(path, done_steps) if path.exists() else []
         write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = path.open("a")
 
@@ -145,19 +145,25 @@ class Events:
         self._writer.close()
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: Path, last: int | None = None) -> list[dict[str, Any]]:
     """Every step of a metrics file in order; a torn last line, of a run that was killed, is left out.
+
+    With `last`, those up to this step: what stands behind it is not looked at.
 
     Raises:
         MetricsError: a line in the middle is not a step.
         OSError: the file cannot be read.
     """
-    lines = path.read_text().split("\n")[:-1]  # what follows the last newline is nothing, or a torn line
-    steps = []
+    lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline is nothing, or a torn line
+    steps: list[dict[str, Any]] = []
     for number, text in enumerate(lines, start=1):
+        if last is not None and (steps[-1]["step"] if steps else 0) >= last:
+            break
         try:
             line = json.loads(text)
-            steps.append({**line, "step": int(line["step"])})
-        except (ValueError, TypeError, KeyError):
+            if type(line["step"]) is not int or not all(type(value) in (int, float) for value in line.values()):
+                raise ValueError("other values")
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise MetricsError(f"{path}, line {number}: not a step of a run: remove the line, or the file") from None
-    return steps
+        steps.append(line)
+    return steps if last is None else [line for line in steps if line["step"] <= last]

@@ -115,7 +115,7 @@ def own(options: config.Options, checkpoint_bytes: int) -> Iterator[None]:
         check(options)
         _check_room(out, checkpoint_bytes, options.keep)
         before = Path(options.load_path or out)
-        if options.resume and before != out:
+        if options.resume and before != out and (before / METRICS_FILE).exists():  # an imported run has none
             shutil.copyfile(before / METRICS_FILE, out / METRICS_FILE)
         saved.save(options, out / saved.OPTIONS_FILE)
         yield

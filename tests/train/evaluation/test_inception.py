@@ -70,6 +70,17 @@ def test_another_networks_weights_are_named(twin):
         inception_weights.fold({"epoch": 3})
 
 
+def test_a_save_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    def fail(_listed, name, **_):
+        (tmp_path / name).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(inception_weights.ms, "save_checkpoint", fail)
+    with pytest.raises(OSError, match="No space"):
+        inception_weights.save({"x": np.zeros(3, np.float32)}, tmp_path / "x.ckpt")
+    assert list(tmp_path.iterdir()) == []  # the same command can be given again
+
+
 def test_a_damaged_checkpoint_is_named(ckpt, tmp_path):
     data = bytearray(ckpt.read_bytes())
     data[len(data) // 2] ^= 1

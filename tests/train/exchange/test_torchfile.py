@@ -1,5 +1,7 @@
 """PyTorch's files of weights: what is read, what is written, and that nothing in them is executed."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,50 @@ def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="full"):
         torchfile.write(tmp_path / "a.pt", {})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\n<!DOCTYPE html>\n<html>", "is an HTML page, not the file: download the file itself"),
+        (b"\xef\xbb\xbf<HTML>", "is an HTML page"),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied", "is an XML text, perhaps a server's error"),
+        (b'{"message": "Not Found"}', "is a JSON text, perhaps a server's error"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n",
+            "is a pointer of Git LFS, not the file",
+        ),
+        (b"/annex/objects/SHA256E-s9--ab.pt\n", "is a pointer of git-annex, not the file"),
+        (b"\x1f\x8b\x08\x00", "is a compressed file: unpack it"),
+        (b"", "is an empty file: copy or download it again"),
+        (b'\x40\x00\x00\x00\x00\x00\x00\x00{"a":', "is a safetensors file"),
+        (b"Not Found", "its first bytes are none of PyTorch's"),
+        (b"PK\x03\x04" + bytes(99), "damaged, or its end is missing): copy or download it"),
+        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9", "damaged, or its end is missing"),
+    ],
+)
+def test_what_is_no_file_of_pytorch_is_called_by_its_name(tmp_path, content, words):
+    (tmp_path / "x.pt").write_bytes(content)
+    with pytest.raises(torchfile.TorchFileError) as caught:
+        torchfile.read(tmp_path / "x.pt")
+    assert str(caught.value).startswith(f"{tmp_path / 'x.pt'}: ") and words in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of making one
+def test_a_program_is_called_one(tmp_path):
+    torch.jit.script(torch.nn.Identity()).save(str(tmp_path / "x.pt"))
+    with pytest.raises(torchfile.TorchFileError, match="is a TorchScript archive, a program: give the file of its"):
+        torchfile.read(tmp_path / "x.pt")
+
+
+def test_a_file_with_any_byte_wrong_is_read_or_refused(tmp_path):
+    for new in (True, False):
+        torch.save({"genA2B": {"x": torch.arange(9.0)}}, tmp_path / "a.pt", _use_new_zipfile_serialization=new)
+        good = (tmp_path / "a.pt").read_bytes()
+        for at in range(0, len(good), 7):
+            (tmp_path / "b.pt").write_bytes(good[:at] + bytes([good[at] ^ 0xA5]) + good[at + 1 :])
+            with contextlib.suppress(torchfile.TorchFileError):
+                torchfile.read(tmp_path / "b.pt")
 
 
 def test_a_file_that_asks_for_code_is_not_executed(tmp_path):

@@ -46,11 +46,30 @@ def test_a_new_run_begins_with_an_empty_file(tmp_path):
         assert log.read_metrics(tmp_path / "m.jsonl") == []
 
 
-@pytest.mark.parametrize("text", ['{"step": 1}\nnoise\n{"step": 3}\n', '{"loss": 1}\n', "[1]\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"step": 1}\nnoise\n{"step": 3}\n', b'{"loss": 1}\n', b"[1]\n", b'"step"\n', b"7\n", b"null\n", b"\n",
+        b'{"step": 1}\n\xff\xfe\n', b'{"step": 1}\n' + bytes(99) + b'\n{"step": 3}\n', b'{"step": 1e999}\n',
+        b'{"step": null}\n', b'{"step": 1, "d_loss": "2"}\n', b'{"step": 1, "d_loss": [2]}\n', b"[" * 99999 + b"\n",
+        b'{"step": 1, "d_lo{"step": 2}\n',
+    ],
+)  # fmt: skip
 def test_a_broken_line_is_named(tmp_path, text):
-    (tmp_path / "m.jsonl").write_text(text)
+    (tmp_path / "m.jsonl").write_bytes(text)
     with pytest.raises(log.MetricsError, match=r"m\.jsonl, line \d: not a step"):
         log.read_metrics(tmp_path / "m.jsonl")
+
+
+def test_a_broken_line_behind_the_step_that_a_run_goes_on_from_is_cut_off_with_the_rest(tmp_path):
+    (tmp_path / "m.jsonl").write_text('{"step": 1}\n{"step": 2}\nnoise\n{"step": 4}\n')
+    with log.Metrics(tmp_path / "m.jsonl", 2):
+        pass
+    assert (tmp_path / "m.jsonl").read_text() == '{"step": 1}\n{"step": 2}\n'
+    (tmp_path / "m.jsonl").write_text("noise\n")
+    with log.Metrics(tmp_path / "m.jsonl"):
+        pass
+    assert (tmp_path / "m.jsonl").read_text() == ""
 
 
 def test_tensorboard_events_hold_every_value(tmp_path):
