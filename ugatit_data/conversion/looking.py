@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from ugatit_data.dataset.encodings import Encoding
 from ugatit_data.dataset.manifest import Dataset, read_dataset, read_manifest, rows_of
+from ugatit_data.dataset.mapped import map_file
 from ugatit_data.dataset.records import encoding_of, stored_record
-from ugatit_data.dataset.shards import map_shard
 from ugatit_data.errors import BadInputError, CorruptDatasetError
 from ugatit_data.files import partial_path
 from ugatit_data.pixels.headers import sniff
@@ -73,7 +73,7 @@ def _write_all(folder: Path, dataset: Dataset, table: pa.Table, encoding: Encodi
     for shard in dataset.all_shards():
         if not (folder / shard.file).is_file():
             raise CorruptDatasetError(f"{folder / shard.file}: missing. Run --repair SRC first.")
-        mapped = map_shard(folder / shard.file)
+        mapped = map_file(folder / shard.file)
         for row in rows_of(table, shard):
             record, sound = stored_record(mapped, row)
             if not sound:

@@ -23,7 +23,7 @@ from ugatit_data.errors import RejectedImageError
 _BYTES, _TEXT = ("binary", "large_binary", "binary_view"), ("string", "large_string", "string_view")
 _BATCH_BYTES = 16 << 20
 _BATCH_ROWS = 1024
-_BUFFER = 1 << 20  # the file is read through one: else a whole row group's column would be
+_BUFFER = 1 << 20  # through which the file is read, and not ahead: else a whole row group's column would be held
 
 
 def holds_bytes(kind: pa.DataType) -> bool:
@@ -63,7 +63,7 @@ class Rows:
 
     def __init__(self, path: Path, column: str):
         try:
-            self._file = pq.ParquetFile(path, buffer_size=_BUFFER)
+            self._file = pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False)
             kind = self._file.schema_arrow.field(column).type
         except (pa.ArrowException, KeyError) as error:
             raise OSError(f"no Parquet file with this column any more ({str(error).splitlines()[0]})") from None

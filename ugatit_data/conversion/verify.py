@@ -21,8 +21,9 @@ from ugatit_data.dataset.manifest import (
     row_name,
     rows_of,
 )
+from ugatit_data.dataset.mapped import map_file
 from ugatit_data.dataset.records import encoding_of, stored_record
-from ugatit_data.dataset.shards import map_shard, record_places
+from ugatit_data.dataset.shards import record_places
 from ugatit_data.errors import RejectedImageError
 from ugatit_data.files import sha256_file
 from ugatit_data.pixels.jpeg import Scratch
@@ -99,7 +100,7 @@ def _damaged_records(path: Path, rows: list[dict]) -> str:
     """Which records of a damaged shard differ, as far as it can be read."""
     if not path.is_file() or path.stat().st_size == 0:
         return ""
-    mapped = map_shard(path)
+    mapped = map_file(path)
     bad = [row for row in rows if not stored_record(mapped, row)[1]]
     if not bad:
         return "; no record is damaged"
@@ -108,7 +109,7 @@ def _damaged_records(path: Path, rows: list[dict]) -> str:
 
 
 def _check_records(path: Path, encoding: Encoding, stored_size: int | None, rows: list[dict]) -> Iterator[str]:
-    mapped = map_shard(path)
+    mapped = map_file(path)
     recorded = np.array([[row["offset"], row["length"]] for row in rows], np.int64).reshape(-1, 2)
     if not np.array_equal(record_places(path), recorded):
         yield f"its .db and {MANIFEST_FILE} place the records differently"

@@ -13,7 +13,7 @@ import xxhash
 
 from ugatit_data.dataset.encodings import ENCODINGS, Encoding
 from ugatit_data.dataset.manifest import MANIFEST_FILE, Dataset, check_shard_sizes, repair_hint
-from ugatit_data.dataset.shards import map_shard
+from ugatit_data.dataset.mapped import lost, map_file
 from ugatit_data.errors import CorruptDatasetError
 from ugatit_data.pixels.jpeg import Scratch
 
@@ -61,7 +61,7 @@ class Records:
         self._keys = table["key"].combine_chunks()
         self._files = [shard.file for shard in shards]
         self._shard_of = np.repeat(np.arange(len(shards)), [shard.rows for shard in shards])
-        self.maps = [map_shard(folder / file) for file in self._files]
+        self.maps = [map_file(folder / file) for file in self._files]
         offsets, lengths = table["offset"].to_numpy(), table["length"].to_numpy()
         limits = np.repeat([len(shard) for shard in self.maps], [shard.rows for shard in shards])
         listed = np.repeat(self._files, [shard.rows for shard in shards]).tolist()
@@ -110,6 +110,15 @@ class Records:
         return CorruptDatasetError(
             f"{self.describe(sample)}: its bytes differ from their checksum. {repair_hint(self._folder)}"
         )
+
+    def check_maps(self) -> None:
+        """Raises CorruptDatasetError where a mapped shard is no longer what it was; see `mapped.lost`."""
+        for file, shard in zip(self._files, self.maps, strict=True):
+            if shard.ctypes.data in lost:
+                raise CorruptDatasetError(
+                    f"{self._folder / file}: was cut short, or its disk failed, while it was read. "
+                    f"{repair_hint(self._folder)}"
+                )
 
     def record(self, sample: int) -> np.ndarray:
         """The stored bytes, uint8 (length,), a view of the mapped file; raises as `place`."""

@@ -1,4 +1,4 @@
-"""The only file that knows MindRecord: write one shard, find its records, map it.
+"""The only file that knows MindRecord: write one shard, find its records, have MindDataset read them.
 
 A shard is one MindRecord file of one part, with a single bytes column `image`; its index is `<file>.db`. Its layout:
 an 8-byte length and a JSON header, then pages. The .db says in which page and where each record's blob lies; the blob
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import mmap
 import sqlite3
 import struct
 from collections.abc import Iterable, Sequence
@@ -108,12 +107,6 @@ def record_places(path: Path) -> np.ndarray:
     page = header["header_size"] + rows[:, 0] * header["page_size"]
     begin = page + rows[:, 1] + _LENGTH_WORD
     return np.stack([begin, page + rows[:, 2] - begin], 1)
-
-
-def map_shard(path: Path) -> np.ndarray:
-    """The whole file as uint8 (bytes,), mapped read-only: pages are read when they are touched."""
-    with path.open("rb") as file:
-        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
 def mind_dataset(files: Sequence[Path], samples: Sequence[int]) -> Any:

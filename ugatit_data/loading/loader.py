@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections
 import os
 import threading
-import warnings
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 
 from ugatit_data.dataset.manifest import Dataset, read_dataset, read_manifest
+from ugatit_data.dataset.mapped import lost
 from ugatit_data.dataset.records import Records
-from ugatit_data.errors import BadInputError, CorruptDatasetError, RejectedImageError
+from ugatit_data.errors import BadInputError, CorruptDatasetError, DataError, RejectedImageError
 from ugatit_data.loading import order
 from ugatit_data.loading.augment import Augmentation
 from ugatit_data.loading.buffers import Buffers
@@ -27,7 +28,7 @@ from ugatit_data.loading.crops import Crops, can_copy
 from ugatit_data.loading.options import LoaderOptions
 from ugatit_data.loading.output import Output, image_shape
 from ugatit_data.loading.threads import Task, Threads
-from ugatit_data.pixels.geometry import Size, sides
+from ugatit_data.pixels.geometry import Size
 
 STATE_VERSION = 1
 
@@ -92,42 +93,28 @@ def open_loader(
     )  # fmt: skip
     folder = Path(folder)
     dataset = read_dataset(folder)
-    _check_counts(folder, dataset, options)
+    options.check_counts(folder, dataset)
     table = read_manifest(folder, dataset)
     records = {name: Records(folder, dataset, table, split, name, check) for name in options.domains}
-    _warn_if_enlarged(options, dataset.stored_size)
+    options.warn_if_enlarged(dataset.stored_size)
     cv2.setNumThreads(1)
     return Loader(records, dataset, options)
 
 
-def _check_counts(folder: Path, dataset: Dataset, options: LoaderOptions) -> None:
-    counts = [dataset.num_images(options.split, name) for name in options.domains]
-    for name, count in zip(options.domains, counts, strict=True):
-        if count == 0:
-            raise BadInputError(
-                f"{folder}: holds no {options.split}{name.upper()}. Convert a source that has it, or choose another "
-                "split."
-            )
-    if options.finite and len(set(counts)) > 1:
-        raise BadInputError(
-            f"endless=False: {folder} has {counts[0]} images in {options.split}A and {counts[1]} in {options.split}B, "
-            'so pairs have no common end. Open one domain at a time (domain="a"), or leave endless out.'
-        )
+_loaders: weakref.WeakSet[Loader] = weakref.WeakSet()
 
 
-def _warn_if_enlarged(options: LoaderOptions, stored_size: int | None) -> None:
-    margin = options.augmentation.margin
-    need = max(sides(options.img_size)) + margin
-    if options.augment and stored_size is not None and need > stored_size:
-        warnings.warn(
-            f"images are stored at {stored_size} pixels and enlarged to img_size + {margin} = {need}. "
-            f"Convert with --stored_size {need} for sharper ones.",
-            stacklevel=3,
-        )
+def _in_forked_child() -> None:
+    """The threads stayed in the parent: a loader would wait for them for ever."""
+    for loader in list(_loaders):
+        loader._leave_threads()
+
+
+os.register_at_fork(after_in_child=_in_forked_child)
 
 
 class Loader:
-    """See `open_loader`. Not for use from several threads at once."""
+    """See `open_loader`. Not for use from several threads at once, nor in a forked process, nor to be pickled."""
 
     def __init__(self, records: dict[str, Records], dataset: Dataset, options: LoaderOptions):
         self.dataset_id = dataset.dataset_id
@@ -147,6 +134,8 @@ class Loader:
         if dataset.stored_size is not None and can_copy(records, options, dataset.stored_size):
             self._crops = Crops(records, dataset.stored_size, options)
         self._buffers = Buffers(keep=2 * (self._ahead + 1) * (1 if self._crops else len(records)))
+        self._process, self._forked = os.getpid(), False
+        _loaders.add(self)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -201,6 +190,11 @@ class Loader:
 
     def __next__(self) -> Batch:
         if self._pool is None:
+            if self._forked:
+                raise DataError(
+                    f"the loader belongs to process {self._process}, and its threads stayed there when this one was "
+                    "forked. Open one in each process that reads, with rank and world where they share the images."
+                )
             raise ValueError("the loader is closed")
         while len(self._ready) < self._ahead and self._count(self._step + len(self._ready)):
             self._ready.append(self._pool.submit(self._make, self._step + len(self._ready)))
@@ -228,6 +222,19 @@ class Loader:
             self._pool = None
             self._buffers.close()
 
+    def __reduce__(self):
+        raise TypeError(
+            "a loader cannot be pickled or copied: it has threads and mapped files. Call open_loader in the process "
+            "that reads; what `state()` gives can be pickled, and `restore` takes it."
+        )
+
+    def _leave_threads(self) -> None:
+        """In a forked child, which has none of the threads that this loader began."""
+        if self._pool is not None:
+            self._ready.clear()
+            self._pool.close.detach()  # to be ended where they are
+            self._pool, self._forked = None, True
+
     def _drop_ready(self) -> None:
         for task in self._ready:
             task.cancel()
@@ -250,10 +257,15 @@ class Loader:
         return order.samples(self.seed, domain, count, *self._positions(step), self._augmentation, self._shuffle)
 
     def _make(self, step: int) -> Batch:
-        if self._crops is not None:
-            made = self._copy(self._crops, step)
-        else:
-            made = [self._fill(domain, *self._picks(domain, step)) for domain in self._records]
+        try:
+            if self._crops is not None:
+                made = self._copy(self._crops, step)
+            else:
+                made = [self._fill(domain, *self._picks(domain, step)) for domain in self._records]
+        finally:
+            if lost:  # a mapped file became zeros, and with it the pixels; that also explains an error
+                for records in self._records.values():
+                    records.check_maps()
         return made[0] if len(made) == 1 else (made[0], made[1])
 
     def _copy(self, crops: Crops, step: int) -> list[np.ndarray]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
+from pathlib import Path
 
 import numpy as np
 
-from ugatit_data.dataset.manifest import SPLITS
+from ugatit_data.dataset.manifest import SPLITS, Dataset
 from ugatit_data.dataset.records import CHECKS
 from ugatit_data.errors import BadInputError
 from ugatit_data.files import available_cores
 from ugatit_data.loading import order
 from ugatit_data.loading.augment import PAPER, WHOLE, Augmentation
 from ugatit_data.loading.output import LAYOUTS
-from ugatit_data.pixels.geometry import Size
+from ugatit_data.pixels.geometry import Size, sides
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,6 +112,32 @@ class LoaderOptions:
     @property
     def _evaluates(self) -> bool:
         return self.domain is not None and not self.augment
+
+    def check_counts(self, folder: Path, dataset: Dataset) -> None:
+        """Raises BadInputError where a data set has no such images, or no end that pairs share."""
+        counts = [dataset.num_images(self.split, name) for name in self.domains]
+        for name, count in zip(self.domains, counts, strict=True):
+            if count == 0:
+                raise BadInputError(
+                    f"{folder}: holds no {self.split}{name.upper()}. Convert a source that has it, or choose another "
+                    "split."
+                )
+        if self.finite and len(set(counts)) > 1:
+            raise BadInputError(
+                f"endless=False: {folder} has {counts[0]} images in {self.split}A and {counts[1]} in {self.split}B, "
+                'so pairs have no common end. Open one domain at a time (domain="a"), or leave endless out.'
+            )
+
+    def warn_if_enlarged(self, stored_size: int | None) -> None:
+        """Warns the caller's caller where stored squares are smaller than what the augmentation begins with."""
+        margin = self.augmentation.margin
+        need = max(sides(self.img_size)) + margin
+        if self.augment and stored_size is not None and need > stored_size:
+            warnings.warn(
+                f"images are stored at {stored_size} pixels and enlarged to img_size + {margin} = {need}. "
+                f"Convert with --stored_size {need} for sharper ones.",
+                stacklevel=3,
+            )
 
     @property
     def thread_count(self) -> int:

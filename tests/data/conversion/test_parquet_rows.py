@@ -85,6 +85,18 @@ def test_a_row_group_of_any_size_is_read_in_batches_once(root, pictures, batches
     assert batches == [(4, 4)] * 3 + [(4, 1)]
 
 
+def test_a_row_group_is_not_held_in_memory(root, monkeypatch):
+    monkeypatch.setattr(rows, "_BATCH_BYTES", 1 << 20)
+    monkeypatch.setattr(rows, "_BUFFER", 1 << 16)
+    column = pa.array([{"bytes": bytes([i]) + os.urandom(100_000), "path": None} for i in range(160)], IMAGE)
+    write(root / "trainA.parquet", column, compression="none", use_dictionary=False, write_batch_size=1)
+    del column
+    source, before = ParquetSource(root), pa.total_allocated_bytes()
+    for number in (0, 80, 159):
+        assert source.read("train", "a", b"trainA.parquet/%010d" % number)[0] == number
+        assert pa.total_allocated_bytes() - before < 4 << 20  # of 15 MiB
+
+
 def test_a_batch_that_is_too_large_is_read_row_by_row(root, pictures, batches):
     write(root / "trainA.parquet", pa.array([{"bytes": data, "path": "x"} for data in pictures], IMAGE))
     assert read_all(root) == pictures

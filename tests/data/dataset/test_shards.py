@@ -8,7 +8,8 @@ import pytest
 
 from ugatit_data import ConversionError, open_loader
 from ugatit_data.dataset.manifest import read_dataset
-from ugatit_data.dataset.shards import map_shard, record_places, write_shard
+from ugatit_data.dataset.mapped import map_file
+from ugatit_data.dataset.shards import record_places, write_shard
 from ugatit_data.pixels.geometry import resize
 
 
@@ -52,7 +53,7 @@ def test_records_lie_where_the_writer_says(tmp_path, lengths):
     path = tmp_path / "trainA-00000-of-00001.mindrecord"
     places = write_shard(path, lengths, records)
     np.testing.assert_array_equal(places, record_places(path))
-    mapped = map_shard(path)
+    mapped = map_file(path)
     assert [mapped[offset : offset + length].tobytes() for offset, length in places.tolist()] == records
 
 
