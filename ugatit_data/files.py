@@ -1,4 +1,4 @@
-"""Files that are whole or not there, their names, locks, digests, and how many cores this process may use."""
+"""Files that are whole or not there, their names, locks, digests; what cores and open files this process may use."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import fcntl
 import hashlib
 import json
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
+
+from ugatit_data.errors import DataError
 
 PARTIAL_SUFFIX = ".partial"
 """Ending of what is still being written: a file, or a folder."""
@@ -142,6 +145,20 @@ def sha256_file(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def allow_descriptors(count: int, what: str) -> None:
+    """Let this process open `count` files more: if need be, its soft limit is raised, at most to the hard one.
+
+    Raises:
+        DataError: the hard limit is too low for `what`.
+    """
+    need = len(os.listdir("/dev/fd")) + count
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < need:  # -1 is no limit
+        if 0 <= hard < need:
+            raise DataError(f"{what}: takes {count} open files, this process may have {hard}. Run `ulimit -n {need}`.")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))
 
 
 def available_cores() -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import resource
 from pathlib import Path
 
 import cv2
@@ -70,3 +73,17 @@ def datasets(source, tmp_path_factory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def dataset(datasets) -> Path:
     return datasets["original"]
+
+
+@pytest.fixture
+def few_descriptors():
+    """few_descriptors(n): from now on the process may open n files more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def allow(count: int) -> None:
+        used = {int(name) for name in os.listdir("/dev/fd")}
+        free = (number for number in range(soft) if number not in used)  # numbers below the limit, with holes
+        resource.setrlimit(resource.RLIMIT_NOFILE, (next(itertools.islice(free, count, None)), hard))
+
+    yield allow
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

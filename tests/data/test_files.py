@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import subprocess
 import sys
 
 import pytest
 
-from ugatit_data import files
+from ugatit_data import DataError, files
 
 
 @pytest.mark.parametrize("durable", [False, True])
@@ -74,3 +75,22 @@ def test_digests(tmp_path):
     assert files.sha256_file(tmp_path / "file") == files.sha256_hex(b"abc" * 1_000_000)
     assert files.sha256_hex(b"abc").startswith("ba7816bf8f01cfea")  # FIPS 180-2, example 1
     assert files.canonical({"b": [1, "\u00e4"], "a": None}) == b'{"a":null,"b":[1,"\\u00e4"]}'
+
+
+@pytest.mark.parametrize("hard", [1024, -1])
+def test_descriptors_are_allowed_up_to_the_hard_limit_which_is_named(monkeypatch, hard):
+    asked = []
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (100, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: asked.append(limits))
+    files.allow_descriptors(10, "x")
+    assert asked == []
+    files.allow_descriptors(500, "x")
+    (((soft, kept),)) = asked
+    assert 500 < soft < 600 and kept == hard
+    if hard == -1:
+        files.allow_descriptors(5000, "x")
+        return
+    with pytest.raises(
+        DataError, match=r"x: takes 5000 open files, this process may have 1024. Run `ulimit -n 50\d\d`"
+    ):
+        files.allow_descriptors(5000, "x")

@@ -16,10 +16,13 @@ from ugatit_data.dataset.manifest import read_dataset
 from ugatit_data.dataset.records import encoding_of
 from ugatit_data.dataset.shards import COLUMN, mind_dataset
 from ugatit_data.errors import BadInputError, CorruptDatasetError
+from ugatit_data.files import allow_descriptors
 from ugatit_data.loading import order
 from ugatit_data.loading.augment import MARGIN, PAPER
 from ugatit_data.loading.loader import Loader
 
+_DESCRIPTORS = 2  # that each reader of MindDataset keeps for a shard, counted with 60 of them
+_MORE_DESCRIPTORS = 32  # for a moment, for the .db files and its threads
 Pipeline = Any  # a mindspore.dataset.Dataset: MindSpore is imported inside functions only
 
 
@@ -72,6 +75,7 @@ def ascend_pipeline(
     Raises:
         BadInputError: no data set, a split without both domains, or records that are no JPEGs and PNGs.
         CorruptDatasetError: a file differs from what was recorded.
+        DataError: this process may not open so many shards.
     """
     import mindspore.dataset as ds
 
@@ -91,29 +95,31 @@ def ascend_pipeline(
         raise CorruptDatasetError(f"{folder / problem.file}: {problem.what}. Run `{command('verify')} {folder}`.")
     steps = order.steps_per_epoch(counts["a"], counts["b"], batch_size * world)
     branches = []
+    descriptors = 0
     for domain in order.DOMAINS:
         files = [folder / shard.file for shard in dataset.shards[split][domain]]
-        branches.append(
-            _branch(
-                files, domain, counts[domain], range(epoch * steps, (epoch + 1) * steps), batch_size, img_size, seed,
-                rank, world, device,
-            )
+        branch, readers = _branch(
+            files, domain, counts[domain], range(epoch * steps, (epoch + 1) * steps), batch_size, img_size, seed,
+            rank, world, device,
         )  # fmt: skip
+        branches.append(branch)
+        descriptors += _DESCRIPTORS * len(files) * readers
+    allow_descriptors(descriptors + _MORE_DESCRIPTORS, f"{folder}: a MindDataset of all its shards")
     return ds.zip(tuple(branches))
 
 
 def _branch(
     files: list[Path], domain: str, count: int, steps: range, batch_size: int, img_size: int, seed: int,
     rank: int, world: int, device: str,
-) -> Pipeline:  # fmt: skip
-    """One domain's epoch of this rank: column `domain`."""
+) -> tuple[Pipeline, int]:  # fmt: skip
+    """One domain's epoch of this rank, column `domain`; and how many readers it has."""
     import mindspore.dataset as ds
     from mindspore.dataset import vision
 
     positions = [order.rank_positions(step, batch_size, rank, world) for step in steps]
     picks = [order.samples(seed, domain, count, start, stop, PAPER) for start, stop in positions]
     ids, flips, xs, ys = (np.concatenate(values) for values in zip(*picks, strict=True))
-    records = _in_order(files, ids)
+    records, readers = _in_order(files, ids)
     draws = ds.NumpySlicesDataset({"flip": flips, "x": xs, "y": ys}, shuffle=False, num_parallel_workers=1)
     side = img_size + MARGIN
     resized = [vision.Decode(), vision.Resize([side, side])]
@@ -125,11 +131,14 @@ def _branch(
         return np.ascontiguousarray(part[:, ::-1] if flip else part)
 
     cropped = both.map(crop, [COLUMN, "flip", "x", "y"], [domain], num_parallel_workers=1)
-    return cropped.project([domain]).batch(batch_size, num_parallel_workers=1)
+    return cropped.project([domain]).batch(batch_size, num_parallel_workers=1), readers
 
 
-def _in_order(files: list[Path], ids: np.ndarray) -> Pipeline:
-    """The records `ids`, in this order. A sampler gives each record once, so a repeated one starts another reader."""
+def _in_order(files: list[Path], ids: np.ndarray) -> tuple[Pipeline, int]:
+    """The records `ids`, in this order, and how many readers that takes.
+
+    A sampler gives each record once, so a repeated one starts another reader.
+    """
     pieces: list[list[int]] = []
     piece: list[int] = []
     seen: set[int] = set()
@@ -143,4 +152,4 @@ def _in_order(files: list[Path], ids: np.ndarray) -> Pipeline:
     joined = readers[0]
     for reader in readers[1:]:
         joined = joined.concat(reader)
-    return joined
+    return joined, len(readers)

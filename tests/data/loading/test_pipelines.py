@@ -59,6 +59,12 @@ def test_ascend_pipeline_has_the_loaders_order_and_augmentation(datasets, encodi
             assert np.abs(row[name].astype(int) - images).mean() < 1.5  # another libjpeg, another resizer
 
 
+def test_ascend_pipeline_takes_the_descriptors_that_its_shards_need(datasets, few_descriptors):
+    few_descriptors(3)
+    pipeline = ascend_pipeline(datasets["original"], epoch=0, img_size=SIZE, batch_size=13, device="CPU")
+    assert len(list(pipeline.create_dict_iterator(num_epochs=1, output_numpy=True))) == 1
+
+
 def test_ascend_pipeline_refuses_what_it_cannot_do(datasets, tmp_path):
     with pytest.raises(BadInputError, match="raw records need no decoding. Use open_loader"):
         ascend_pipeline(datasets["raw"], epoch=0, device="CPU")

@@ -7,7 +7,6 @@ import gc
 import multiprocessing
 import os
 import pickle
-import resource
 import shutil
 import signal
 import sys
@@ -96,19 +95,6 @@ def test_a_loader_is_not_pickled(dataset, way):
         with pytest.raises(TypeError, match="a loader cannot be pickled or copied: .* Call open_loader in the process"):
             way(loader)
         assert pickle.loads(pickle.dumps(loader.state())) == loader.state()
-
-
-@pytest.fixture
-def few_descriptors():
-    """few_descriptors(n): from now on the process may open n files more."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-
-    def allow(count):
-        highest = max(int(name) for name in os.listdir("/proc/self/fd"))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1 + count, hard))
-
-    yield allow
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_data_set_of_more_shards_than_descriptors_is_read(source, tmp_path, convert_folder, few_descriptors):
