@@ -81,7 +81,11 @@ def setup(device_target: str = "CPU", device_id: int = 0, distributed: bool = Fa
         device = _given_device(device_target)
     if os.environ.get("MS_COMPILER_CACHE_ENABLE", "0") != "0":
         # Its key leaves out the constants of a graph: a run with another --lr would train with the old one.
-        _log.warning("MS_COMPILER_CACHE_ENABLE is ignored: MindSpore's cache gives back graphs of other options")
+        # `networks/compiling.py` uses it under a key of our own.
+        _log.warning(
+            "MS_COMPILER_CACHE_ENABLE is ignored: MindSpore's cache gives back graphs of other options; "
+            "compiled graphs are kept for the next start without it: see --compile_cache"
+        )
         os.environ["MS_COMPILER_CACHE_ENABLE"] = "0"
     import mindspore as ms
 

@@ -116,6 +116,10 @@ class Options:
         False, "CPU: keep less for the backward pass and compute it again: about a sixth less memory, a tenth more time"
     )
     threads: int | None = _option(None, "threads that decode images; one per core if not given", least=1)
+    compile_cache: str = _option(
+        "auto", "folder of compiled graphs, from which a start with the same settings takes its own; off: none; auto: "
+        "ugatit/graphs in the user's cache folder, on the CPU only, or what UGATIT_COMPILE_CACHE says"
+    )  # fmt: skip
     enable_profiling: bool = _option(False, "profile steps 3 to 5 of the run into the folder profile of --output_path")
     save_graphs: bool = _option(False, "write the compiler's graphs into --graph_path")
     graph_path: str = _option("graph_path", "folder for --save_graphs")
@@ -162,6 +166,8 @@ class Options:
             raise OptionError("--compute_metrics goes with --phase test: give both, or neither")
         if self.compute_metrics and not self.inception_ckpt_path:
             raise OptionError("--compute_metrics needs --inception_ckpt_path, the InceptionV3 that KID is defined on")
+        if not self.compile_cache:
+            raise OptionError("--compile_cache is empty: give auto, off or a folder")
         if self.change_batch and not self.resume:
             raise OptionError("--change_batch goes with --resume: give both, or neither")
         for name in ("load_path", "checkpoint_url"):

@@ -26,7 +26,7 @@ VALUES_OF_0_1: dict[str, Any] = {
     "light": False, "ch": 64, "n_res": 4, "n_dis": 6, "img_size": 256, "img_ch": 3, "padding": "reflect",
     "spectral_norm": True, "sn_iterations": "per_step",
     "distributed": False, "device_target": "CPU", "device_id": 0, "recompute": False, "threads": None,
-    "enable_profiling": False, "save_graphs": False, "graph_path": "graph_path",
+    "compile_cache": "auto", "enable_profiling": False, "save_graphs": False, "graph_path": "graph_path",
     "precision": "float32",  # with amp float16: see `options_of`
 }  # fmt: skip
 

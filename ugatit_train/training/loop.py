@@ -21,6 +21,7 @@ from ugatit_train.forms import Forms, form_for
 import mindspore as ms
 from mindspore import Parameter, Tensor
 
+from ugatit_train.networks import compiling
 from ugatit_train.networks.ugatit import Discriminator, Generator, initialise
 from ugatit_train.options import config, saved
 from ugatit_train.options.schedule import Schedule
@@ -122,8 +123,7 @@ def train(options: config.Options) -> None:
             batch = [Tensor.from_numpy(images) for images in next(loader)]
             fetched = time.perf_counter()
             if step == start.step + 1:
-                step_cell.compile(*batch)
-                _log.info("compilation: %.1f s", time.perf_counter() - fetched)
+                _compile(step_cell, batch, options, worker)
             compiled = time.perf_counter()
             losses = step_cell(*batch).asnumpy()
             # The ranks agree on the losses, and on stopping at one step: a rank that waits for another waits for ever.
@@ -151,6 +151,15 @@ def train(options: config.Options) -> None:
                 saved_s = time.monotonic()
             if signalled and not last:
                 raise InterruptedTraining(f"{workers.SAVED} {step}: go on with --output_path {out} --resume")
+
+
+def _compile(step_cell: Step, batch: list[Tensor], options: config.Options, worker: runtime.Worker) -> None:
+    began = time.perf_counter()
+    # The compiler writes its graphs only where it compiles.
+    folder = None if options.save_graphs else compiling.folder_of(options.compile_cache, options.device_target)
+    loaded = compiling.GraphCache(folder, worker).compile(step_cell, *batch)
+    how = ", its graph was in the compile cache" if loaded else ""
+    _log.info("compilation: %.1f s%s", time.perf_counter() - began, how)
 
 
 class _Skipped:

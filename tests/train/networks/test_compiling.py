@@ -1,0 +1,247 @@
+"""Graphs from a folder: the same numbers, never another's graph; what can go wrong costs a warning at most."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Parameter, Tensor, nn, ops
+
+from ugatit_train.networks import compiling, graphkey
+from ugatit_train.networks.compiling import GraphCache, folder_of, pack, unpack
+
+X = Tensor(np.arange(12, dtype=np.float32).reshape(3, 4))
+
+
+class Net(nn.Cell):
+    """A call also changes the weight. `factor` is a constant of the graph."""
+
+    def __init__(self, factor=2.0, fill=1.0):
+        super().__init__()
+        self.weight = Parameter(Tensor(np.full((4, 4), fill, np.float32)), name="weight")
+        self.bias = Tensor(np.array([1, 2, 3, 4], np.float32))
+        self.factor = factor
+
+    def construct(self, x):
+        y = ops.matmul(x, self.weight) * self.factor + self.bias
+        return ops.depend(y, ops.assign(self.weight, self.weight + 1))
+
+
+def added(self, x):
+    return x + self.weight[:3]
+
+
+def impossible(self, x):
+    return ops.matmul(x, x)
+
+
+def called(net):
+    return [net(X).asnumpy().tolist(), net(X).asnumpy().tolist(), net.weight.asnumpy().tolist()]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "graphs"
+
+
+@pytest.fixture
+def kept(folder):
+    """The file of `Net()`'s graph."""
+    assert not GraphCache(folder).compile(Net(), X)
+    (file,) = folder.glob("*.graph")
+    return file
+
+
+def test_the_second_of_equal_cells_is_loaded_and_computes_the_same(folder):
+    cache, nets = GraphCache(folder), [Net(), Net(), Net()]
+    assert [cache.compile(net, X) for net in nets] == [False, True, True]
+    assert called(nets[0]) == called(nets[1]) == called(nets[2]) == called(Net())
+    assert GraphCache(folder).compile(Net(), X)
+
+
+def test_weights_are_the_cells_own(folder, kept):
+    net = Net(fill=5.0)
+    assert GraphCache(folder).compile(net, X)
+    assert called(net) == called(Net(fill=5.0)) != called(Net())
+
+
+def test_another_constant_shape_or_code_is_another_graph(folder, kept, monkeypatch):
+    cache = GraphCache(folder)
+    other = Net(factor=3.0)
+    assert not cache.compile(other, X)
+    assert called(other) == called(Net(factor=3.0)) != called(Net())
+    assert not cache.compile(Net(), Tensor(np.ones((5, 4), np.float32)))
+    monkeypatch.setattr(Net, "construct", added)
+    changed = Net()
+    assert not cache.compile(changed, X)
+    assert (changed(X).asnumpy() == X.asnumpy() + 1).all()
+    assert len(list(folder.glob("*.graph"))) == 4
+
+
+def test_graphs_loaded_and_compiled_in_any_order_are_not_mixed_up(folder):
+    factors = [2.0, 3.0, 2.0, 5.0, 3.0, 7.0, 5.0, 2.0]
+    for i, factor in enumerate(factors):
+        net = Net(factor)
+        assert GraphCache(folder).compile(net, X) == (factor in factors[:i])
+        Net(factor + 10)(X)  # and others in between, without the cache
+        assert called(net) == called(Net(factor))
+
+
+def test_a_damaged_file_is_compiled_again_with_one_warning(folder, kept, caplog):
+    good = kept.read_bytes()
+    middle = len(good) // 2
+    for bad in (good[:-1], good[:middle], b"", good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :],
+                b"other format\n" + good, good.replace(b"rank_0", b"rank_1", 1)):  # fmt: skip
+        kept.write_bytes(bad)
+        caplog.clear()
+        net = Net()
+        assert not GraphCache(folder).compile(net, X)
+        assert [record.getMessage() for record in caplog.records] == [f"{kept}: damaged: compiling again"]
+        assert called(net) == called(Net())
+        assert GraphCache(folder).compile(Net(), X)
+
+
+@pytest.mark.parametrize("inner", [b"", b"no graph of MindSpore", None])
+def test_a_graph_that_mindspore_cannot_load_is_compiled_again(inner, folder, kept):
+    """The digest is right: say, another program wrote it."""
+    files = unpack(kept.read_bytes())
+    (name, data) = next(iter(files.items()))
+    kept.write_bytes(pack({name: data[: len(data) // 2] if inner is None else inner}))
+    net = Net()
+    assert not GraphCache(folder).compile(net, X)
+    assert called(net) == called(Net())
+    assert GraphCache(folder).compile(Net(), X)
+
+
+@pytest.mark.parametrize("where", ["a file", "below a file"])
+def test_a_folder_that_cannot_be_used_is_one_warning(where, tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" if where == "a file" else tmp_path / "file" / "graphs"
+    cache = GraphCache(folder)
+    for _ in range(2):
+        net = Net()
+        assert not cache.compile(net, X)
+        assert called(net) == called(Net())
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"no compile cache: {folder}")
+    assert record.getMessage().endswith(": compiling takes its full time")
+
+
+def test_a_full_disk_keeps_nothing(folder, monkeypatch, caplog):
+    monkeypatch.setattr(compiling.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1 << 20}))
+    assert not GraphCache(folder).compile(Net(), X)
+    assert "less than 256 MB are free" in caplog.text
+    assert not list(folder.glob("*.graph"))
+
+
+def test_a_value_of_an_unknown_kind_keeps_the_cell_out(folder, caplog):
+    for _ in range(2):
+        net = Net()
+        net.handle = threading.Lock()
+        assert not GraphCache(folder).compile(net, X)
+    assert "it holds an unknown kind of value: [0].handle" in caplog.text
+    assert not folder.exists()
+
+
+def test_sources_that_changed_since_the_start_switch_it_off(folder, monkeypatch, caplog):
+    """MindSpore reads the code of a function when it compiles it, which may be newer than what was imported."""
+    monkeypatch.setattr(graphkey, "sources", lambda: "edited")
+    assert not GraphCache(folder).compile(Net(), X)
+    assert "source files of ugatit changed since this program began" in caplog.text
+    assert not folder.exists()
+
+
+def test_a_failing_compilation_keeps_nothing_and_says_why(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # MindSpore leaves an account of it
+    with monkeypatch.context() as patch:
+        patch.setattr(Net, "construct", impossible)
+        with pytest.raises(RuntimeError, match="MatMul"):
+            GraphCache(folder).compile(Net(), X)
+    assert not list(folder.glob("*.graph"))
+    assert not GraphCache(folder).compile(Net(), X)
+    assert GraphCache(folder).compile(Net(), X)
+
+
+def test_the_graphs_that_were_used_longest_ago_go_first(folder, kept):
+    size = kept.stat().st_size
+    cache = GraphCache(folder, limit=3 * size + size // 2)
+    for i, factor in enumerate((3.0, 4.0)):
+        cache.compile(Net(factor), X)
+        os.utime(max(folder.glob("*.graph"), key=lambda path: path.stat().st_mtime_ns), (i + 1, i + 1))
+    assert cache.compile(Net(), X)  # used now
+    assert not cache.compile(Net(5.0), X)
+    assert [cache.compile(Net(factor), X) for factor in (2.0, 4.0, 5.0)] == [True] * 3
+    assert not cache.compile(Net(3.0), X)
+
+
+def test_what_a_killed_process_left_goes_after_an_hour(folder, kept):
+    dead, young = (kept.with_name(f"{name}.graph.77.partial") for name in ("dead", "young"))
+    for left in (dead, young):
+        left.write_text("half")
+    os.utime(dead, (1, 1))
+    GraphCache(folder).compile(Net(3.0), X)
+    assert (dead.exists(), young.exists(), kept.exists()) == (False, True, True)
+
+
+PROGRAM = """
+import sys, time
+from ugatit_train import runtime
+runtime.setup("CPU")
+from pathlib import Path
+from ugatit_train.networks.compiling import GraphCache
+from MODULE import Net, X, called
+net, start = Net(), float(sys.argv[2])
+time.sleep(max(0, start - time.time()))
+print(GraphCache(Path(sys.argv[1])).compile(net, X), called(net))
+"""
+
+
+def test_two_processes_at_once_and_one_after_them(folder):
+    """Both compile, one file stays, and it is the third's. Each removes its own folder at its end."""
+    program = [sys.executable, "-c", PROGRAM.replace("MODULE", Net.__module__), str(folder)]
+    root = Path(__file__).parents[3]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": root}
+    both = [subprocess.Popen([*program, str(time.time() + 6)], **pipes) for _ in range(2)]
+    said = [process.communicate(timeout=300) for process in both]
+    assert [text[text.find(" ") :] for text, _ in said] == [f" {called(Net())}\n"] * 2, said
+    assert any(text.startswith("False") for text, _ in said)
+    assert len(list(folder.iterdir())) == 1
+    net = Net()
+    assert GraphCache(folder).compile(net, X)
+    assert called(net) == called(Net())
+
+
+@pytest.mark.parametrize(
+    ("choice", "target", "environment", "expected"),
+    [
+        ("off", "CPU", {}, None),
+        ("auto", "CPU", {"XDG_CACHE_HOME": "/cache"}, Path("/cache/ugatit/graphs")),
+        ("auto", "CPU", {"XDG_CACHE_HOME": ""}, Path("/home/somebody/.cache/ugatit/graphs")),
+        ("auto", "CPU", {"XDG_CACHE_HOME": "not/absolute"}, Path("/home/somebody/.cache/ugatit/graphs")),
+        ("auto", "Ascend", {}, None),  # only when asked
+        ("auto", "GPU", {}, None),
+        ("here", "Ascend", {}, Path("here")),
+        ("auto", "CPU", {"UGATIT_COMPILE_CACHE": "off"}, None),
+        ("auto", "Ascend", {"UGATIT_COMPILE_CACHE": "/mine"}, Path("/mine")),
+        ("here", "CPU", {"UGATIT_COMPILE_CACHE": "off"}, Path("here")),
+        ("off", "CPU", {"UGATIT_COMPILE_CACHE": "/mine"}, None),
+    ],
+)
+def test_where_the_folder_is(choice, target, environment, expected, monkeypatch):
+    monkeypatch.delenv("UGATIT_COMPILE_CACHE", raising=False)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert folder_of(choice, target) == expected
+
+
+def test_mindspores_own_switch_is_as_it_was(folder, monkeypatch):
+    monkeypatch.setenv("MS_DEV_FORCE_USE_COMPILE_CACHE", "0")
+    GraphCache(folder).compile(Net(), X)
+    assert os.environ["MS_DEV_FORCE_USE_COMPILE_CACHE"] == "0"
+    assert ms.context._context().get_param(compiling.ms_ctx_param.enable_compile_cache) == 0
