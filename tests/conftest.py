@@ -4,12 +4,27 @@ The device can be set only as long as no kernel has run: the data engine's tests
 """
 
 import logging
+import os
+import shutil
+import tempfile
 
 import pytest
 
 from ugatit_train import runtime
 
 runtime.setup("CPU")
+
+
+def pytest_configure(config):
+    """One folder of compiled graphs for this run of the suite, never the user's: empty, shared by all its processes.
+
+    Processes that pytest-xdist and the tests start inherit the variable. A test that is about compiling gives a folder
+    of its own.
+    """
+    if not hasattr(config, "workerinput"):  # not in a process of pytest-xdist
+        folder = tempfile.mkdtemp(prefix="ugatit-tests-graphs-")
+        os.environ["UGATIT_COMPILE_CACHE"] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.fixture
