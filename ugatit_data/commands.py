@@ -19,6 +19,7 @@ SCRIPTS = {
     "import_inception": "import_inception.py",
     "infer_310": "infer_310.py",
     "profile": "profile_step.py",
+    "check_device": "check_device.py",
     "sample": "make_sample_dataset.py",
     "demo": "demo.py",
 }

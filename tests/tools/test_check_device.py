@@ -1,0 +1,79 @@
+"""tools/check_device.py: the checks on this CPU, once; its exit codes, its report."""
+
+import json
+
+import pytest
+
+from ugatit_train.evaluation.device import record, runner, tiny
+from ugatit_train.evaluation.device.process import CHECKS
+
+
+def test_the_quick_checks_of_a_cpu(run_tool, tmp_path):
+    out = tmp_path / "checked"
+    done = run_tool("check_device", "--device_target", "CPU", "--quick", "--minutes", 15, "--out", out)
+    made = json.loads((out / record.RECORD_FILE).read_text())
+    assert done.returncode == 0, (done.stdout, done.stderr, [check["traceback"] for check in made["checks"]])
+    assert f"{len(CHECKS)} passed, 0 failed, 0 skipped in " in done.stdout
+    assert {"schema": 1, "device_target": "CPU", "pass": len(CHECKS), "fail": 0, "skipped": 0}.items() <= made.items()
+    checks = {check["name"]: check for check in made["checks"]}
+    assert set(checks) == set(CHECKS)
+    for name, check in checks.items():
+        assert check["status"] == "pass" and check["said"] and check["seconds"] > 0 and check["figures"], name
+        assert f"PASS    {name} " in done.stdout
+        assert bool(check["tolerances"]) == (name != "profile")
+
+    figures = {name: check["figures"] for name, check in checks.items()}
+    assert figures["device"]["precision"] == "float32" and figures["device"]["forms"]["convolution"] == "matmul"
+    assert 0 < figures["device"]["relative_errors"]["convolution"] < 1e-6
+    for model in tiny.MODELS:
+        found = [{k: v for k, v in step.items() if k != "step"} for step in figures[f"losses_{model}"]["found"]]
+        assert 0 < max(tiny.differences(found, tiny.recorded()[model])) < 5e-4
+        times = figures[f"step_time_{model}"]
+        assert 0 < times["median_s"] < 10 * times["projected_s"] and len(times["step_s"]) == 5
+    assert figures["resume"] == {"saved_step": 5, "differences": [0.0, 0.0], "equal": figures["resume"]["equal"]}
+    assert 0 < figures["export"]["picture"] < 1e-4 and figures["export"]["bytes"] > 10_000
+    assert {process["rank"] for process in figures["all_reduce"]["processes"]} == {0, 1}
+    assert figures["profile"]["operations"][0]["calls"] > 10 and (out / "profile" / "trace.json").is_file()
+    page = (out / record.PAGE_FILE).read_text()
+    assert page.startswith("# CPU: PASS\n") and "those of the tiny network" in page
+
+
+CHILD = """
+import json, sys
+_, names = json.loads(sys.argv[1])
+for name in names:
+    print(json.dumps({"begun": name}))
+    status, said = ("fail", "step 2: g_adv is 8.6") if name == "losses_light" else ("pass", "as it should")
+    result = {"name": name, "title": "t", "status": status, "said": said, "figures": {"precision": 1}}
+    print(json.dumps({"result": result}))
+"""
+
+
+def test_a_check_that_fails_is_exit_1_and_a_line(tool, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "PROGRAM", CHILD)
+    out = tmp_path / "checked"
+    code, said, complaint = tool("check_device", "--device_target", "CPU", "--out", out)
+    assert (code, complaint) == (1, "")
+    assert "FAIL    losses_light       0 s  step 2: g_adv is 8.6" in said.splitlines()
+    assert f"{len(CHECKS) - 1} passed, 1 failed, 0 skipped in " in said
+    assert json.loads((out / record.RECORD_FILE).read_text())["fail"] == 1
+    assert (out / record.PAGE_FILE).read_text().startswith(f"# CPU: FAIL (1 of {len(CHECKS)} checks)\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "arguments"),
+    [
+        ("required: --device_target", ()),
+        ("did you mean --quick?", ("--device_target", "CPU", "--quik")),
+        ("exists and is not an empty folder: give another --out", ("--device_target", "CPU", "--out", ".")),
+    ],
+)
+def test_refusals(words, arguments, tool, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    code, said, complaint = tool("check_device", *arguments)
+    assert (code, said) == (2, "") and words in complaint and complaint.count("\n") == 1
+
+
+def test_a_refusal_needs_no_mindspore(run_tool, no_mindspore, refused, tmp_path):
+    refused(run_tool("check_device", "--device_target", "NPU", env=no_mindspore, cwd=tmp_path), "NPU")
