@@ -35,14 +35,14 @@ from .commandline import (
 def parser() -> Parser:
     made = Parser(
         "translate",
-        description="Translate pictures, folders of them, or videos (without their sound) with a trained generator. "
+        description="Translate pictures, folders of them, or videos (which keep their sound) with a trained generator. "
         "By default every picture is resized to the training's size, as the training data were.",
         epilog="Examples:\n"
         "  %(prog)s photo.jpg --checkpoint runs/first --out translated\n"
         "  %(prog)s photos --checkpoint runs/first --out translated --heatmap --side_by_side\n"
         "  %(prog)s 'photos/**/*.png' --onnx exported/genA2B.onnx --out translated --keep_size\n"
         "  %(prog)s clip.mp4 --mindir exported/genA2B.mindir --out translated --batch 4\n\n"
-        "Exit code: 0 done, 1 a picture could not be read (the others are translated), 2 bad input.",
+        "Exit code: 0 done, 1 a picture or video could not be read (the others are translated), 2 bad input.",
     )
     made.add_argument(
         "sources", metavar="SOURCE", type=path, nargs="+", help="pictures, folders, patterns such as 'a/*.png', videos"

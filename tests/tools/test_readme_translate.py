@@ -28,7 +28,7 @@ def commands(chapter):
 def place(tmp_path_factory, dataset):
     """A folder with what the commands name: a checkpoint of PyTorch, a run, photographs, a video, a data set."""
     from ugatit_train.exchange import pytorch, torchfile
-    from ugatit_train.pictures import video
+    from ugatit_train.pictures import videofile
 
     sys.path.insert(0, str(TESTS))
     try:
@@ -50,10 +50,10 @@ def place(tmp_path_factory, dataset):
     }
     for name, (high, wide) in pictures.items():
         cv2.imwrite(str(root / name), cv2.resize(draw.integers(0, 256, (4, 4, 3), np.uint8), (wide, high)))
-    clip = video.Writer(root / "clip.mp4", 5.0)
-    for _ in range(3):
-        clip.write(draw.integers(0, 256, (32, 48, 3), np.uint8))
-    clip.close(whole=True)
+    with videofile.Writer(root / "clip.mp4", 5) as clip:
+        for _ in range(3):
+            clip.write(draw.integers(0, 256, (32, 48, 3), np.uint8))
+        clip.finish()
     (root / "dataset").symlink_to(dataset)
     return root
 

@@ -1,5 +1,6 @@
 """Pictures and videos in, translated ones out."""
 
+import contextlib
 import dataclasses
 import errno
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -10,7 +11,7 @@ import numpy as np
 from ugatit_data import BadInputError
 from ugatit_data.errors import RejectedImageError
 from ugatit_train.inference.models import Model, ModelError, Signature
-from ugatit_train.pictures import drawing, video
+from ugatit_train.pictures import drawing, video, videofile
 from ugatit_train.pictures.files import beside, find_jobs, read_picture, write_picture
 from ugatit_train.pictures.fitting import Fit
 
@@ -42,7 +43,7 @@ def translate(
 
     Writes `<stem>.png`; with `heatmap` also `<stem>.heatmap.png`, where the generator looks (red is most); with
     `side_by_side` also `<stem>.side_by_side.png`: input, heat map if wanted, output. A video becomes MP4 files of the
-    same names, without sound. A picture that cannot be read is reported, and the rest goes on.
+    same names, with its sound and its frames' times. What cannot be read as a whole is reported, and the rest goes on.
 
     Pictures are resized to the training's size, as the training data were, unless one of these is given:
         size: (height, width) of the outputs, in pixels; a model of any size works at it, if they are multiples of 4
@@ -190,26 +191,28 @@ def _own_fault(error: OSError) -> str:
 
 
 def _translate_video(batches: _Batches, path: Path, target: Path, drawn: _Drawn, progress: Callable) -> Outcome:
-    writers: dict[str, video.Writer] = {}
+    writers: dict[Path, videofile.Writer] = {}
     rate, _ = video.about(path)
 
-    def write(done: Iterator[tuple]) -> None:
-        for _, *pictures in done:
+    def write(done: Iterator[tuple], opened: contextlib.ExitStack) -> None:
+        for time, *pictures in done:
             for suffix, frame in drawn(*pictures).items():
-                if suffix not in writers:
-                    writers[suffix] = video.Writer(beside(target, suffix), rate)
-                writers[suffix].write(frame)
+                file = beside(target, suffix)
+                if file not in writers:
+                    writers[file] = opened.enter_context(videofile.Writer(file, rate, path))
+                writers[file].write(frame, time)
             progress(1)
 
-    whole = False
     try:
-        for number, frame in enumerate(video.frames(path)):
-            write(batches.add(number, frame))
-        write(batches.rest())
-        whole = True
+        with contextlib.ExitStack() as opened:  # removes what is not finished
+            target.parent.mkdir(parents=True, exist_ok=True)
+            for time, frame in video.frames(path):
+                write(batches.add(time, frame), opened)
+            write(batches.rest(), opened)
+            for writer in writers.values():
+                writer.finish()
     except RejectedImageError as error:
         return Outcome(source=path, problem=error.reason)
-    finally:
-        for writer in writers.values():
-            writer.close(whole=whole)
-    return Outcome(source=path, written=tuple(beside(target, suffix) for suffix in writers))
+    except OSError as error:
+        return Outcome(source=path, problem=_own_fault(error))
+    return Outcome(source=path, written=tuple(writers))

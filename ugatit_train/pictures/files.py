@@ -121,13 +121,19 @@ def find_jobs(sources: Sequence[Path], endings: Sequence[str] = ()) -> list[tupl
     """Every picture and video of some sources, each with its output's name (see `output_names`).
 
     Raises:
-        BadInputError: a source holds none, or pictures of two sources would share an output.
+        BadInputError: a source holds none, pictures of two sources would share an output, or there are only videos
+            and PyAV, which reads them, is not installed.
     """
     found: dict[tuple[Path, Path], None] = {}  # in order, each once
     for source in sources:
         pictures = find_pictures(source)
         found |= dict.fromkeys(zip(pictures, output_names(pictures, source, endings), strict=True))
     jobs = list(found)
+    if all(video.is_video(path) for path, _ in jobs):
+        try:
+            video.pyav()
+        except RejectedImageError as error:
+            raise BadInputError(f"{jobs[0][0]}: {error.reason}") from None
     for file, same in _meeting([name for _, name in jobs], endings).items():
         paths = " and ".join(str(jobs[i][0]) for i in same)
         both = "both become" if len(same) > 1 else "become a file where a folder is needed,"

@@ -2,6 +2,9 @@
 
 import errno
 import os
+import resource
+import sys
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -10,7 +13,7 @@ import pytest
 
 from ugatit_data import BadInputError
 from ugatit_train.inference import models, translate
-from ugatit_train.pictures import drawing, files
+from ugatit_train.pictures import drawing, files, video, videofile
 
 SIZE = 16
 
@@ -261,23 +264,21 @@ def test_no_more_than_four_batches_wait(tmp_path):
     assert [outcome for outcome, _ in calls] == outcomes and len(outcomes) == 30
 
 
-def video_of(path, frames, rate=10.0):
-    from ugatit_train.pictures import video
-
+def video_of(path, frames, rate=10):
     path.parent.mkdir(exist_ok=True)
-    writer = video.Writer(path, rate)
-    for frame in frames:
-        writer.write(frame)
-    writer.close(whole=True)
+    with videofile.Writer(path, rate) as writer:
+        for frame in frames:
+            writer.write(frame)
+        writer.finish()
 
 
 def test_a_video_keeps_its_frames_rate_and_order(tmp_path):
-    from ugatit_train.pictures import video
-
     frames = [np.full((48, 64, 3), value, np.uint8) for value in (20, 80, 140, 200, 235)]
     video_of(tmp_path / "in" / "clip.mp4", frames)
     write(tmp_path / "in" / "still.png", noise())
     (tmp_path / "in" / "broken.mp4").write_bytes(b"no video")
+    whole = (tmp_path / "in" / "clip.mp4").read_bytes()
+    (tmp_path / "in" / "cut.mp4").write_bytes(whole[:-1])
     jobs = files.find_jobs([tmp_path / "in"])
     assert files.count_images(jobs) == 6
     counted = []
@@ -294,12 +295,14 @@ def test_a_video_keeps_its_frames_rate_and_order(tmp_path):
         )
     }
     assert sum(counted) == 6
-    assert outcomes["broken.mp4"].problem == "no frame can be read"
+    assert outcomes["broken.mp4"].problem == "damaged, or no video: Invalid data found when processing input"
+    assert outcomes["cut.mp4"].problem == f"truncated: {len(whole) - 1} bytes, where {len(whole)} are declared"
     assert sorted(os.listdir(tmp_path / "out")) == [
         "clip.mp4", "clip.side_by_side.mp4", "still.png", "still.side_by_side.png"
     ]  # fmt: skip
     assert video.about(tmp_path / "out" / "clip.mp4") == (10.0, 5)
-    made = list(video.frames(tmp_path / "out" / "clip.mp4"))
+    times, made = zip(*video.frames(tmp_path / "out" / "clip.mp4"), strict=True)
+    assert times == tuple(Fraction(i, 10) for i in range(5))
     assert [frame.shape for frame in made] == [(48, 64, 3)] * 5
     assert np.abs(np.array([frame.mean() for frame in made]) - 255 + [20, 80, 140, 200, 235]).max() < 4
 
@@ -321,6 +324,42 @@ def test_an_interrupted_video_leaves_no_file(tmp_path):
 
 def test_an_output_folder_that_takes_no_video(tmp_path):
     video_of(tmp_path / "clip.mp4", [np.zeros((16, 16, 3), np.uint8)])
-    (tmp_path / "out" / "clip.partial.mp4").mkdir(parents=True)
-    with pytest.raises(OSError, match="clip.mp4: OpenCV cannot write this video"):
+    (tmp_path / "out" / "clip.mp4.partial").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError, match="clip.mp4.partial"):
         run(tmp_path / "clip.mp4", tmp_path / "out")
+
+
+@pytest.mark.parametrize("limit", [0, 500, 4000])
+def test_a_video_that_the_disk_does_not_take_whole_is_named_and_leaves_nothing(tmp_path, limit):
+    video_of(tmp_path / "in" / "clip.mp4", list(np.random.default_rng(0).integers(0, 256, (4, 48, 64, 3), np.uint8)))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
+    try:
+        outcomes = translate.translate(
+            model_of(Recorder()), tmp_path / "in", tmp_path / "out", keep_size=True, heatmap=True
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [outcome.problem for outcome in outcomes] == ["cannot be written: File too large"]
+    assert outcomes[0].written == () and os.listdir(tmp_path / "out") == []
+
+
+def test_a_full_disk_ends_the_work_with_the_videos_name(tmp_path):
+    video_of(tmp_path / "in" / "a.mp4", [noise(0, (48, 64, 3))] * 3)
+    video_of(tmp_path / "in" / "b.mp4", [noise(0, (48, 64, 3))] * 3)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b.mp4.partial").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device: .*b\.mp4"):
+        translate.translate(model_of(Recorder()), tmp_path / "in", tmp_path / "out", keep_size=True)
+    assert os.listdir(tmp_path / "out") == ["a.mp4"]
+
+
+def test_without_pyav_pictures_are_translated_and_videos_are_named(tmp_path, monkeypatch):
+    video_of(tmp_path / "in" / "a.mp4", [noise()] * 2)
+    write(tmp_path / "in" / "b.png", noise())
+    monkeypatch.setitem(sys.modules, "av", None)
+    b, a = run(tmp_path / "in", tmp_path / "out")
+    assert b.written == (tmp_path / "out" / "b.png",) and "pip install 'ugatit[video]'" in a.problem
+    with pytest.raises(BadInputError, match="a.mp4: a video needs PyAV"):
+        run(tmp_path / "in" / "a.mp4", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
