@@ -11,7 +11,7 @@ import pytest
         (("photo.png",), ("required: --out",)),
         (("photo.png", "--out", "new"), ("one of the arguments --checkpoint --mindir --onnx is required",)),
         (("photo.png", "--onnx", "no.onnx", "--out", "new"), ("no.onnx: no such file",)),
-        (("photo.png", "--onnx", "photo.png", "--out", "new"), ("photo.png: onnxruntime cannot use it", "again")),
+        (("photo.png", "--onnx", "photo.png", "--out", "new"), ("photo.png: is an empty file", "again")),
         (("photo.png", "--onnx", "no.onnx", "--out", "new", "--size", "255"), ("255 is not a size such as 256",)),
         (("photo.png", "--onnx", "a", "--out", "new", "--tiles", "--keep_size"), ("not allowed with",)),
         (("*.jpg", "--onnx", "a", "--out", "new"), ("*.jpg: matches no file",)),
