@@ -1,5 +1,6 @@
 """The checks of a device: what they compare with, and that each finds what is wrong. Nothing compiles a step here."""
 
+import contextlib
 import dataclasses
 import json
 import signal
@@ -10,7 +11,7 @@ import mindspore as ms
 import pytest
 from mindspore import Parameter, Tensor
 
-from ugatit_train.evaluation.device import checks, machine, process, ranks, record, runner, speed, tiny
+from ugatit_train.evaluation.device import checks, machine, process, ranks, record, runner, speed, tiny, warm
 from ugatit_train.evaluation.device.record import CheckFailed, Result, Skipped
 from ugatit_train.evaluation.device.shared import Job, Shared
 from ugatit_train.exchange.export import Difference
@@ -138,6 +139,28 @@ def test_a_convolution_of_half_the_digits_is_found(shared, result, monkeypatch):
     assert checks.device(shared, result).endswith("GiB, hf32")
 
 
+@pytest.mark.parametrize(
+    ("loaded", "factor", "words"),
+    [(True, 1, ""), (False, 1, "the graph was compiled again"), (True, 1.0001, "the losses differ by 1.0e-04")],
+)
+def test_a_loaded_graph_with_other_losses_is_found(loaded, factor, words, shared, result):
+    found = tiny.recorded()["light"]
+    cold = [{"step": step, **losses} for step, losses in enumerate(found, 1)]
+    shared.job = dataclasses.replace(shared.job, known={"losses_light": {"found": cold, "first_step_s": 30.0}})
+    result.figures |= {"loaded": loaded, "first_step_s": 4.0}
+    found = [*found[:4], {name: value * factor for name, value in found[4].items()}]
+    with pytest.raises(CheckFailed, match=words) if words else contextlib.nullcontext():
+        assert warm.compare(found, cold, True, shared, result).startswith("first step in 4.0 s, in losses_light 30.0 s")
+
+
+def test_the_compile_cache_is_checked_where_there_are_losses_to_compare_with(shared, result):
+    shared.job = dataclasses.replace(shared.job, known={"losses_light": {}})
+    with pytest.raises(Skipped, match="on the CPU losses_light is compiled so"):
+        warm.losses(False, shared, result)
+    with pytest.raises(Skipped, match="losses_light has none to compare with"):
+        warm.losses(True, shared, result)
+
+
 def test_processes_that_share_a_device_or_have_another_mean_are_found(shared, result):
     good = [{"rank": i, "device_id": i, "difference": 0.0, "mib": 4.0, "ms": 1.0} for i in range(2)]
     assert ranks.judge(good, "Ascend").startswith("2 processes: the mean is right")
@@ -145,7 +168,7 @@ def test_processes_that_share_a_device_or_have_another_mean_are_found(shared, re
         ranks.judge([good[0], good[1] | {"device_id": 0}], "Ascend")
     with pytest.raises(CheckFailed, match="mean over 2 processes is wrong by 5.0e-01"):
         ranks.judge([good[0], good[1] | {"difference": 0.5}], "Ascend")
-    shared.job = dataclasses.replace(shared.job, device_target="Ascend", known={"devices": 1})
+    shared.job = dataclasses.replace(shared.job, device_target="Ascend", known={"device": {"devices": 1}})
     with pytest.raises(Skipped, match="one device only"):
         ranks.all_reduce(shared, result)
 
@@ -210,7 +233,7 @@ for name in names:
     say(begun=name)
     if name == "crash": print("last words", file=sys.stderr, flush=True); os.kill(os.getpid(), 11)
     if name == "hang": time.sleep(600)
-    figures = {} if name == "device" and job["quick"] else {"precision": "float32", "known": sorted(job["known"])}
+    figures = {} if name == "device" and job["quick"] else {"precision": "float32", "known": job["known"]}
     say(result={"name": name, "title": "t", "status": "pass", "figures": figures})
 """
 
@@ -230,7 +253,8 @@ def test_a_process_that_dies_fails_its_check_and_the_others_go_on(monkeypatch, t
     assert [result.status for result in found.values()] == ["pass", "fail", "pass", "pass"]
     assert found["crash"].said == f"its process ended by {signal.Signals.SIGSEGV.name}"
     assert found["crash"].traceback == "last words\n"
-    assert found["other"].figures["known"] == ["known", "precision"]  # what the check of the device has found
+    assert list(found["other"].figures["known"]) == ["device", "crash", "after"]
+    assert found["other"].figures["known"]["after"] == found["after"].figures
 
 
 def test_a_check_that_hangs_is_ended_with_the_time(monkeypatch, tmp_path):

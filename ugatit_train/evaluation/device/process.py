@@ -17,7 +17,7 @@ from functools import partial
 from typing import TextIO
 
 from ugatit_train import runtime
-from ugatit_train.evaluation.device import checks, speed
+from ugatit_train.evaluation.device import checks, speed, warm
 from ugatit_train.evaluation.device.ranks import all_reduce
 from ugatit_train.evaluation.device.record import CheckFailed, Result, Skipped
 from ugatit_train.evaluation.device.shared import Job, Shared
@@ -46,6 +46,12 @@ CHECKS = {
     ),
     "profile": Check(title="a profile of this step", process="light", function=speed.profile),
     "all_reduce": Check(title="the mean over two devices", process="ranks", function=all_reduce),
+    "cache_cold": Check(
+        title="a step compiled with the compile cache on", process="cold", function=partial(warm.losses, False)
+    ),
+    "cache_warm": Check(
+        title="its graph loaded in another process", process="warm", function=partial(warm.losses, True)
+    ),
     "losses_full": Check(
         title="five steps of a tiny full network against recorded float64 losses",
         process="full", function=partial(checks.losses, "full"),

@@ -23,7 +23,7 @@ WORKER = "import sys; sys.path.pop(0); from ugatit_train.evaluation.device impor
 def all_reduce(shared, result: Result) -> str:
     """Every process must have the mean of both vectors, and a device of its own."""
     target = shared.job.device_target
-    devices = RANKS if target == "CPU" else shared.job.known.get("devices", 1)
+    devices = RANKS if target == "CPU" else shared.job.known["device"]["devices"]
     if devices < RANKS:
         raise Skipped("there is one device only")
     cluster = workers.Cluster(local=RANKS, world=RANKS, port=free_port(), logs=shared.folder / "ranks")

@@ -40,8 +40,7 @@ class Processes:
         def add(result: Result) -> None:
             results.append(result)
             tell(result)
-            if result.name == DEVICE:
-                self.job = dataclasses.replace(self.job, known=result.figures)
+            self.job = dataclasses.replace(self.job, known=self.job.known | {result.name: result.figures})
 
         for process in dict.fromkeys(process for _, process in self.checks.values()):
             left = [name for name, (_, own) in self.checks.items() if own == process]

@@ -20,21 +20,24 @@ class Job:
     quick: bool
     deadline: float  # seconds since 1970: until then all is to be done
     folder: str  # for the checks' files
-    known: dict[str, Any]  # what the check of the device has found, for the later processes
+    known: dict[str, dict[str, Any]]  # the figures of the checks of the processes before, by the check's name
 
 
 class Training:
     """A step with the weights that a run begins with; a call trains one step, on the same noise each time."""
 
-    def __init__(self, options: Options):
+    def __init__(self, options: Options, graphs: Path | None = None):
+        """`graphs` is the folder of a compile cache, if its graph is to be kept there, or to be taken from there."""
         from mindspore import Tensor
 
+        from ugatit_train.networks import compiling
         from ugatit_train.training import loop
 
         self.options = options
         self.cell = loop.build_step(options, options.schedule(1))
         self.batch = [Tensor(images) for images in tiny.noise(options)]
         began = time.perf_counter()
+        self.loaded = compiling.GraphCache(graphs).compile(self.cell, *self.batch)
         self.first = self()
         self.first_s = time.perf_counter() - began  # with the compilation
 
@@ -75,8 +78,13 @@ class Shared:
         """A compiled step: the tiny one, or one of the sizes given."""
         key = (model, *sorted(sizes.items()))
         if key not in self._made:
-            self._made[key] = Training(self.options(model, **sizes))
+            self._made[key] = Training(self.options(model, **sizes), None if sizes else self.graphs(model))
         return self._made[key]
+
+    def graphs(self, model: str) -> Path | None:
+        """The compile cache of the tiny light training: on the CPU, where training has one too."""
+        kept = self.job.device_target == "CPU" and model == "light"
+        return self.folder / "graphs" if kept else None
 
     def has(self, model: str, **sizes) -> bool:
         """Whether such a step is compiled."""
