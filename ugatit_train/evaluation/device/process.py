@@ -46,12 +46,6 @@ CHECKS = {
     ),
     "profile": Check(title="a profile of this step", process="light", function=speed.profile),
     "all_reduce": Check(title="the mean over two devices", process="ranks", function=all_reduce),
-    "cache_cold": Check(
-        title="a step compiled with the compile cache on", process="cold", function=partial(warm.losses, False)
-    ),
-    "cache_warm": Check(
-        title="its graph loaded in another process", process="warm", function=partial(warm.losses, True)
-    ),
     "losses_full": Check(
         title="five steps of a tiny full network against recorded float64 losses",
         process="full", function=partial(checks.losses, "full"),
@@ -59,6 +53,12 @@ CHECKS = {
     "step_time_full": Check(
         title="time of a step, full, beside its projection",
         process="full", function=partial(speed.step_time, "full"),
+    ),
+    "cache_cold": Check(
+        title="a step compiled with the compile cache on", process="cold", function=partial(warm.losses, False)
+    ),
+    "cache_warm": Check(
+        title="its graph loaded in another process", process="warm", function=partial(warm.losses, True)
     ),
 }  # fmt: skip
 

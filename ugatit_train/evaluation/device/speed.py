@@ -12,7 +12,7 @@ from ugatit_train.performance import ceilings, costs, planner, roofline
 STEPS = 5
 # Times the projection, which may be wrong by two or three; a fault of the device, as a kernel that the host computes,
 # costs more.
-SLOWEST = 10.0
+SLOWEST = 5.0
 EFFICIENCY = 0.1  # of the roofline of a card
 FIRST_STEP_S = 60.0  # of a larger network than the tiny one, where no compilation was timed
 COMPILES = 2.5  # its first step beside the tiny one's: 4 residual blocks in place of 1
