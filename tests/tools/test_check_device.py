@@ -28,7 +28,7 @@ def test_the_quick_checks_of_a_cpu(run_tool, tmp_path):
     assert 0 < figures["device"]["relative_errors"]["convolution"] < 1e-6
     for model in tiny.MODELS:
         found = [{k: v for k, v in step.items() if k != "step"} for step in figures[f"losses_{model}"]["found"]]
-        assert 0 < max(tiny.differences(found, tiny.recorded()[model])) < 5e-4
+        assert 0 < max(tiny.differences(found, tiny.recorded()[model])) < 1e-3
         times = figures[f"step_time_{model}"]
         assert 0 < times["median_s"] < 5 * times["projected_s"] and len(times["step_s"]) == 5
     assert figures["resume"] == {"saved_step": 5, "differences": [0.0, 0.0], "equal": figures["resume"]["equal"]}

@@ -58,7 +58,7 @@ def test_a_wrong_training_is_outside_of_every_tolerance(wrong, step, result, mon
 
 
 @pytest.mark.parametrize(
-    ("step", "name", "factor"), [(1, "g_cam", 1 + 2e-5), (5, "d_loss", 1 - 6e-4), (3, "g_adv", float("nan"))]
+    ("step", "name", "factor"), [(1, "g_cam", 1 + 2e-5), (5, "d_loss", 1 - 2e-3), (3, "g_adv", float("nan"))]
 )
 def test_one_wrong_loss_is_found_and_named(step, name, factor, result):
     expected = tiny.recorded()["full"]
