@@ -48,6 +48,11 @@ def parser() -> Parser:
     )
     made.add_argument("--stored_size", type=whole(1), default=286, help="side of stored squares (jpeg, raw), in pixels")
     made.add_argument("--shards", type=whole(1), help="shards per domain; by default one for each 64 MiB")
+    made.add_argument(
+        "--lenient",
+        action="store_true",
+        help="accept JPEGs that are damaged or end early, as far as they go, with a note",
+    )
     made.add_argument("--source", choices=("folder", "parquet"), default="folder", dest="kind", help="what SRC holds")
     made.add_argument("--column", default="image", help="image column of the Parquet files")
     made.add_argument("--scheduler", metavar="ADDRESS", help="run on a cluster: tcp://host:port of Dask, or mpi")
@@ -69,6 +74,7 @@ def main(argv: list[str]) -> int:
             encoding=options.encoding,
             stored_size=options.stored_size,
             shards=options.shards,
+            lenient=options.lenient,
         )
         print(
             f"{plan.images} files, {_size(plan.source_bytes)}; as {options.encoding} about "

@@ -36,7 +36,9 @@ def parser() -> Parser:
         "Exit code: 0 all is well, 1 something is damaged or could not be repaired, 2 bad input.",
     )
     made.add_argument("dataset", type=path, metavar="DATASET", help=f"what {command('convert')} wrote")
-    made.add_argument("--deep", action="store_true", help="also check and decode every record")
+    made.add_argument(
+        "--deep", action="store_true", help="also check and decode every record, by the rules of today too"
+    )
     instead = made.add_mutually_exclusive_group()
     instead.add_argument("--repair", type=path, metavar="SRC", help="rewrite damaged shards from the source")
     instead.add_argument("--peek", type=whole(1), metavar="N", help="list the first N images of every domain, no check")

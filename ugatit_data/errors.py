@@ -31,6 +31,11 @@ class LockedError(DataError):
     """Another conversion into the same folder is at work."""
 
 
+def in_words(error: BaseException) -> str:
+    """The type and the message of an exception, in one line without a comma: it may stand in a list."""
+    return ": ".join([type(error).__name__, *([" ".join(str(error).split()).replace(",", ";")] if str(error) else [])])
+
+
 class RejectedImageError(Exception):
     """An image that the decoding policy refuses; `reason` goes into the manifest, and the conversion goes on."""
 

@@ -35,6 +35,7 @@ def convert(
     encoding: str = "original",
     stored_size: int = 286,
     shards: int | None = None,
+    lenient: bool = False,
     workers: int = 0,
     executor: Executor | None = None,
     strict: bool = False,
@@ -48,6 +49,7 @@ def convert(
         encoding: a name in `ENCODINGS`: "original" keeps the source's bytes, "jpeg" and "raw" store squares.
         stored_size: side of stored squares, in pixels.
         shards: shards per domain; by default one for each 64 MiB.
+        lenient: accept JPEGs whose picture data are damaged or end early, as far as they go, with a note.
         workers, executor, strict, progress: see `carry_out`.
 
     Raises:
@@ -55,7 +57,7 @@ def convert(
         ConversionError, LockedError: see `carry_out`.
     """
     out = Path(out)
-    plan = make_plan(as_source(source), out, encoding=encoding, stored_size=stored_size, shards=shards)
+    plan = make_plan(as_source(source), out, encoding=encoding, stored_size=stored_size, shards=shards, lenient=lenient)
     return carry_out(plan, out, workers=workers, executor=executor, strict=strict, progress=progress)
 
 

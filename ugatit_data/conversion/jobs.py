@@ -22,9 +22,9 @@ import xxhash
 from ugatit_data.conversion.sources import Entry, Source, failed, unreadable
 from ugatit_data.dataset.manifest import MANIFEST_SCHEMA, VERSION, Shard, row_name
 from ugatit_data.dataset.shards import MAX_RECORD, db_path, write_shard
-from ugatit_data.errors import RejectedImageError
+from ugatit_data.errors import RejectedImageError, in_words
 from ugatit_data.files import canonical, sha256_file, write_whole
-from ugatit_data.pixels.policy import Decoded, decode
+from ugatit_data.pixels.policy import Decoded, decode, decoders
 
 RECEIPT_SUFFIX = ".receipt"
 _SPOOL_BYTES = 8 << 20  # encoded records held in memory; those of a larger shard go through a file
@@ -46,22 +46,28 @@ class Job:
     encode: Callable[[bytes, Decoded, int], bytes]
     """The encoding's: carried along, for a worker's table of encodings need not hold what the caller's does."""
     stored_size: int | None
+    lenient: bool
+    """Whether the decoding policy accepts what it can of damaged JPEGs."""
     plan_digest: str
     """Of this shard (the function below): a receipt of another plan is void."""
 
 
-def plan_digest(encoding: str, stored_size: int | None, file: str, entries: list[Entry]) -> str:
-    """Digest of options, libraries and the listed files of one shard, with their sizes and time stamps."""
+def plan_digest(encoding: str, stored_size: int | None, lenient: bool, file: str, entries: list[Entry]) -> str:
+    """Digest of options, decoding policy, libraries and the listed files of a shard, with their sizes and time stamps.
+
+    It enters receipts only, which a finished data set does not hold: pictures that two policies decode alike make data
+    sets of the same id.
+    """
     digest = hashlib.sha256(
         canonical(
             {
                 "format": VERSION,
                 "encoding": encoding,
                 "stored_size": stored_size,
+                "lenient": lenient,
+                "decoders": decoders(),
                 "file": file,
                 "mindspore": version("mindspore"),
-                "opencv": cv2.__version__,
-                "simplejpeg": version("simplejpeg"),
                 "pyarrow": pa.__version__,
             }
         )
@@ -213,14 +219,23 @@ def _reserve(folder: Path, size: int) -> None:
         os.posix_fallocate(file.fileno(), 0, size + size // 8 + (2 << 20))  # pages and header come on top
 
 
+def _record(job: Job, data: bytes, decoded: Decoded) -> bytes:
+    try:
+        return job.encode(data, decoded, job.stored_size or 0)
+    except RejectedImageError:
+        raise
+    except Exception as error:  # one picture must not end a conversion
+        raise RejectedImageError(f"cannot be stored: {in_words(error)}") from error
+
+
 def _encode(job: Job, key: bytes) -> tuple[dict, bytes | None]:
     """One image: its row of the manifest, and its record unless it is rejected."""
     row: dict = {"size": None, "sha256": None}
     try:
         data = _read(job, key)
         row.update(size=len(data), sha256=hashlib.sha256(data).digest())
-        decoded = decode(data)
-        record = job.encode(data, decoded, job.stored_size or 0)
+        decoded = decode(data, job.lenient)
+        record = _record(job, data, decoded)
         if len(record) > MAX_RECORD:
             raise RejectedImageError(f"too large: a record of {len(record)} bytes, the limit is {MAX_RECORD}")
     except RejectedImageError as error:

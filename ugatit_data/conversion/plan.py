@@ -26,7 +26,13 @@ class Plan:
 
 
 def make_plan(
-    source: Source, out: Path, *, encoding: str = "original", stored_size: int = 286, shards: int | None = None
+    source: Source,
+    out: Path,
+    *,
+    encoding: str = "original",
+    stored_size: int = 286,
+    shards: int | None = None,
+    lenient: bool = False,
 ) -> Plan:
     """List the source and cut each domain into shards: contiguous ranges in key order, of equal counts.
 
@@ -67,7 +73,8 @@ def make_plan(
                     encoding=encoding,
                     encode=chosen.encode,
                     stored_size=size,
-                    plan_digest=plan_digest(encoding, size, file, entries[start:stop]),
+                    lenient=lenient,
+                    plan_digest=plan_digest(encoding, size, lenient, file, entries[start:stop]),
                 )
             )
     everything = [entry for entries in domains.values() for entry in entries]

@@ -27,7 +27,7 @@ from ugatit_data.dataset.shards import record_places
 from ugatit_data.errors import RejectedImageError
 from ugatit_data.files import sha256_file
 from ugatit_data.pixels.jpeg import Scratch
-from ugatit_data.pixels.policy import decode
+from ugatit_data.pixels.policy import Decoded, decode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +45,9 @@ def verify(
 ) -> list[Problem]:
     """Compare every file with its recorded SHA-256; name the damaged records. An empty list: all is well.
 
-    `deep` also checks each record's checksum and its place in the .db, and decodes every image in full. `progress` is
-    called with the number of images of each shard.
+    `deep` also checks each record's checksum and its place in the .db, decodes every image in full, and names those
+    that the decoding policy of today would reject or read otherwise. `progress` is called with the number of images of
+    each shard.
 
     Raises:
         BadInputError: there is no data set, or one of another format version.
@@ -123,15 +124,26 @@ def _check_record(record: np.ndarray, sound: bool, encoding: Encoding, stored_si
     """What is wrong with one record; nothing, if all is well."""
     if not sound:
         return "differs from its checksum"
-    try:
-        if encoding.contents == "file":  # by the policy that let the image in, stricter than the loader's decoder
-            pixels = decode(record.tobytes()).pixels
-        else:
-            pixels = encoding.decode(record, stored_size, Scratch())
+    now, reason = _by_policy(record) if encoding.contents == "file" else (None, "")
+    try:  # what is plain any decoder reads alike: one decoding is enough
+        pixels = now.pixels if now and now.plain else encoding.decode(record, stored_size, Scratch())
     except (RejectedImageError, ValueError) as error:
         return str(error)
-    shape = pixels.shape[:2]
-    return "" if shape == (row["height"], row["width"]) else f"{shape} pixels, not as recorded"
+    if pixels.shape[:2] != (row["height"], row["width"]):
+        return f"{pixels.shape[:2]} pixels, not as recorded"
+    if reason:
+        return f"is read as it always was, but today's rules would reject it: {reason}"
+    if now and not np.array_equal(now.pixels, pixels):
+        return f"is read as it always was, but today's rules would read it otherwise: {', '.join(now.notes)}"
+    return ""
+
+
+def _by_policy(record: np.ndarray) -> tuple[Decoded | None, str]:
+    """A record by today's rules, which may be stricter than those of its conversion; or why they would reject it."""
+    try:
+        return decode(record.tobytes()), ""
+    except RejectedImageError as error:
+        return None, error.reason
 
 
 def _check_names(folder: Path, dataset: Dataset) -> list[Problem]:

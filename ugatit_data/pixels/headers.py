@@ -1,7 +1,8 @@
 """What an image file says about itself before it is decoded: format, size, orientation, and where it ends.
 
 Python parses it here, so that nothing unchecked reaches a decoder: MindSpore's can die of a truncated JPEG, OpenCV's
-fills the missing part with gray and does not report it.
+fills the missing part with gray and does not report it. Pillow's reading of headers checks none of this, no CRC of
+a PNG and no end of a JPEG, and it keeps every tag, however many times a small file names the same bytes.
 """
 
 from __future__ import annotations
@@ -13,14 +14,19 @@ import zlib
 import numpy as np
 
 from ugatit_data.errors import RejectedImageError
+from ugatit_data.pixels.exif import from_profile, orientation
+from ugatit_data.pixels.segments import Segments, walk
+from ugatit_data.pixels.tiff import Page, read_page
 
-# The start of each format that OpenCV can decode, or that deserves a name in the manifest.
+# The start of each format that can be decoded, or that deserves a name in the manifest.
 _SIGNATURES = (
     (b"\xff\xd8\xff", "jpeg"),
     (b"\x89PNG\r\n\x1a\n", "png"),
     (b"BM", "bmp"),
     (b"II*\0", "tiff"),
     (b"MM\0*", "tiff"),
+    (b"II+\0", "bigtiff"),
+    (b"MM\0+", "bigtiff"),
     (b"GIF87a", "gif"),
     (b"GIF89a", "gif"),
     (b"\0\0\0\x0cjP  ", "jpeg2000"),
@@ -30,10 +36,8 @@ _SIGNATURES = (
 )
 _HEIF_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
 
-_END_OF_IMAGE = b"\xff\xd9"
-_BLOCK = 1 << 16  # bytes that are searched for a marker at once
-_JPEG_FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive: what libjpeg-turbo decodes
-_JPEG_OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+_PROFILES = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
+_PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")  # of a PNG: what its pixels are made of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +58,10 @@ class Header:
     """The gray value that a PNG declares to be transparent, in its own bits."""
     half_chroma: bool = False
     """Whether colour is stored at less than full resolution, as most JPEGs do."""
-    premultiplied: bool = False
-    """Whether the decoder gives colours already multiplied by alpha."""
+    alpha: bool = False
+    """Whether a channel is alpha."""
+    found: Segments | Page | list[tuple[int, int]] | np.ndarray | None = None
+    """What the decoder needs: a JPEG's segments, a TIFF's page, where the pixels of a PNG lie, a BMP's alpha."""
 
 
 def sniff(data: bytes) -> str | None:
@@ -91,64 +97,26 @@ def read_header(data: bytes) -> Header:
 
 
 def _jpeg(data: bytes) -> Header:
-    frame, progressive, orientation, icc, at = None, False, 1, False, 2
-    while True:
-        while data[at] == 0xFF and data[at + 1] == 0xFF:  # fill bytes
-            at += 1
-        if data[at] != 0xFF:
-            raise RejectedImageError("damaged jpeg: no marker where one must be")
-        marker = data[at + 1]
-        if marker == 0xD9:
-            break
-        if marker in _JPEG_OTHER_FRAMES:
-            raise RejectedImageError("unsupported jpeg: lossless, hierarchical or arithmetic coding")
-        (length,) = struct.unpack_from(">H", data, at + 2)
-        segment = data[at + 4 : at + 2 + length]
-        if length < 2 or len(segment) != length - 2:
-            raise RejectedImageError("truncated jpeg: a segment ends early")
-        at += 2 + length
-        if marker in _JPEG_FRAMES:
-            frame, progressive = struct.unpack_from(">BHHB", segment), marker == 0xC2
-            samplings = segment[7::3]  # of each component, horizontal and vertical
-        elif marker == 0xE1 and segment.startswith(b"Exif\0\0"):
-            orientation = exif_orientation(segment[6:])
-        elif marker == 0xE2 and segment.startswith(b"ICC_PROFILE\0"):
-            icc = True
-        elif marker == 0xDA:
-            if frame and not progressive and segment[0] == frame[3]:
-                # The usual file: one scan holds everything. In it no 0xFF stands before a 0xD9 but in the end marker.
-                if data.endswith(_END_OF_IMAGE) and at <= len(data) - 2:  # nearly always, and a search takes 19 us
-                    break
-                at = data.find(_END_OF_IMAGE, at)
-                if at < 0:
-                    raise RejectedImageError("truncated jpeg: no end-of-image marker")
-            else:
-                at = _next_marker(data, at)
-    if frame is None:
-        raise RejectedImageError("damaged jpeg: no frame header")
-    bits, height, width, channels = frame
-    half = len(set(samplings)) > 1
-    return Header("jpeg", width, height, channels, bits, orientation, icc, cmyk=channels == 4, half_chroma=half)
-
-
-def _next_marker(data: bytes, at: int) -> int:
-    """Where the marker is that ends the entropy-coded data which begins at `at`.
-
-    In that data 0xFF is followed by 0 (stuffing), a restart marker or another 0xFF (fill).
-    """
-    values = np.frombuffer(data, np.uint8)
-    for begin in range(at, len(data) - 1, _BLOCK):
-        block = values[begin : begin + _BLOCK + 1]
-        marks = np.flatnonzero(block[:-1] == 0xFF)
-        following = block[marks + 1]
-        ends = marks[(following != 0) & (following != 0xFF) & (following & 0xF8 != 0xD0)]
-        if len(ends):
-            return begin + int(ends[0])
-    raise RejectedImageError("truncated jpeg: no end-of-image marker")
+    found = walk(data)
+    return Header(
+        "jpeg",
+        found.width,
+        found.height,
+        found.channels,
+        found.bits,
+        found.orientation,
+        found.icc,
+        cmyk=found.channels == 4,
+        half_chroma=found.half_chroma,
+        found=found,
+    )
 
 
 def _png(data: bytes) -> Header:
-    ihdr, orientation, icc, clear, animated, at = None, 1, False, None, False, 8
+    ihdr, icc, clear, animated, at = None, False, None, False, 8
+    exif: list[bytes] = []
+    profiles: list[bytes] = []
+    kept = [(0, 8)]
     while True:
         length, kind = struct.unpack_from(">I4s", data, at)
         body = data[at + 8 : at + 8 + length]
@@ -157,11 +125,15 @@ def _png(data: bytes) -> Header:
             raise RejectedImageError("truncated png: a chunk ends early")
         if struct.unpack(">I", crc)[0] != zlib.crc32(body, zlib.crc32(kind)):
             raise RejectedImageError(f"damaged png: checksum of chunk {kind.decode('latin-1')!r}")
+        if kind in _PIXEL_CHUNKS:
+            kept.append((at, at + 12 + length))
         at += 12 + length
         if kind == b"IHDR":
             ihdr = struct.unpack(">IIBBBBB", body)
         elif kind == b"eXIf":
-            orientation = exif_orientation(body)
+            exif.append(body)
+        elif kind in (b"tEXt", b"zTXt") and body.startswith(_PROFILES):
+            profiles.append(from_profile(body[len(_PROFILES[0]) :], kind == b"zTXt"))
         elif kind == b"iCCP":
             icc = True
         elif kind == b"tRNS":
@@ -179,7 +151,10 @@ def _png(data: bytes) -> Header:
     if clear is not None:
         channels = {1: 2, 3: 4}.get(channels, channels)
     gray = struct.unpack(">H", clear)[0] if clear is not None and colour == 0 else None
-    return Header("png", width, height, channels, bits, orientation, icc, colour == 3, animated, clear=gray)
+    turn, alpha = orientation(exif) if exif else orientation(profiles), channels in (2, 4)
+    return Header(
+        "png", width, height, channels, bits, turn, icc, colour == 3, animated, clear=gray, alpha=alpha, found=kept
+    )
 
 
 def _bmp(data: bytes) -> Header:
@@ -188,11 +163,17 @@ def _bmp(data: bytes) -> Header:
     if header_size == 12:  # OS/2
         width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
     start = struct.unpack_from("<I", data, 10)[0]
-    compressed = header_size >= 40 and struct.unpack_from("<I", data, 30)[0] in (1, 2)
+    compression = struct.unpack_from("<I", data, 30)[0] if header_size >= 40 else 0
+    compressed = compression in (1, 2)
     need = start + (abs(width) * bits + 31) // 32 * 4 * abs(height)
     if not compressed and len(data) < need or compressed and len(data) < size:
         raise RejectedImageError("truncated bmp: fewer bytes than its header says")
-    return Header("bmp", abs(width), abs(height), 3, 8, palette=bits <= 8)
+    fourth = None
+    if bits == 32 and compression == 0:  # the fourth byte is said to be nothing; where it holds anything, it is alpha
+        fourth = np.frombuffer(data, np.uint8, need - start, start)[3::4].reshape(abs(height), abs(width))
+        fourth = (fourth[::-1] if height > 0 else fourth) if fourth.any() else None
+    found, alpha = fourth, fourth is not None
+    return Header("bmp", abs(width), abs(height), 3, 8, palette=bits <= 8, alpha=alpha, found=found)
 
 
 def _webp(data: bytes) -> Header:
@@ -205,81 +186,51 @@ def _webp(data: bytes) -> Header:
         return Header("webp", width & 0x3FFF, height & 0x3FFF, 3, 8, half_chroma=True)
     if kind == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, 21)
-        return Header("webp", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, 4 if bits >> 28 & 1 else 3, 8)
+        alpha = bool(bits >> 28 & 1)
+        return Header("webp", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, 4 if alpha else 3, 8, alpha=alpha)
     if kind != b"VP8X":
         raise RejectedImageError("damaged webp: unknown first chunk")
     flags = data[20]
     width = int.from_bytes(data[24:27], "little") + 1
     height = int.from_bytes(data[27:30], "little") + 1
-    orientation, at = 1, 12
+    exif: list[bytes] = []
+    at = 12
     while at + 8 <= len(data):
         chunk, length = struct.unpack_from("<4sI", data, at)
         if chunk == b"EXIF":
-            body = data[at + 8 : at + 8 + length]
-            orientation = exif_orientation(body.removeprefix(b"Exif\0\0"))
+            exif.append(data[at + 8 : at + 8 + length])
         at += 8 + length + length % 2
-    channels = 4 if flags & 0x10 else 3
-    return Header("webp", width, height, channels, 8, orientation, bool(flags & 0x20), animated=bool(flags & 2))
+    alpha = bool(flags & 0x10)
+    return Header(
+        "webp",
+        width,
+        height,
+        4 if alpha else 3,
+        8,
+        orientation(exif),
+        bool(flags & 0x20),
+        animated=bool(flags & 2),
+        alpha=alpha,
+    )
 
 
 def _tiff(data: bytes) -> Header:
-    pages = _tiff_pages(data)
-    tags = pages[0]
-    if 256 not in tags or 257 not in tags:
-        raise RejectedImageError("damaged tiff: no size")
-    for page in pages:  # strips or tiles: offsets and lengths
-        starts = page.get(273) or page.get(324) or [0]
-        sizes = page.get(279) or page.get(325) or [0]
-        if any(start + size > len(data) for start, size in zip(starts, sizes, strict=False)):
-            raise RejectedImageError("truncated tiff: pixels beyond the end of the file")
-    bits, photometric, extra = max(tags.get(258, [1])), tags.get(262, [1])[0], tags.get(338, [None])[0]
+    page = read_page(data)
+    layout = page.layout
     return Header(
         "tiff",
-        tags[256][0],
-        tags[257][0],
-        tags.get(277, [1])[0],
-        bits,
-        exif_orientation(data),
-        34675 in tags,
-        photometric == 3,
-        animated=len(pages) > 1,
-        cmyk=photometric == 5,
-        premultiplied=bits == 8 or extra == 1,  # libtiff multiplies when it makes 8-bit RGBA
+        layout.width,
+        layout.height,
+        layout.samples,
+        layout.bits,
+        page.orientation,
+        page.icc,
+        palette=page.colours is not None,
+        animated=page.several,
+        cmyk=page.cmyk,
+        alpha=page.alpha is not None,
+        found=page,
     )
 
 
 _PARSERS = {"jpeg": _jpeg, "png": _png, "bmp": _bmp, "webp": _webp, "tiff": _tiff}
-
-
-def _tiff_pages(data: bytes, most: int = 1000) -> list[dict[int, list[int]]]:
-    """The integer tags of each directory of a TIFF structure, which EXIF is too. Raises struct.error where it ends."""
-    order = {b"II": "<", b"MM": ">"}.get(data[:2])
-    if order is None:
-        return [{}]
-    pages: list[dict[int, list[int]]] = []
-    (start,) = struct.unpack_from(order + "I", data, 4)
-    while start and len(pages) < most:
-        (count,) = struct.unpack_from(order + "H", data, start)
-        end = start + 2 + 12 * count
-        pages.append(dict(_tiff_tag(data, order, at) for at in range(start + 2, end, 12)))
-        (start,) = struct.unpack_from(order + "I", data, end) if len(pages) < most else (0,)
-    return pages or [{}]
-
-
-def _tiff_tag(data: bytes, order: str, at: int) -> tuple[int, list[int]]:
-    tag, kind, count = struct.unpack_from(order + "HHI", data, at)
-    code = {1: "B", 3: "H", 4: "I"}.get(kind)
-    if code is None or count == 0 or count > len(data):
-        return tag, [0]
-    size = struct.calcsize(code) * count
-    start = at + 8 if size <= 4 else struct.unpack_from(order + "I", data, at + 8)[0]
-    return tag, list(struct.unpack_from(f"{order}{count}{code}", data, start))
-
-
-def exif_orientation(exif: bytes) -> int:
-    """EXIF's orientation, 1-8; 1 where it is absent or makes no sense."""
-    try:
-        value = _tiff_pages(exif, most=1)[0].get(274, [1])[0]
-    except struct.error:
-        return 1
-    return value if 1 <= value <= 8 else 1

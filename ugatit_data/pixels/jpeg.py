@@ -5,11 +5,20 @@ The pixels are OpenCV's to the last bit (accurate integer DCT, smooth upsampling
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import simplejpeg
 
+from ugatit_data.errors import RejectedImageError
+from ugatit_data.pixels.pillow import pillow_rgb
+from ugatit_data.pixels.segments import END_OF_IMAGE, Segments
+
 _KEEP_BYTES = 16 << 20  # an image that needs more gets memory of its own, so that a thread does not hold it for ever
 _ALIGN, _SHIFT = 64, 16
+_BEHIND = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
+_MAY_BE_DATA = 2  # bytes before filling that look like it
+_MORE = 4096  # bytes put behind picture data
 
 
 class Scratch:
@@ -34,13 +43,101 @@ class Scratch:
         return block[:size].reshape(height, width, 3)
 
 
-def decode_jpeg(data: bytes | np.ndarray, scratch: Scratch) -> np.ndarray | None:
+def decode_jpeg(data: bytes | np.ndarray, scratch: Scratch, strict: bool = True) -> np.ndarray | None:
     """uint8 (H, W, 3) RGB of a JPEG of three components, in `scratch`.
 
-    None where the decoder reports anything, even a warning: the decoding policy decides about such files.
+    None where the decoder cannot go on; if `strict`, also where it warns of anything. Without, such a file gets the
+    pixels that libjpeg gives to everyone, OpenCV too.
     """
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-        return simplejpeg.decode_jpeg(data, "RGB", buffer=scratch.pixels(height, width))
+        return simplejpeg.decode_jpeg(data, "RGB", buffer=scratch.pixels(height, width), strict=strict)
     except ValueError:
         return None
+
+
+def decode_source(found: Segments, lenient: bool) -> tuple[np.ndarray, tuple[str, ...]]:
+    """uint8 (H, W, 3) RGB of a JPEG that is to be converted, and notes on what was wrong with the file.
+
+    Without a note nothing was. libjpeg fills in gray where data end early, and says so in a warning: such files are
+    refused, or with `lenient` accepted with a note. What is left of them if libjpeg cannot go on is refused always.
+
+    Raises:
+        RejectedImageError: damaged, truncated or unsupported.
+    """
+    if found.channels not in (1, 3, 4) or found.bits != 8:
+        raise RejectedImageError(f"unsupported jpeg: {found.channels} channels of {found.bits} bits")
+    if not found.whole and not lenient:
+        raise RejectedImageError("truncated jpeg: no end-of-image marker")
+    if not found.complete and not lenient:
+        raise RejectedImageError("damaged jpeg: scans are missing")
+    notes = [f"{found.stray} stray bytes left out"] if found.stray else []
+    notes += ["header values corrected"] if found.corrected else []
+    notes += [] if found.complete else ["damaged: scans are missing"]
+    notes += [] if found.whole else ["truncated: no end-of-image marker"]
+    space = {1: "GRAY", 3: "RGB", 4: "CMYK"}[found.channels]
+    try:
+        pixels, complaint = simplejpeg.decode_jpeg(found.clean, space), ""
+    except ValueError as error:
+        complaint = str(error).replace(",", ";")
+    if "subsampling level" in complaint:
+        return _by_pillow(found.clean, found.scans, lenient, notes)
+    if complaint:
+        try:
+            pixels = simplejpeg.decode_jpeg(found.clean, space, strict=False)
+        except ValueError:
+            raise RejectedImageError(f"damaged jpeg: {complaint}") from None
+        notes.append(_judged(complaint, found, pixels, space, lenient))
+    if space == "CMYK":  # which of the two ways it is stored in, Pillow knows
+        pixels = pillow_rgb(found.clean, "jpeg")
+    if space == "GRAY":
+        pixels = np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, 2)
+    return pixels, tuple(notes)
+
+
+def _judged(complaint: str, found: Segments, pixels: np.ndarray, space: str, lenient: bool) -> str:
+    """The note on what libjpeg warns of. Raises RejectedImageError where the pixels may be wrong."""
+    behind = _BEHIND.fullmatch(complaint)
+    if behind:  # the decoder had all it wanted before the picture data ended
+        if not _took_filling(found, pixels, space):
+            return f"{behind[1]} stray bytes left out"
+        complaint = "filling in the place of picture data"
+    if not lenient:
+        raise RejectedImageError(f"damaged jpeg: {complaint}")
+    return f"damaged: {complaint}"
+
+
+def _took_filling(found: Segments, pixels: np.ndarray, space: str) -> bool:
+    """Whether the file was cut and filled up, and the decoder took some of the filling for picture data.
+
+    Then other bytes in its place give other pixels.
+    """
+    begin, clean = found.scans[-1][0], found.clean
+    end = clean.find(END_OF_IMAGE, begin)
+    filled = len(clean[begin:end].rstrip(clean[end - 1 : end])) + begin + _MAY_BE_DATA
+    if end - filled < 1:
+        return False
+    other = clean[:filled] + _noise(end - filled) + clean[end:]
+    return not np.array_equal(simplejpeg.decode_jpeg(other, space, strict=False), pixels)
+
+
+def _noise(size: int) -> bytes:
+    """Bytes that may be picture data, and no marker; always the same."""
+    return np.random.default_rng(0).integers(1, 255, size, np.uint8).tobytes()
+
+
+def _by_pillow(
+    clean: bytes, scans: list[tuple[int, int]], lenient: bool, notes: list[str]
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """A JPEG whose sampling simplejpeg does not know: by Pillow, which hears no warnings.
+
+    Data that end early are found by putting others behind them: they would be taken for the missing ones.
+    """
+    pixels = pillow_rgb(clean, "jpeg")
+    for _, end in scans:
+        longer = clean[:end] + _noise(_MORE) + clean[end:]
+        if not np.array_equal(pillow_rgb(longer, "jpeg"), pixels):
+            if not lenient:
+                raise RejectedImageError("damaged jpeg: the picture data end early")
+            return pixels, (*notes, "damaged: the picture data end early")
+    return pixels, tuple(notes)

@@ -1,26 +1,52 @@
 """The decoding policy, the same everywhere: any bytes -> checked uint8 HWC RGB, or a named reason why not.
 
 - The format is what the content says, not the extension.
-- Size is checked in the header, before anything is decoded; truncated files are refused.
+- Size is checked in the header, before anything is decoded; truncated and damaged files are refused.
+- What is wrong with a file, but leaves the pixels right, is noted. So is what only `lenient` accepts.
 - EXIF orientation is applied. CMYK, gray, palette and 1-bit become RGB.
-- Alpha is laid over white; 16 bits become 8 by >> 8; of an animation the first frame is taken.
+- Alpha is laid over white; another extra channel is left out. 16 bits become 8 by >> 8.
+- Of an animation the first frame is taken, of several pages the first.
 - ICC profiles are ignored, and noted.
+
+Each kind has a decoder that is known to read it rightly (the tests hold it to a second one): libjpeg-turbo JPEG,
+OpenCV PNG without its animation and still WebP, Pillow BMP, animated WebP and CMYK, `tiff.py` TIFF.
+
+Strictness belongs to conversion. What a data set holds is read by `decode_stored`, whatever the rules were.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from importlib.metadata import version
 
 import cv2
 import numpy as np
+from PIL import features
 
-from ugatit_data.errors import RejectedImageError
+from ugatit_data.errors import DataError, RejectedImageError, in_words
+from ugatit_data.pixels.colours import over_white
 from ugatit_data.pixels.headers import Header, read_header
-from ugatit_data.pixels.jpeg import Scratch, decode_jpeg
+from ugatit_data.pixels.jpeg import Scratch, decode_jpeg, decode_source
+from ugatit_data.pixels.pillow import pillow_image
+from ugatit_data.pixels.segments import Segments
+from ugatit_data.pixels.tiff import Page, decode_page
 
+POLICY = 2
+"""Goes up when these rules change. 1 was that of version 0.1."""
 MAX_PIXELS = 178_956_970  # half a GiB of RGB; Pillow's limit too, under the name of decompression bomb
 
 _RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+
+
+def decoders() -> dict[str, str | None]:
+    """The versions that pixels may depend on: of the policy, and of every library that decodes."""
+    parts = {f"pillow {name}": features.version(name) for name in ("jpg", "libtiff", "webp", "libjpeg_turbo")}
+    return {
+        "policy": str(POLICY),
+        "opencv": cv2.__version__,
+        "simplejpeg": version("simplejpeg"),
+        "pillow": version("Pillow"),
+    } | parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +63,23 @@ class Decoded:
     notes: tuple[str, ...]  # what was changed or ignored
 
 
-def decode(data: bytes) -> Decoded:
+def decode(data: bytes, lenient: bool = False) -> Decoded:
     """Decode the bytes of an image file by the policy.
 
+    `lenient` accepts JPEGs whose picture data are damaged or end early, as far as they go.
+
     Raises:
-        RejectedImageError: with the reason, for the manifest.
+        RejectedImageError: with the reason, for the manifest, whatever the file made a decoder do.
     """
+    try:
+        return _decode(data, lenient)
+    except (RejectedImageError, DataError):
+        raise
+    except Exception as error:  # one file must not end a conversion
+        raise RejectedImageError(f"the decoder failed: {in_words(error)}") from error
+
+
+def _decode(data: bytes, lenient: bool) -> Decoded:
     header = read_header(data)
     if header.width * header.height > MAX_PIXELS:
         raise RejectedImageError(f"too large: {header.width} x {header.height} pixels, the limit is {MAX_PIXELS}")
@@ -52,28 +89,43 @@ def decode(data: bytes) -> Decoded:
         and not header.palette
         and not header.animated
     )
-    pixels = _decode_rgb(data, header) if plain or header.format in ("jpeg", "bmp") else _decode_any(data, header)
-    if header.format == "tiff":  # OpenCV turns these itself, whatever the flags say
-        turned = header.orientation in (5, 6, 7, 8)
-        header = dataclasses.replace(header, width=header.height, height=header.width) if turned else header
-        upright = 1
-    else:
-        upright = header.orientation
+    pixels, notes = _decode_by_format(data, header, plain, lenient)
     if pixels.shape[:2] != (header.height, header.width):
         found = f"{pixels.shape[1]} x {pixels.shape[0]}"
         raise RejectedImageError(
             f"damaged {header.format}: {header.width} x {header.height} in the header, {found} found"
         )
-    return Decoded(np.ascontiguousarray(orient(pixels, upright)), plain, header.half_chroma, _notes(header))
+    pixels = np.ascontiguousarray(orient(pixels, header.orientation))
+    return Decoded(pixels, plain and not notes, header.half_chroma, _notes(header) + notes)
+
+
+def _decode_by_format(data: bytes, header: Header, plain: bool, lenient: bool) -> tuple[np.ndarray, tuple[str, ...]]:
+    """uint8 (H, W, 3) RGB, not turned yet, and what is to be noted beside that which the header tells."""
+    if isinstance(header.found, Segments):
+        return decode_source(header.found, lenient)
+    if isinstance(header.found, Page):
+        return decode_page(data, header.found), ()
+    if plain:
+        return _imdecode(data, _RGB, header.format), ()
+    if header.format == "bmp" or header.format == "webp" and header.animated:
+        image = pillow_image(data, header.format)
+        if isinstance(header.found, np.ndarray):
+            return over_white(np.dstack([np.asarray(image), header.found])), ()
+        if image.mode != "RGBA":
+            return np.asarray(image.convert("RGB")), ()
+        return over_white(np.asarray(image)), () if header.alpha else ("alpha over white",)
+    if isinstance(header.found, list):  # a PNG: without its animation, which OpenCV takes for the picture
+        data = b"".join(data[begin:end] for begin, end in header.found)
+    return _decode_any(data, header), ()
 
 
 def decode_stored(record: np.ndarray, scratch: Scratch) -> np.ndarray:
-    """uint8 (H, W, 3) RGB of a stored JPEG or PNG that passed `decode` when it was converted; it may lie in `scratch`.
+    """uint8 (H, W, 3) RGB of a stored JPEG or PNG that passed the policy of its time; it may lie in `scratch`.
 
     Raises:
         RejectedImageError: the decoder failed.
     """
-    pixels = decode_jpeg(record, scratch) if record[0] == 0xFF else None  # a PNG begins with 0x89
+    pixels = decode_jpeg(record, scratch, strict=False) if record[0] == 0xFF else None  # a PNG begins with 0x89
     return _imdecode(record, _RGB, "stored") if pixels is None else pixels
 
 
@@ -98,15 +150,8 @@ def _imdecode(data: bytes | np.ndarray, flags: int, name: str) -> np.ndarray:
     return pixels
 
 
-def _decode_rgb(data: bytes, header: Header) -> np.ndarray:
-    pixels = decode_jpeg(data, Scratch()) if (header.format, header.channels, header.bits) == ("jpeg", 3, 8) else None
-    return _imdecode(data, _RGB, header.format) if pixels is None else pixels
-
-
 def _decode_any(data: bytes, header: Header) -> np.ndarray:
     pixels = _imdecode(data, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION, header.format)
-    if header.format == "tiff" and header.channels == 2:
-        raise RejectedImageError("unsupported tiff: gray with alpha")  # OpenCV drops the alpha
     if header.clear is not None:  # OpenCV drops this too; it has scaled fewer than 8 bits up to 8
         assert header.bits is not None, "a PNG's header has them"
         scale = 255 // ((1 << header.bits) - 1) if header.bits < 8 else 1
@@ -121,25 +166,16 @@ def _decode_any(data: bytes, header: Header) -> np.ndarray:
     if channels == 3:
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     if channels == 4:
-        return over_white(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA), header.premultiplied)
+        return over_white(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA))
     raise RejectedImageError(f"unsupported {header.format}: {channels} channels")
-
-
-def over_white(rgba: np.ndarray, premultiplied: bool = False) -> np.ndarray:
-    """uint8 (H, W, 4) laid over white: (H, W, 3), rounded to nearest."""
-    alpha = rgba[:, :, 3:].astype(np.uint16)
-    if premultiplied:
-        return np.minimum(rgba[:, :, :3] + (255 - alpha), 255).astype(np.uint8)
-    total = rgba[:, :, :3] * alpha + 255 * (255 - alpha)  # at most 255 * 255, within uint16
-    return ((total.astype(np.uint32) + 127) // 255).astype(np.uint8)
 
 
 def _notes(header: Header) -> tuple[str, ...]:
     seen = {
         f"orientation {header.orientation} applied": header.orientation != 1,
         "icc profile ignored": header.icc,
-        "16 bits to 8": header.bits == 16,
-        "alpha over white": header.channels in (2, 4) and not header.cmyk,
+        f"{header.bits} bits to 8": (header.bits or 0) > 8,
+        "alpha over white": header.alpha,
         "cmyk to rgb": header.cmyk,
         "gray to rgb": header.channels in (1, 2) and not header.palette,
         "palette to rgb": header.palette,

@@ -82,6 +82,7 @@ FILES = {  # name -> (bytes, notes)
     "tiff lzw": (save(IMAGE, "TIFF", compression="tiff_lzw"), ""),
     "tiff jpeg": (save(IMAGE, "TIFF", compression="jpeg"), ""),
     "tiff alpha": (save(ALPHA, "TIFF"), "alpha over white"),
+    "tiff gray alpha": (save(ALPHA.convert("LA"), "TIFF"), "alpha over white,gray to rgb"),
     "tiff gray": (save(GRAY, "TIFF"), "gray to rgb"),
     "tiff fax": (save(BITS, "TIFF", compression="group4"), "gray to rgb"),
     "tiff palette": (save(PALETTE, "TIFF"), "palette to rgb"),
@@ -152,7 +153,6 @@ def test_truncation_is_refused(name, cut):
         (save(IMAGE, "GIF"), "unsupported format: gif"),
         (save(IMAGE, "JPEG2000"), "unsupported format: jpeg2000"),
         (save(Image.fromarray(DEEP.astype(np.float32)), "TIFF"), "unsupported tiff: pixels of type float32"),
-        (save(ALPHA.convert("LA"), "TIFF"), "unsupported tiff: gray with alpha"),
     ],
 )
 def test_what_cannot_be_decoded_is_named(data, reason):

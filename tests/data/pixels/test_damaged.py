@@ -1,0 +1,226 @@
+"""Half a picture is refused with the reason, or accepted with a note; what leaves the pixels right is accepted."""
+
+from __future__ import annotations
+
+import collections
+import io
+import re
+import warnings
+
+import cv2
+import numpy as np
+import pytest
+import simplejpeg
+from PIL import Image, ImageFile
+
+from ugatit_data.errors import DataError, RejectedImageError
+from ugatit_data.pixels import policy
+from ugatit_data.pixels.jpeg import Scratch
+from ugatit_data.pixels.policy import decode, decode_stored
+
+RANDOM = np.random.default_rng(0)
+PIXELS = cv2.resize(RANDOM.integers(0, 256, (7, 6, 3), np.uint8), (80, 96), interpolation=cv2.INTER_CUBIC)
+END = b"\xff\xd9"
+
+
+def jpeg(*options, pixels=PIXELS):
+    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 90, *options])[1].tobytes()
+
+
+def by_pillow(image, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def unusual_sampling():
+    """Luma at 3 x 1: no name in libjpeg-turbo's own interface, but every decoder of libjpeg reads it."""
+    data = bytearray(jpeg(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444, pixels=PIXELS[:8]))
+    at = data.index(b"\xff\xc0")
+    data[at + 5 : at + 9] = b"\0\x08\0\x18"  # 24 x 8: one unit of three luma blocks; the rest of the data is behind it
+    data[at + 11] = 0x31
+    return bytes(data)
+
+
+BASELINE = jpeg()
+KINDS = {
+    "baseline": BASELINE,
+    "optimised": jpeg(cv2.IMWRITE_JPEG_OPTIMIZE, 1),
+    "restarts": jpeg(cv2.IMWRITE_JPEG_RST_INTERVAL, 2),
+    "progressive": jpeg(cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+    "gray": jpeg(pixels=PIXELS[:, :, 0]),
+    "cmyk": by_pillow(Image.fromarray(PIXELS).convert("CMYK")),
+    "several scans": by_pillow(Image.fromarray(PIXELS), progressive=True, optimize=True, subsampling=0),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("end", ["", "end", "zeros", "zeros and end", "filling and end"])
+def test_half_a_jpeg_is_refused_or_noted(kind, end):
+    data = KINDS[kind]
+    begin = data.index(b"\xff\xda")
+    half = data[: begin + (len(data) - begin) // 2].rstrip(b"\xff")
+    behind = {
+        "": b"",
+        "end": END,
+        "zeros": bytes(9999),
+        "zeros and end": bytes(9999) + END,
+        "filling and end": b"\x5a" * 9999 + END,
+    }
+    file = half + behind[end]
+    with pytest.raises(RejectedImageError, match="^(truncated|damaged) jpeg: "):
+        decode(file)
+    decoded = decode(file, lenient=True)
+    assert decoded.pixels.shape == PIXELS.shape
+    assert not decoded.plain
+    assert any(note.startswith(("truncated: ", "damaged: ")) for note in decoded.notes)
+    whole = decode(data).pixels.astype(int)
+    if kind not in ("progressive", "several scans"):  # the upper part is there
+        assert np.abs(decoded.pixels[:24] - whole[:24]).max() == 0
+    assert np.abs(decoded.pixels[-8:] - whole[-8:]).max() > 0
+
+
+def test_damage_inside_is_refused_or_noted():
+    """Whatever libjpeg warns of, but for stray bytes before the end."""
+    random, found = np.random.default_rng(2), collections.Counter()
+    for kind in ("baseline", "restarts", "progressive", "gray"):
+        data = KINDS[kind]
+        begin = data.index(b"\xff\xda") + 14
+        for _ in range(150):
+            file = bytearray(data)
+            file[random.integers(begin, len(data) - 2)] ^= 1 << random.integers(8)
+            try:
+                simplejpeg.decode_jpeg(bytes(file), "GRAY" if kind == "gray" else "RGB")
+                continue
+            except ValueError as error:
+                complaint = str(error)
+            if "before marker 0xd9" in complaint:
+                continue
+            with pytest.raises(RejectedImageError, match="^(damaged|truncated|unsupported) jpeg: "):
+                decode(bytes(file))
+            found[re.sub("[0-9]+", "n", complaint)[:40]] += 1
+            if complaint.startswith("Corrupt JPEG data"):
+                assert any(map(re.compile("damaged: ").match, decode(bytes(file), lenient=True).notes))
+    assert len(found) >= 3 and sum(found.values()) > 60, found
+
+
+def test_a_progressive_file_without_its_last_scans_is_half_a_picture():
+    data = KINDS["progressive"]
+    begins = [at for at in range(len(data)) if data[at : at + 2] == b"\xff\xda"]
+    assert len(begins) == 10
+    for at in begins[1:]:
+        file = data[:at] + END
+        simplejpeg.decode_jpeg(file)  # libjpeg has no word for it
+        with pytest.raises(RejectedImageError, match="damaged jpeg: scans are missing"):
+            decode(file)
+        assert decode(file, lenient=True).notes == ("damaged: scans are missing",)
+
+
+def test_what_is_fatal_is_refused_always():
+    tables, steps = BASELINE.index(b"\xff\xc4"), BASELINE.index(b"\xff\xdb")
+    (length,) = np.frombuffer(BASELINE, ">u2", 1, steps + 2)
+    size = BASELINE.index(b"\xff\xc0") + 5
+    files = {
+        "no quantisation": BASELINE[:steps] + BASELINE[steps + 2 + length :],
+        "a table of nonsense": BASELINE[: tables + 5] + b"\xff" * 16 + BASELINE[tables + 21 :],
+        "no pixels": BASELINE[:size] + bytes(4) + BASELINE[size + 4 :],
+        "begins twice": BASELINE[:2] + BASELINE,
+        "no picture": BASELINE[: BASELINE.index(b"\xff\xda")] + END,
+    }
+    for file in files.values():
+        for lenient in (False, True):
+            with pytest.raises(RejectedImageError, match="^(damaged|unsupported|truncated) jpeg: "):
+                decode(file, lenient)
+
+
+def with_stray(data, stray):
+    """`stray` before every segment of the header but the first."""
+    out, at = data[:2], 2
+    while data[at + 1] != 0xDA:
+        length = 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        out += data[at : at + length] + stray
+        at += length
+    return out + data[at:]
+
+
+@pytest.mark.parametrize("stray", [b"\0", b"\0" * 500, b"editor's note", b"\xff\0\xff\0", b"\xff" * 5 + b"\1\2"])
+def test_bytes_between_segments_leave_the_pixels_right(stray, capfd):
+    for kind, data in KINDS.items():
+        expected = decode(data)
+        for file in (with_stray(data, stray), data[:-2] + stray + END):
+            if file[-9:] == data[-2:] or kind == "restarts" and stray.startswith(b"\xff\0"):
+                continue
+            decoded = decode(file)
+            np.testing.assert_array_equal(decoded.pixels, expected.pixels)
+            if decoded.plain:  # 0xFF before a marker is filling, which nothing warns of
+                simplejpeg.decode_jpeg(file)
+            else:
+                assert any("stray bytes left out" in note for note in decoded.notes) or not expected.plain
+    assert capfd.readouterr() == ("", "")
+
+
+def test_values_that_no_decoder_heeds_are_corrected():
+    jfif, scan = BASELINE.index(b"JFIF\0"), BASELINE.index(b"\xff\xda")
+    length = int.from_bytes(BASELINE[scan + 2 : scan + 4], "big")
+    last = scan + 2 + length
+    files = [
+        BASELINE[: jfif + 5] + b"\7" + BASELINE[jfif + 6 :],
+        BASELINE[: last - 3] + b"\0\x3e\0" + BASELINE[last:],
+    ]
+    adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0"
+    files.append(BASELINE[:2] + adobe + b"\x09" + BASELINE[jfif + 14 :])
+    for file in files:
+        with pytest.raises(ValueError):
+            simplejpeg.decode_jpeg(file)  # warns
+        decoded = decode(file)
+        np.testing.assert_array_equal(decoded.pixels, decode(BASELINE).pixels)
+        assert decoded.notes == ("header values corrected",)
+        # ... and what else is wrong is not hidden by it
+        with pytest.raises(RejectedImageError, match="premature end"):
+            decode(file[:-400] + END)
+
+
+def test_an_unusual_sampling_is_read_and_checked():
+    data = unusual_sampling()
+    with pytest.raises(ValueError, match="subsampling"):
+        simplejpeg.decode_jpeg(data)
+    decoded = decode(data)
+    with Image.open(io.BytesIO(data)) as image:
+        np.testing.assert_array_equal(decoded.pixels, np.asarray(image))
+    begin = data.index(b"\xff\xda") + 14
+    half = data[: begin + 20] + END
+    with pytest.raises(RejectedImageError, match="damaged jpeg: the picture data end early"):
+        decode(half)
+    assert decode(half, lenient=True).notes == ("damaged: the picture data end early",)
+
+
+def test_a_stored_jpeg_that_was_accepted_once_is_decoded_once_without_a_word(capfd, monkeypatch):
+    noisy = BASELINE[:-2] + b"stray" * 20 + END
+    half = BASELINE[:-600] + END
+    expected = [cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) for data in (noisy, half)]
+    assert "extraneous" in capfd.readouterr().err
+    monkeypatch.setattr(policy, "_imdecode", lambda *_: pytest.fail("decoded again"))
+    for data, pixels in zip((noisy, half), expected, strict=True):
+        np.testing.assert_array_equal(decode_stored(np.frombuffer(data, np.uint8), Scratch()), pixels)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_whatever_a_decoder_does_is_the_files_reason(monkeypatch):
+    def fail(*_):
+        raise MemoryError("no room, none")
+
+    monkeypatch.setattr(policy, "decode_source", fail)
+    with pytest.raises(RejectedImageError, match="^the decoder failed: MemoryError: no room; none$"):
+        decode(BASELINE)
+
+
+def test_settings_of_the_process_change_nothing(monkeypatch):
+    buffer = io.BytesIO()
+    Image.fromarray(PIXELS).save(buffer, "BMP")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(decode(buffer.getvalue()).pixels, PIXELS)
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    with pytest.raises(DataError, match="LOAD_TRUNCATED_IMAGES is set"):
+        decode(buffer.getvalue())
