@@ -22,11 +22,14 @@ from ugatit_train.errors import UgatitError, first_line
 
 DEVICE_TARGETS = ("CPU", "Ascend", "GPU")
 
-# MindSpore reads these once. It logs each compilation at WARNING; GLOG_v=3 shows errors only. It copies every parameter
-# that a graph reads several times, in case an update comes in between: 2.2 GB a step of the full model.
-# MS_DEV_SIDE_EFFECT_LOAD_ELIM=3 turns these copies off (a reshape of a weight still copies it, for a short time).
-# `training/step.py` orders reads and updates by `ops.depend`.
-_ENVIRONMENT = {"GLOG_v": "3", "MS_DEV_SIDE_EFFECT_LOAD_ELIM": "3"}
+# MindSpore reads this once. It logs each compilation at WARNING; GLOG_v=3 shows errors only.
+_ENVIRONMENT = {"GLOG_v": "3"}
+
+# MindSpore copies every parameter that a graph reads several times, in case an update comes in between: 2.2 GB a step
+# of the full model. 3 turns these copies off (a reshape of a weight still copies it, for a short time); its manual does
+# not vouch for the values then. `training/step.py` orders reads and updates by `ops.depend`, and on the CPU the values
+# are tested against float64: other devices keep MindSpore's default. It is read when a graph is compiled.
+_NO_COPIES = ("MS_DEV_SIDE_EFFECT_LOAD_ELIM", "3")
 
 if "mindspore" in sys.modules and any(name not in os.environ for name in _ENVIRONMENT):
     raise RuntimeError(
@@ -87,6 +90,8 @@ def setup(device_target: str = "CPU", device_id: int = 0, distributed: bool = Fa
             "compiled graphs are kept for the next start without it: see --compile_cache"
         )
         os.environ["MS_COMPILER_CACHE_ENABLE"] = "0"
+    if device_target == "CPU":
+        os.environ.setdefault(*_NO_COPIES)
     import mindspore as ms
 
     ms.set_context(mode=ms.GRAPH_MODE)
@@ -139,6 +144,29 @@ def set_precision(asked: Precision | None) -> Precision:
         op_precision.matmul_allow_hf32(False)
     _log.info("%s: convolutions in %s%s", chip, chosen, "" if asked else ", its default: see --precision")
     return chosen
+
+
+JitLevel = Literal["O0", "O1", "O2"]
+
+
+def set_jit_level(asked: JitLevel | None) -> None:
+    """Has MindSpore compile at this level from now on; None leaves it its own: O0, on the first Ascend 910 O2.
+
+    Call it after `setup` and before anything is compiled. On the CPU, O0 and O1 give the same graph. Not run on a card.
+
+    Raises:
+        DeviceError: MindSpore would take another level.
+    """
+    import mindspore as ms
+
+    before = ms.context.get_jit_config().get("jit_level")
+    if asked is None:
+        if before:
+            raise DeviceError(f"--jit_level {before} of an earlier run stays in this process: give it, or start anew")
+        return
+    if asked != "O2" and device() == "Ascend" and os.environ.get("RANK_TABLE_FILE") and "MS_ROLE" not in os.environ:
+        raise DeviceError(f"--jit_level {asked}: with a rank table MindSpore compiles at O2: give O2, or leave it out")
+    ms.set_context(jit_config={"jit_level": asked})
 
 
 def _given_device(device_target: str) -> list[int]:

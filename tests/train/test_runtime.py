@@ -122,6 +122,64 @@ def test_each_ascend_chip_is_told_its_precision_by_the_documented_calls(
     assert made == calls
 
 
+@pytest.mark.parametrize(("device", "value"), [("CPU", "3"), ("Ascend", None), ("GPU", None)])
+def test_the_copies_of_parameters_are_left_out_on_the_cpu_only(device, value, monkeypatch):
+    """MindSpore's manual says of 3 that values are not ensured; the CPU's are compared with float64."""
+    import mindspore as ms
+
+    monkeypatch.setattr(ms, "set_device", lambda *_: None)
+    monkeypatch.delenv("MS_DEV_SIDE_EFFECT_LOAD_ELIM")
+    runtime.setup(device)
+    assert os.environ.get("MS_DEV_SIDE_EFFECT_LOAD_ELIM") == value
+    monkeypatch.setenv("MS_DEV_SIDE_EFFECT_LOAD_ELIM", "1")  # the user's own
+    runtime.setup(device)
+    assert os.environ["MS_DEV_SIDE_EFFECT_LOAD_ELIM"] == "1"
+
+
+def test_the_import_sets_nothing_that_depends_on_the_device():
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MS_")}
+    code = "import os, ugatit_train.runtime; print([name for name in os.environ if name.startswith('MS_')])"
+    run = [sys.executable, "-c", code]
+    assert subprocess.run(run, env=environment, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.fixture
+def levels(monkeypatch):
+    """The levels of compilation that MindSpore is given from here on."""
+    import mindspore as ms
+
+    given = []
+
+    def set_context(jit_config):
+        given.append(jit_config["jit_level"])
+        monkeypatch.setattr(ms.context, "get_jit_config", lambda: jit_config)
+
+    monkeypatch.setattr(ms, "set_context", set_context)
+    return given
+
+
+def test_mindspore_is_given_the_level_of_compilation_that_is_asked_for_and_none_otherwise(levels):
+    runtime.set_jit_level(None)
+    assert levels == []
+    runtime.set_jit_level("O1")
+    runtime.set_jit_level("O0")
+    assert levels == ["O1", "O0"]
+    with pytest.raises(runtime.DeviceError, match="--jit_level O0 of an earlier run stays in this process: give it"):
+        runtime.set_jit_level(None)
+
+
+def test_with_a_rank_table_mindspore_takes_o2_whatever_it_is_given(levels, monkeypatch):
+    monkeypatch.setattr(runtime, "device", lambda: "Ascend")
+    monkeypatch.setenv("RANK_TABLE_FILE", "table.json")
+    monkeypatch.delenv("MS_ROLE", raising=False)
+    with pytest.raises(runtime.DeviceError, match="--jit_level O1: with a rank table MindSpore compiles at O2: give"):
+        runtime.set_jit_level("O1")
+    runtime.set_jit_level("O2")
+    monkeypatch.setenv("MS_ROLE", "MS_WORKER")  # msrun's
+    runtime.set_jit_level("O1")
+    assert levels == ["O2", "O1"]
+
+
 def test_the_cpu_computes_in_float32():
     assert runtime.set_precision(None) == runtime.set_precision("float32") == "float32"
 

@@ -112,6 +112,10 @@ class Options:
     )
     device_target: Literal["CPU", "GPU", "Ascend"] = _option("CPU", "device to train on")
     device_id: int = _option(0, "number of the device; not used with --distributed", least=0)
+    jit_level: Literal["O0", "O1", "O2"] | None = _option(
+        None, "level of compilation: kernel by kernel (O0), with kernels fused (O1; on the CPU as O0) or, on "
+        "Ascend, as one graph (O2); if not given, MindSpore's own: O0, on the first Ascend 910 O2"
+    )  # fmt: skip
     recompute: bool = _option(
         False, "CPU: keep less for the backward pass and compute it again: about a sixth less memory, a tenth more time"
     )
@@ -160,6 +164,8 @@ class Options:
                 f"{remedy} --img_size {smallest} or more"
             )
         self._settle_precision()
+        if self.jit_level == "O2" and self.device_target != "Ascend" and self.phase == "train":
+            raise OptionError("--jit_level O2 is Ascend's: give O0 or O1, or leave it out")
         if isinstance(self.loss_scale, int | float) and not 1 <= self.loss_scale <= 2**24:
             raise OptionError(f"--loss_scale {self.loss_scale:g} is out of range: give 1 to {2**24}, or dynamic")
         if self.compute_metrics and self.phase != "test":

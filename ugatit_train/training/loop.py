@@ -88,10 +88,8 @@ def train(options: config.Options) -> None:
         NoRoomError, OSError: no room on the disk.
     """
     worker = runtime.setup(options.device_target, options.device_id, options.distributed)
-    options = dataclasses.replace(options, precision=runtime.set_precision(options.precision))
+    options = _settle_compiler(options)
     writes = worker.rank == 0
-    if options.save_graphs:
-        ms.set_context(save_graphs=2, save_graphs_path=options.graph_path)
     out = Path(options.output_path)
     dataset = read_dataset(options.data_folder)
     images = max(dataset.num_images("train", "a"), dataset.num_images("train", "b"))
@@ -160,6 +158,14 @@ def _compile(step_cell: Step, batch: list[Tensor], options: config.Options, work
     loaded = compiling.GraphCache(folder, worker).compile(step_cell, *batch)
     how = ", its graph was in the compile cache" if loaded else ""
     _log.info("compilation: %.1f s%s", time.perf_counter() - began, how)
+
+
+def _settle_compiler(options: config.Options) -> config.Options:
+    """Sets precision, level of compilation and what is written of it; the options with the device's precision."""
+    runtime.set_jit_level(options.jit_level)
+    if options.save_graphs:
+        ms.set_context(save_graphs=2, save_graphs_path=options.graph_path)
+    return dataclasses.replace(options, precision=runtime.set_precision(options.precision))
 
 
 class _Skipped:

@@ -256,10 +256,10 @@ class Step(nn.Cell):
             # The generators' loss must see the updated discriminators.
             y_b, vectors_fake = ops.depend(y_b, d_done), ops.depend(vectors_fake, d_done)
             vectors = self.iterate(vectors_fake, self.per_pass)
-        (_, g_loss, values), cotangents = self.g_gradient(
-            y_b, cam_b, y_a, cam_a, cycle_a, cycle_b, a, b, vectors, loss_scale
-        )
-        _, g_gradients = backward(*cotangents)
+        # By number, not `_, ... =`: MindSpore takes the unpacking of a name that nobody reads for a statement that may
+        # write, and warns "Some side effect nodes were eliminated by mistake" when it removes it. No update was lost.
+        g_losses, cotangents = self.g_gradient(y_b, cam_b, y_a, cam_a, cycle_a, cycle_b, a, b, vectors, loss_scale)
+        g_gradients = backward(*cotangents)[1]
         if self.averages:
             g_gradients = self.g_reducer(g_gradients)
         g_gradients, g_finite = self.unscale(g_gradients, loss_scale)
@@ -281,7 +281,7 @@ class Step(nn.Cell):
             vectors = vectors_fake
         g_done = self.g_adam(g_gradients, step, lr, finite)
         g_done = self.map(ops.partial(clip_rho, g_done), self.rhos)
-        losses = ops.stack((d_loss, g_loss) + values)
+        losses = ops.stack((d_loss, g_losses[1]) + g_losses[2])
         if self.loss_scale.scales and not self.loss_scale.is_dynamic:
             count = self.step + finite.astype(mstype.int32)  # a step that overflows does not count
         done: tuple = (g_done, d_done, self.store(vectors), ops.assign(self.step, count))

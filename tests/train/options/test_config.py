@@ -12,9 +12,9 @@ from ugatit_train.options.config import OptionError, Options
 NAMES = """
 adv_weight amp batch_size cam_weight ch change_batch checkpoint_url compile_cache compute_metrics cycle_weight data_path
 data_url dataset decay_epoch decay_flag device_id device_target distributed dry_run enable_modelarts enable_profiling
-epoch eval_outputdir graph_path identity_weight img_ch img_size inception_ckpt_path iteration keep light load_path
-loss_scale lr n_dis n_res output_path padding phase precision print_freq recompute resume save_freq save_graphs seed
-sn_iterations spectral_norm tensorboard threads train_url update_order use_global_norm weight_decay
+epoch eval_outputdir graph_path identity_weight img_ch img_size inception_ckpt_path iteration jit_level keep light
+load_path loss_scale lr n_dis n_res output_path padding phase precision print_freq recompute resume save_freq
+save_graphs seed sn_iterations spectral_norm tensorboard threads train_url update_order use_global_norm weight_decay
 """
 TRAIN_YAML = Path(__file__).parents[3] / "tools" / "train.yaml"
 
@@ -124,6 +124,8 @@ def test_schedule_in_steps():
             ["--amp", "--precision", "hf32", "--device_target", "Ascend"],
             "--amp is --precision float16, and contradicts --precision hf32: give one of them",
         ),
+        (["--jit_level", "O3"], "--jit_level O3: give O0 or O1 or O2"),
+        (["--jit_level", "O2"], "--jit_level O2 is Ascend's: give O0 or O1, or leave it out"),
         (["--loss_scale", "0.5"], "--loss_scale 0.5 is out of range: give 1 to 16777216, or dynamic"),
         (["--loss_scale", "auto"], "--loss_scale auto: give"),
         (["--data_url", "s3://b/d"], "--data_url s3://b/d goes with --enable_modelarts: give both, or neither"),
@@ -221,6 +223,14 @@ def test_the_precision_of_an_old_run_is_that_of_its_amp(amp, precision, tmp_path
     (tmp_path / saved.OPTIONS_FILE).write_text(f"amp: {str(amp).lower()}\ndevice_target: Ascend\n")
     assert arguments.load(tmp_path / saved.OPTIONS_FILE).precision == precision
     assert parse(["--output_path", str(tmp_path), "--resume"]).precision == precision
+
+
+def test_the_level_of_compilation_is_recorded_and_may_change_on_resume(tmp_path):
+    ascend = parse(["--device_target", "Ascend", "--jit_level", "O2"])
+    saved.save(ascend, tmp_path / saved.OPTIONS_FILE)
+    again = ["--output_path", str(tmp_path), "--resume"]
+    assert [parse([*again, *more]).jit_level for more in ([], ["--jit_level", "O1"])] == ["O2", "O1"]
+    assert parse(["--output_path", str(tmp_path), "--phase", "test", "--device_target", "CPU"]).device_target == "CPU"
 
 
 def test_the_size_of_the_images():

@@ -7,7 +7,9 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor
+from mindspore._c_expression import ms_ctx_param
 
+from ugatit_train import runtime
 from ugatit_train.networks import graphkey
 from ugatit_train.options.config import Options
 from ugatit_train.runtime import Worker
@@ -56,6 +58,7 @@ OUTSIDE = {
     "keep": 1, "seed": 2, "distributed": True, "device_id": 1, "threads": 3, "compile_cache": "folder",
     "enable_profiling": True, "save_graphs": True, "graph_path": "graphs",
 }  # fmt: skip
+IN_SETTINGS = {"jit_level"}  # `train` gives it to MindSpore, not to the step
 # A run with these is no training; the first has only one other value.
 TESTS_OWN = {"phase": "test", "compute_metrics": True}
 
@@ -74,9 +77,9 @@ def plain():
 
 def test_every_option_is_on_one_of_the_lists():
     fields = {field.name for field in dataclasses.fields(Options)}
-    assert set(INSIDE) | set(OUTSIDE) == fields
-    assert not set(INSIDE) & set(OUTSIDE)
-    for name in fields - set(INSIDE):
+    assert set(INSIDE) | set(OUTSIDE) | IN_SETTINGS == fields
+    assert len(INSIDE) + len(OUTSIDE) + len(IN_SETTINGS) == len(fields)
+    for name in OUTSIDE:
         assert OUTSIDE[name] != getattr(Options(**SMALL), name) or name in TESTS_OWN, name
 
 
@@ -84,6 +87,18 @@ def test_every_option_is_on_one_of_the_lists():
 def test_an_option_of_the_step_is_another_key(name, plain):
     changed, beside = INSIDE[name]
     assert graphkey.key(parts(**changed)) != graphkey.key(parts(**beside) if beside else plain)
+
+
+def test_the_level_of_compilation_is_another_key(plain):
+    context = ms.context._context()
+    before = context.get_param(ms_ctx_param.jit_level)
+    try:
+        runtime.set_jit_level("O1")
+        assert graphkey.key(parts()) != graphkey.key(plain)
+    finally:
+        context.set_param(ms_ctx_param.jit_level, before)
+        context.jit_config = {}
+    assert graphkey.key(parts()) == graphkey.key(plain)
 
 
 def test_the_options_on_the_list_change_nothing(plain):

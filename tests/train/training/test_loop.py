@@ -68,7 +68,7 @@ def compiled(options):
 @pytest.fixture(autouse=True)
 def shared_step(monkeypatch, compiled, options):
     def build(asked, _schedule, _world):
-        free = ("output_path", "resume", "load_path", "change_batch", "enable_profiling")
+        free = ("output_path", "resume", "load_path", "change_batch", "enable_profiling", "jit_level")
         assert dataclasses.replace(asked, **{name: getattr(options, name) for name in (*free, "seed")}) == options
         for parameter in compiled.get_parameters():
             if parameter.name.startswith("adam_") or parameter.name == "step":
@@ -366,6 +366,15 @@ def test_a_new_run_does_not_overwrite_an_old_one(options, straight):
     with pytest.raises(config.OptionError, match="not empty: give --resume to go on with its run, or another --output"):
         loop.train(dataclasses.replace(options, output_path=str(run)))
     assert len(losses(run)) == STEPS
+
+
+def test_mindspore_is_given_the_runs_level_of_compilation(options, straight, monkeypatch):
+    given = []
+    monkeypatch.setattr(loop.runtime, "set_jit_level", given.append)
+    for level in (None, "O1"):
+        with pytest.raises(config.OptionError, match="not empty"):
+            loop.train(dataclasses.replace(options, output_path=str(run_straight(options, straight)), jit_level=level))
+    assert given[-2:] == [None, "O1"]
 
 
 def test_a_second_training_into_the_folder_is_refused(options, tmp_path, monkeypatch):
