@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ugatit_data.errors import DataError
@@ -42,6 +43,33 @@ def fitting_name(stem: str, ending: str, limit: int = NAME_BYTES) -> str:
 def partial_path(path: Path) -> Path:
     """The name that a file or folder has while it is being written."""
     return path.with_name(fitting_name(path.name, PARTIAL_SUFFIX))
+
+
+@contextlib.contextmanager
+def parents_made(path: Path) -> Iterator[None]:
+    """The folders above `path`, made where they do not exist. At the end those that are still empty are removed.
+
+    Raises:
+        OSError: one cannot be made.
+    """
+    made = []
+    try:
+        for folder in reversed(path.absolute().parents):
+            if folder.is_dir():
+                continue
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                if folder.is_dir():  # made by another process just now
+                    continue
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
+            made.append(folder)
+            fsync(folder.parent)
+        yield
+    finally:
+        for folder in reversed(made):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def write_whole(path: Path, content: bytes | str | Callable[[Path], object], *, durable: bool = False) -> None:

@@ -8,31 +8,35 @@ import shutil
 from pathlib import Path
 
 from ugatit_data.errors import BadInputError, LockedError
-from ugatit_data.files import lock
+from ugatit_data.files import lock, parents_made
 
 
 class Lock:
     """The working folder `partial`, held by this process while the context is open.
 
     The lock goes with its owner, whatever kills it (see `files.lock`). Without `publish` the folder stays for the next
-    run, unless it is empty.
+    run, unless it is empty; then those above it that were made for it go too.
     """
 
     NAME = ".lock"
 
     def __init__(self, partial: Path):
         self.partial = partial
-        self._descriptor = -1
+        self._held = contextlib.ExitStack()
         self._ended = False
 
     def __enter__(self) -> Lock:
-        self.partial.mkdir(exist_ok=True)
-        self._descriptor = os.open(self.partial / self.NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        if not lock(self._descriptor):
-            os.close(self._descriptor)
-            raise LockedError(
-                f"{self.partial}: another conversion is at work there. Wait for it, or choose another output folder."
-            )
+        with contextlib.ExitStack() as held:
+            held.enter_context(parents_made(self.partial))
+            self.partial.mkdir(exist_ok=True)
+            descriptor = os.open(self.partial / self.NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            held.callback(os.close, descriptor)
+            if not lock(descriptor):
+                raise LockedError(
+                    f"{self.partial}: another conversion is at work there. Wait for it, or choose another output "
+                    "folder."
+                )
+            self._held = held.pop_all()
         return self
 
     def publish(self, out: Path) -> None:
@@ -53,4 +57,4 @@ class Lock:
             (self.partial / self.NAME).unlink()
             with contextlib.suppress(OSError):  # another conversion may have its lock there already
                 self.partial.rmdir()
-        os.close(self._descriptor)
+        self._held.close()

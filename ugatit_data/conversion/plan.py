@@ -49,8 +49,9 @@ def make_plan(
         raise BadInputError(f"shards {shards}: must be 1 to 1000.")
     if os.path.lexists(out):
         raise BadInputError(f"{out}: exists already. Remove it, or choose another output folder.")
-    if not out.absolute().parent.is_dir():
-        raise BadInputError(f"{out.absolute().parent}: no such folder. Make it first.")
+    above = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
+    if not above.is_dir():
+        raise BadInputError(f"{above}: no folder, so {out.name} cannot be made there. Choose another output folder.")
     domains = source.entries()
     chosen = ENCODINGS[encoding]
     size = stored_size if chosen.fixed_size else None

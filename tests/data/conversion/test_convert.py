@@ -147,3 +147,17 @@ def test_a_missing_data_set_is_named(tmp_path):
 def test_files_are_readable_by_others_as_the_folder_is(dataset):
     modes = {path.name: path.stat().st_mode & 0o777 for path in dataset.iterdir()}
     assert set(modes.values()) == {dataset.stat().st_mode & 0o666}
+
+
+def test_folders_above_the_output_are_made_and_go_where_nothing_came_of_it(own, tmp_path, convert_folder, dataset):
+    out = convert_folder(own, tmp_path / "new" / "er" / "out", encoding="original", stored_size=78, shards=2)
+    assert contents(out) == contents(dataset)
+    for path in [*(own / "trainA").rglob("*")]:
+        if path.is_file():
+            path.write_text("words")
+    with pytest.raises(BadInputError, match="trainA: no readable image"):
+        convert_folder(own, tmp_path / "other" / "er" / "out")
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInputError, match="file: no folder, so out cannot be made there"):
+        convert_folder(own, tmp_path / "file" / "er" / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"own", "new", "file"}

@@ -203,8 +203,8 @@ def test_extract_gives_the_sources_back(dataset, source, tmp_path):
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_what_is_not_extracted_whole_is_gone(dataset, tmp_path, monkeypatch, error):
-    def full(target, row, data, write=looking._write_image):
-        write(target, row, data)
+    def full(target, row, name, data, write=looking._write_image):
+        write(target, row, name, data)
         raise error
 
     monkeypatch.setattr(looking, "_write_image", full)

@@ -1,0 +1,117 @@
+"""What is extracted gives every image back, under a name of its own, and converts to the same data set."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ugatit_data import ENCODINGS, BadInputError, Encoding, convert
+from ugatit_data.conversion import looking
+from ugatit_data.conversion.looking import extract
+from ugatit_data.dataset.manifest import read_dataset
+
+# name -> format; each a kind of name that an ending, put behind it, could spoil.
+NAMES = {
+    b"noext": "jpg", b"noext.jpg": "jpg",  # one name for two
+    b"a": "jpg", b"a (2).jpg": "jpg", b"a-b.jpg": "png",  # another order: " ", "-" < "."
+    b"c": "jpg", b"c.jpg/d.jpg": "jpg",  # a file where a folder is to be
+    b"x" * 255: "jpg", b"y" * 251 + b".jpg": "jpg", b"z" * 252: "png",  # no room
+    b"wrong.png": "jpg", b"WRONG.JPG": "png", b"right.JPEG": "jpg", b"dots.v1": "png",
+    b"alone": "jpg", b"deep/alone": "png", b"deep/er/no.bmp": "bmp", b"deep/er/no.bmp.png": "png",
+    b"f.webp": "webp", b"g": "webp", b"h.bin": "tiff", b"\xff\xfe": "jpg", b"new\nline": "png",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    root = tmp_path_factory.mktemp("odd")
+    draw = np.random.default_rng(0)
+    for domain in ("trainA", "trainB"):
+        for name, kind in NAMES.items():
+            path = Path(os.fsdecode(os.path.join(os.fsencode(root / domain), name)))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(cv2.imencode(f".{kind}", draw.integers(0, 256, (20, 20, 3), np.uint8))[1].tobytes())
+    return root
+
+
+def as_it_is(data, decoded, stored_size):
+    return data
+
+
+def decode(record, stored_size, scratch):
+    return cv2.imdecode(record, cv2.IMREAD_COLOR_RGB)
+
+
+@pytest.fixture
+def verbatim():
+    """An encoding that keeps the bytes of every format."""
+    ENCODINGS["verbatim"] = Encoding(as_it_is, decode, fixed_size=False, estimate=lambda size, stored: size)
+    yield
+    del ENCODINGS["verbatim"]
+
+
+def names(root):
+    """The files below a domain's folder, as keys."""
+    return [os.fsencode(path.relative_to(root)) for path in sorted(root.rglob("*")) if path.is_file()]
+
+
+@pytest.mark.parametrize("encoding", ["original", "raw", "verbatim"])
+def test_extracted_and_converted_it_is_the_same_data_set(odd, tmp_path, encoding, verbatim):
+    convert(odd, tmp_path / "one", encoding=encoding, stored_size=16)
+    assert extract(tmp_path / "one", tmp_path / "out") == 2 * len(NAMES)
+    assert len(names(tmp_path / "out" / "trainA")) == len(NAMES)
+    convert(tmp_path / "out", tmp_path / "two", encoding=encoding, stored_size=16)
+    assert read_dataset(tmp_path / "two").dataset_id == read_dataset(tmp_path / "one").dataset_id
+
+
+def test_names_get_an_ending_that_fits_where_there_is_room(odd, tmp_path):
+    convert(odd, tmp_path / "one")
+    extract(tmp_path / "one", tmp_path / "out")
+    found = set(names(tmp_path / "out" / "trainB"))
+    kept = {
+        b"noext",
+        b"noext.jpg",
+        b"a",
+        b"c",
+        b"c.jpg/d.jpg",
+        b"x" * 255,
+        b"z" * 252,
+        b"right.JPEG",
+        b"deep/er/no.bmp",
+    }
+    assert kept <= found
+    assert {b"alone.jpg", b"deep/alone.png", b"wrong.png.jpg", b"WRONG.JPG.png", b"g.png", b"\xff\xfe.jpg"} <= found
+
+
+def test_every_format_that_a_record_keeps_gets_its_ending(odd, tmp_path, verbatim):
+    convert(odd, tmp_path / "one", encoding="verbatim")
+    extract(tmp_path / "one", tmp_path / "out")
+    found = set(names(tmp_path / "out" / "trainA"))
+    assert {b"f.webp", b"g.webp", b"h.bin.tif", b"deep/er/no.bmp"} <= found
+    for name in found:
+        source = next(key for key in (name, name.rpartition(b".")[0]) if key in NAMES)
+        there = (Path(os.fsdecode(os.path.join(os.fsencode(root), name_))) for root, name_ in
+                 ((odd / "trainA", source), (tmp_path / "out" / "trainA", name)))  # fmt: skip
+        one, other = (path.read_bytes() for path in there)
+        assert one == other
+
+
+def test_two_names_that_are_one_there_are_no_overwriting(dataset, tmp_path, monkeypatch):
+    """As on a file system without small letters."""
+    monkeypatch.setattr(looking._Names, "of", lambda self, key, data: b"same")
+    with pytest.raises(BadInputError, match="testA/001.jpg: the file system of .* takes its name for that of another"):
+        extract(dataset, tmp_path / "out")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_above_is_made_and_goes_where_nothing_came_of_it(dataset, tmp_path, monkeypatch):
+    extract(dataset, tmp_path / "new" / "er" / "out")
+    assert (tmp_path / "new" / "er" / "out" / "trainA" / "000.jpg").is_file()
+    monkeypatch.setattr(looking, "_as_file", lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        extract(dataset, tmp_path / "other" / "er" / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"new"}
