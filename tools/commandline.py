@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import difflib
+import io
 import itertools
 import os
 import select
@@ -72,6 +73,9 @@ def run(tool: str, main: Main, argv: list[str]) -> int:
     An exception of the two packages brings its exit code. Of others `checking` and `working` make one, with the
     tool's remedy; what reaches this function without one is told with a general remedy.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # A file's name need not be UTF-8, and the terminal need not know its letters.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with working("run it again"):
             return _flushed(main, argv)

@@ -1,6 +1,7 @@
 """The frame of all tools: what is raised becomes one line and an exit code."""
 
 import errno
+import io
 import os
 import shlex
 import subprocess
@@ -46,6 +47,22 @@ def test_what_a_tool_raises_is_one_line(frame, capsys, error, code, line):
 
     assert frame.run("convert", main, []) == code
     assert capsys.readouterr() == ("", f"ugatit convert: {line}\n")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "errors", "printed"),
+    [
+        ("ascii", "strict", r"\xfc\u20ac\udcff"),
+        ("latin-1", "strict", "\xfc" + r"\u20ac\udcff"),
+        ("utf-8", "strict", "ü€" + r"\udcff"),
+        ("utf-8", "surrogateescape", "ü€\udcff"),  # as in the locale C: the bytes as they are
+    ],
+)
+def test_a_name_that_stdout_cannot_encode_is_printed_with_escapes(frame, monkeypatch, encoding, errors, printed):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding, errors=errors))
+    assert frame.run("convert", lambda argv: print(os.fsdecode("ü€".encode() + b"\xff")) or 0, []) == 0
+    assert raw.getvalue() == f"{printed}\n".encode(encoding, errors)
 
 
 def test_other_errors_are_no_refusals(frame):

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from ugatit_data.conversion.jobs import RECEIPT_SUFFIX, Job, Receipt, run_job, valid_receipt
 from ugatit_data.conversion.lock import Lock
-from ugatit_data.conversion.plan import Plan, make_plan
+from ugatit_data.conversion.plan import Plan, make_plan, whole
 from ugatit_data.conversion.report import Report, empty_domain, tally
 from ugatit_data.conversion.sources import Source, as_source
 from ugatit_data.conversion.workers import holding_ctrl_c, process_pool
@@ -78,10 +78,12 @@ def carry_out(
 
     Raises:
         BadInputError: `out` exists, or a domain has no readable image; nothing is left behind.
-        ConversionError: it could not go on, or `strict` and an image was rejected; what is finished is kept.
+        ConversionError: it could not go on, as where a listed image is gone, or `strict` and one was rejected;
+            what is finished is kept.
         LockedError: another conversion into `out` is at work.
     """
     began = time.monotonic()
+    workers = whole("workers", workers, 0, 1 << 16)
     partial = partial_path(out)
     with Lock(partial) as lock:
         _check_space(plan, partial)

@@ -6,6 +6,8 @@ import dataclasses
 import os
 from pathlib import Path
 
+import numpy as np
+
 from ugatit_data.conversion.jobs import Job, plan_digest
 from ugatit_data.conversion.sources import Source
 from ugatit_data.dataset.encodings import ENCODINGS
@@ -40,13 +42,12 @@ def make_plan(
 
     Raises:
         BadInputError: an option or the source is wrong, or `out` exists.
+        ConversionError: the source fails while it is listed.
     """
     if encoding not in ENCODINGS:
         raise BadInputError(f"encoding {encoding!r}: unknown. Choose one of {', '.join(ENCODINGS)}.")
-    if not 1 <= stored_size <= 8192:
-        raise BadInputError(f"stored_size {stored_size}: must be 1 to 8192 pixels.")
-    if shards is not None and not 1 <= shards <= 1000:
-        raise BadInputError(f"shards {shards}: must be 1 to 1000.")
+    stored_size = whole("stored_size", stored_size, 1, 8192)
+    shards = shards if shards is None else whole("shards", shards, 1, 1000)
     if os.path.lexists(out):
         raise BadInputError(f"{out}: exists already. Remove it, or choose another output folder.")
     above = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
@@ -85,3 +86,11 @@ def make_plan(
         source_bytes=sum(entry.size for entry in everything),
         estimated_bytes=total,
     )
+
+
+def whole(name: str, value: object, least: int, most: int) -> int:
+    """An argument that is a whole number from `least` to `most`, one of NumPy's too. Raises BadInputError."""
+    number = int(value) if isinstance(value, int | np.integer) else None
+    if number is None or not least <= number <= most:
+        raise BadInputError(f"{name} {value!r}: must be {least} to {most}.")
+    return number

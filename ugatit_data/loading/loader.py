@@ -8,6 +8,7 @@ holds depends on (seed, step, global batch) alone.
 from __future__ import annotations
 
 import collections
+import operator
 import os
 import threading
 import weakref
@@ -154,7 +155,7 @@ class Loader:
 
     def sample_ids(self, step: int) -> tuple[np.ndarray, ...]:
         """The sample ids, int64 (N,) per opened domain, that this rank is given at a step."""
-        return tuple(self._picks(domain, step)[0] for domain in self._records)
+        return tuple(self._picks(domain, operator.index(step))[0] for domain in self._records)
 
     def state(self) -> dict:
         """Where the next batch comes from; `restore` takes it."""
@@ -183,7 +184,7 @@ class Loader:
                     "Open the data set and the batch size that the state was taken with."
                 )
         self._drop_ready()
-        self.seed, self._step = state["seed"], state["step"]
+        self.seed, self._step = int(state["seed"]), int(state["step"])
 
     def __iter__(self) -> Iterator[Batch]:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,9 +70,8 @@ class LoaderOptions:
         need(self.layout in LAYOUTS, "layout", f"one of {', '.join(LAYOUTS)}")
         need(self.channels in (1, 3), "channels", "1 or 3")
         need(self.check in CHECKS, "check", f"one of {', '.join(CHECKS)}")
-        for name in ("batch_size", "prefetch", "start_step", "world", "rank", "seed", "threads"):
-            if isinstance(getattr(self, name), np.integer):  # `state` goes into JSON
-                object.__setattr__(self, name, int(getattr(self, name)))
+        for name in ("batch_size", "prefetch", "start_step", "world", "rank", "seed", "threads", "img_size"):
+            object.__setattr__(self, name, _plain(getattr(self, name)))
         for name, least in (("batch_size", 1), ("prefetch", 1), ("start_step", 0), ("world", 1)):
             value = getattr(self, name)
             need(isinstance(value, int) and value >= least, name, f"an integer of at least {least}")
@@ -143,6 +143,13 @@ class LoaderOptions:
     def thread_count(self) -> int:
         """`threads`, or one per core that this process may use."""
         return self.threads or available_cores()
+
+
+def _plain(value: Any) -> Any:
+    """An integer of NumPy's as Python's, for `state` goes into JSON; also in a tuple. All else as it is."""
+    if isinstance(value, tuple):
+        return tuple(_plain(each) for each in value)
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def _in(value: object, choices: tuple[object, ...]) -> bool:

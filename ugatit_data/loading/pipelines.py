@@ -20,6 +20,8 @@ from ugatit_data.files import allow_descriptors
 from ugatit_data.loading import order
 from ugatit_data.loading.augment import MARGIN, PAPER
 from ugatit_data.loading.loader import Loader
+from ugatit_data.loading.options import LoaderOptions
+from ugatit_data.pixels.geometry import sides
 
 _DESCRIPTORS = 2  # that each reader of MindDataset keeps for a shard, counted with 60 of them
 _MORE_DESCRIPTORS = 32  # for a moment, for the .db files and its threads
@@ -79,7 +81,12 @@ def ascend_pipeline(
     """
     import mindspore.dataset as ds
 
-    folder = Path(folder)
+    options = LoaderOptions(split=split, batch_size=batch_size, img_size=img_size, seed=seed, rank=rank, world=world)
+    if not isinstance(options.img_size, int):
+        raise BadInputError(f"img_size {img_size!r}: must be the side of a square.")
+    if not isinstance(epoch, int | np.integer) or epoch < 0:
+        raise BadInputError(f"epoch {epoch!r}: must be an integer of at least 0.")
+    folder, split = Path(folder), options.split
     dataset = read_dataset(folder)
     contents = encoding_of(folder, dataset).contents
     if contents == "pixels":
@@ -93,15 +100,13 @@ def ascend_pipeline(
         raise BadInputError(f"{folder}: {split} lacks a domain. Convert a source that has both.")
     for problem in verify(folder):
         raise CorruptDatasetError(f"{folder / problem.file}: {problem.what}. Run `{command('verify')} {folder}`.")
-    steps = order.steps_per_epoch(counts["a"], counts["b"], batch_size * world)
+    steps = order.steps_per_epoch(counts["a"], counts["b"], options.batch_size * options.world)
+    first = int(epoch) * steps
     branches = []
     descriptors = 0
     for domain in order.DOMAINS:
         files = [folder / shard.file for shard in dataset.shards[split][domain]]
-        branch, readers = _branch(
-            files, domain, counts[domain], range(epoch * steps, (epoch + 1) * steps), batch_size, img_size, seed,
-            rank, world, device,
-        )  # fmt: skip
+        branch, readers = _branch(files, domain, counts[domain], range(first, first + steps), options, device)
         branches.append(branch)
         descriptors += _DESCRIPTORS * len(files) * readers
     allow_descriptors(descriptors + _MORE_DESCRIPTORS, f"{folder}: a MindDataset of all its shards")
@@ -109,15 +114,15 @@ def ascend_pipeline(
 
 
 def _branch(
-    files: list[Path], domain: str, count: int, steps: range, batch_size: int, img_size: int, seed: int,
-    rank: int, world: int, device: str,
-) -> tuple[Pipeline, int]:  # fmt: skip
+    files: list[Path], domain: str, count: int, steps: range, options: LoaderOptions, device: str
+) -> tuple[Pipeline, int]:
     """One domain's epoch of this rank, column `domain`; and how many readers it has."""
     import mindspore.dataset as ds
     from mindspore.dataset import vision
 
-    positions = [order.rank_positions(step, batch_size, rank, world) for step in steps]
-    picks = [order.samples(seed, domain, count, start, stop, PAPER) for start, stop in positions]
+    batch_size, (img_size, _) = options.batch_size, sides(options.img_size)
+    positions = [order.rank_positions(step, batch_size, options.rank, options.world) for step in steps]
+    picks = [order.samples(options.seed, domain, count, start, stop, PAPER) for start, stop in positions]
     ids, flips, xs, ys = (np.concatenate(values) for values in zip(*picks, strict=True))
     records, readers = _in_order(files, ids)
     draws = ds.NumpySlicesDataset({"flip": flips, "x": xs, "y": ys}, shuffle=False, num_parallel_workers=1)

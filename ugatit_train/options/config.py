@@ -130,6 +130,9 @@ class Options:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if getattr(value, "shape", None) == ():  # a number of NumPy's
+                object.__setattr__(self, field.name, value.item())
             _check_type(field.name, getattr(self, field.name))
             _check_range(field, getattr(self, field.name))
         for name in PATHS:

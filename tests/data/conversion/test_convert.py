@@ -161,3 +161,24 @@ def test_folders_above_the_output_are_made_and_go_where_nothing_came_of_it(own, 
     with pytest.raises(BadInputError, match="file: no folder, so out cannot be made there"):
         convert_folder(own, tmp_path / "file" / "er" / "out")
     assert {path.name for path in tmp_path.iterdir()} == {"own", "new", "file"}
+
+
+def test_integers_of_numpy_give_the_same_data_set(source, tmp_path, convert_folder, datasets):
+    numbers = {"stored_size": np.int64(78), "shards": np.uint8(3), "workers": np.int32(0)}
+    out = convert_folder(source, tmp_path / "out", encoding="raw", **numbers)
+    assert contents(out) == contents(datasets["raw"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stored_size": 2.5}, "stored_size 2.5: must be 1 to 8192"),
+        ({"stored_size": "64"}, "stored_size '64': must be"),
+        ({"shards": 1.0}, "shards 1.0: must be 1 to 1000"),
+        ({"workers": -1}, "workers -1: must be 0 to"),
+    ],
+)
+def test_bad_numbers_are_named(source, tmp_path, convert_folder, options, message):
+    with pytest.raises(BadInputError, match=message):
+        convert_folder(source, tmp_path / "out", **options)
+    assert not any(tmp_path.iterdir())

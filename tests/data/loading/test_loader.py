@@ -260,7 +260,17 @@ def test_bad_arguments_are_named(dataset, options, message):
 
 def test_integers_of_numpy_are_as_good_and_the_state_is_json(dataset):
     numbers = {"batch_size": 2, "threads": 1, "prefetch": 1, "seed": 3, "start_step": 1, "rank": 0, "world": 1}
+    numbers |= {"img_size": SIZE, "channels": 3}
     with open_loader(dataset, **numbers) as plain:
-        state = plain.state()
-    with open_loader(dataset, **{name: np.int64(value) for name, value in numbers.items()}) as loader:
-        assert json.loads(json.dumps(loader.state())) == state
+        state, batch = plain.state(), next(plain)
+        ids = [each.tolist() for each in plain.sample_ids(2)]
+    for kind in (np.int64, np.uint8, np.uint64):
+        with open_loader(dataset, **{name: kind(value) for name, value in numbers.items()}) as loader:
+            loader.restore({name: kind(value) if isinstance(value, int) else value for name, value in state.items()})
+            assert json.loads(json.dumps(loader.state())) == state
+            np.testing.assert_array_equal(next(loader), batch)
+            assert [each.tolist() for each in loader.sample_ids(kind(2))] == ids
+    with open_loader(dataset, img_size=(np.int64(32), np.int32(SIZE))) as loader:
+        assert next(loader)[0].shape == (1, 32, SIZE, 3)
+    with pytest.raises(BadInputError, match=r"img_size \(32, 4.5\): must be a side"):
+        open_loader(dataset, img_size=(np.int64(32), 4.5))

@@ -50,7 +50,8 @@ def test_ascend_pipeline_has_the_loaders_order_and_augmentation(datasets, encodi
     options = {"batch_size": 2, "img_size": SIZE, "rank": 1, "world": 2, "seed": 5}
     with open_loader(datasets[encoding], start_step=epoch * 4, **options) as loader:
         expected = list(itertools.islice(loader, 4))
-    pipeline = ascend_pipeline(datasets[encoding], epoch=epoch, device="CPU", **options)
+    options = {name: np.int64(value) for name, value in options.items()}  # as good as Python's
+    pipeline = ascend_pipeline(datasets[encoding], epoch=np.int64(epoch), device="CPU", **options)
     rows = list(pipeline.create_dict_iterator(num_epochs=1, output_numpy=True))
     assert len(rows) == 4
     for row, batch in zip(rows, expected, strict=True):
@@ -68,6 +69,10 @@ def test_ascend_pipeline_takes_the_descriptors_that_its_shards_need(datasets, fe
 def test_ascend_pipeline_refuses_what_it_cannot_do(datasets, tmp_path):
     with pytest.raises(BadInputError, match="raw records need no decoding. Use open_loader"):
         ascend_pipeline(datasets["raw"], epoch=0, device="CPU")
+    with pytest.raises(BadInputError, match="epoch -1: must be an integer of at least 0"):
+        ascend_pipeline(datasets["jpeg"], epoch=-1, device="CPU")
+    with pytest.raises(BadInputError, match=r"img_size \(32, 48\): must be the side of a square"):
+        ascend_pipeline(datasets["jpeg"], epoch=0, img_size=(32, 48), device="CPU")
     copy = shutil.copytree(datasets["jpeg"], tmp_path / "copy")
     shard = copy / "trainB-00000-of-00001.mindrecord"
     data = bytearray(shard.read_bytes())

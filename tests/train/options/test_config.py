@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ugatit_train.options import arguments, config, saved
@@ -265,3 +266,12 @@ def test_the_command_line_beats_a_files_precision_under_either_name(tmp_path, sa
     saved.save(Options(**saved_options), tmp_path / "options.yaml")
     options = parse(["--config", str(tmp_path / "options.yaml"), *argv])
     assert (options.amp, options.precision) == (amp, precision)
+
+
+def test_numbers_of_numpy_are_as_good():
+    given = {"batch_size": np.int64(2), "img_size": np.int32(128), "seed": np.uint8(3), "lr": np.float64(1e-3)}
+    options = Options(**given, light=np.bool_(True))
+    assert options == Options(batch_size=2, img_size=128, seed=3, lr=1e-3, light=True)
+    assert {type(getattr(options, name)) for name in (*given, "light")} == {int, float, bool}
+    with pytest.raises(OptionError, match="--batch_size 2.5: give a whole number"):
+        Options(batch_size=np.float64(2.5))
