@@ -20,6 +20,7 @@ from ugatit_data.files import user_path
 from ugatit_data.storage import StorageError
 from ugatit_train import runtime
 from ugatit_train.errors import UgatitError
+from ugatit_train.training import interrupts
 
 Main = Callable[[list[str]], int]
 
@@ -77,11 +78,12 @@ def run(tool: str, main: Main, argv: list[str]) -> int:
         # A file's name need not be UTF-8, and the terminal need not know its letters.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with working("run it again"):
-            return _flushed(main, argv)
-    except (DataError, UgatitError) as error:
-        say(tool, str(error))
-        return error.exit_code
+        try:
+            with working("run it again"):
+                return _flushed(main, argv)
+        except (DataError, UgatitError) as error:
+            say(tool, str(error))
+            return error.exit_code
     except BrokenPipeError:  # `| head` has read enough
         for number in _closed_outputs():  # for Python writes what it holds back when it ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
@@ -154,18 +156,21 @@ def _closed_outputs() -> list[int]:
 
 
 def end_when_interrupted(tool: str, again: str, clean_up: Callable[[], object] = lambda: None) -> None:
-    """From now on Ctrl-C ends this process at once, with one line and exit 1. Call it before MindSpore loads.
+    """From now on Ctrl-C, SIGTERM and SIGHUP end this process at once, with a line and exit 1, after `clean_up`.
+
+    Call it before MindSpore loads. SIGHUP stays ignored under nohup.
 
     No exception does it: one in the midst of MindSpore's import aborts, and its compiler answers one with pages.
     """
 
     def end(*_) -> NoReturn:
         clean_up()
-        say(tool, f"interrupted: {again}")
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # a terminal that was closed
+            say(tool, f"interrupted: {again}")
+            sys.stderr.flush()
         os._exit(1)
 
-    for number in (signal.SIGINT, signal.SIGTERM):  # once loaded, MindSpore turns Ctrl-C into SIGTERM
+    for number in interrupts.ending_signals():  # once loaded, MindSpore turns Ctrl-C into SIGTERM
         signal.signal(number, end)
 
 

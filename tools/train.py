@@ -72,6 +72,7 @@ def main(argv: list[str]) -> int:
 
 def test(options: config.Options) -> int:
     """`--phase test`: judges a run, and brings the results to a folder of --train_url; the exit code."""
+    check_place(options)
     out = Path(options.eval_outputdir or Path(options.output_path) / "test")
     url = options.train_url and f"{options.train_url.rstrip('/')}/{out.name}"
     with modelarts.publishing(out, url, METRICS_FILE):
@@ -86,6 +87,15 @@ def test(options: config.Options) -> int:
     if url:
         print(f"brought to {url}")
     return code
+
+
+def check_place(options: config.Options) -> None:
+    """Raises BadInputError where a run that goes on, or is judged, has its data set elsewhere, by a relative path."""
+    folder, run = options.data_folder, Path(options.load_path or options.output_path) / saved.OPTIONS_FILE
+    if folder.exists() or not run.is_file() or arguments.load(run).data_folder != folder:
+        return
+    if words := saved.moved_data(folder, run):
+        raise BadInputError(f"{folder}: no such data set here{words}: give it as --data_path")
 
 
 def check_extras(options: config.Options) -> None:
@@ -135,6 +145,7 @@ def check_data(options: config.Options) -> int | None:
         OptionError: the schedule does not fit it.
     """
     folder = options.data_folder
+    check_place(options)
     if (folder / "trainA").is_dir() and not (folder / DATASET_FILE).exists():
         raise BadInputError(
             f"{folder}: pictures, not yet a data set: run {command('convert')} {folder} OUT, "

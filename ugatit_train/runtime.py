@@ -189,11 +189,13 @@ def _given_device(device_target: str) -> list[int]:
 
 @contextlib.contextmanager
 def _ending_at_once() -> Iterator[None]:
-    """SIGINT and SIGTERM end the process while it waits for the others: MindSpore's C++ lets no handler of ours run."""
+    """Signals end the process while it waits for the others: MindSpore's C++ lets no handler of ours run."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in heeded}
     try:
         yield
     finally:

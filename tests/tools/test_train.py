@@ -78,7 +78,8 @@ def test_a_full_disk_names_the_run_and_the_remedy(tool, dataset, tmp_path, monke
     from ugatit_train.training import loop
 
     monkeypatch.setattr(loop, "train", no_space)
-    code, _, complaint = tool("train", "--data_path", dataset, "--output_path", tmp_path / "run")
+    small = ("--light", "--ch", 2, "--img_size", 32, "--n_dis", 4)  # fits wherever the tests run
+    code, _, complaint = tool("train", "--data_path", dataset, "--output_path", tmp_path / "run", *small)
     assert code == 1
     assert complaint == (
         f"ugatit train: {tmp_path / 'run'}: No space left on device: "

@@ -24,7 +24,7 @@ from ugatit_train.evaluation import kid, testpictures
 from ugatit_train.evaluation.features import Features, open_features
 from ugatit_train.inference import models
 from ugatit_train.options import arguments
-from ugatit_train.options.saved import OPTIONS_FILE
+from ugatit_train.options.saved import OPTIONS_FILE, moved_data
 from ugatit_train.pictures import drawing
 from ugatit_train.pictures.files import write_picture
 from ugatit_train.training.checkpoint import META_FILE, CheckpointError, find, read_meta, run_options
@@ -50,12 +50,19 @@ def own_data(checkpoint: Path) -> Path:
 
     Raises:
         OptionError, CheckpointError: `checkpoint` is neither.
+        BadInputError: its path is relative to another folder, in which the run was started.
     """
+    run = checkpoint
     if (checkpoint / META_FILE).exists():
-        return run_options(checkpoint, read_meta(checkpoint)).data_folder
-    if not (checkpoint / OPTIONS_FILE).exists():
+        run = checkpoint.absolute().parents[1]
+        folder = run_options(checkpoint, read_meta(checkpoint)).data_folder
+    elif (checkpoint / OPTIONS_FILE).exists():
+        folder = arguments.load(checkpoint / OPTIONS_FILE).data_folder
+    else:
         raise CheckpointError(f"{checkpoint}: no run and no checkpoint: give the folder of one")
-    return arguments.load(checkpoint / OPTIONS_FILE).data_folder
+    if not folder.exists() and (words := moved_data(folder, run / OPTIONS_FILE)):
+        raise BadInputError(f"{folder}: no such data set here{words}: give it as --data_path")
+    return folder
 
 
 def check(data: Path, directions: tuple[str, ...]) -> None:

@@ -1,6 +1,8 @@
 """Saves a run's options, in its `options.yaml` and its checkpoints, and reads what any version saved."""
 
 import dataclasses
+import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from ugatit_data.files import write_whole
 from ugatit_train.options.config import OptionError, Options
 
 OPTIONS_FILE = "options.yaml"
+_STARTED = "# Relative paths are relative to the folder in which the run was started: "
 
 # What 0.1 did, option by option. A saved file without an option takes its value from here: today's default may be
 # another one. A new option gets the value that means what 0.1 did without it; no value here ever changes.
@@ -47,8 +50,35 @@ def lasting(options: Options) -> dict[str, Any]:
 
 
 def save(options: Options, path: Path) -> None:
-    """Write every option to a YAML file that `--config` reads back; the file appears complete or not at all."""
-    write_whole(path, yaml.safe_dump(lasting(options), sort_keys=False))
+    """Write every option to a YAML file that `--config` reads back; the file appears complete or not at all.
+
+    Its first line says which folder the relative paths are relative to.
+    """
+    try:
+        here = f"{_STARTED}{json.dumps(os.getcwd())}\n"
+    except FileNotFoundError:  # the current folder was removed
+        here = ""
+    write_whole(path, here + yaml.safe_dump(lasting(options), sort_keys=False))
+
+
+def started_in(path: Path) -> Path | None:
+    """The folder that a run with this `options.yaml` was started in; None where the file does not say it, as in 0.1."""
+    try:
+        first = path.read_text().partition("\n")[0]
+        return Path(json.loads(first.removeprefix(_STARTED))) if first.startswith(_STARTED) else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def moved_data(folder: Path, path: Path) -> str:
+    """Where the data set `folder` of the run with this `options.yaml` was, if it was relative to another folder.
+
+    In words, to be put behind a message about it; nothing if that is not so.
+    """
+    before = started_in(path)
+    if folder.is_absolute() or before is None or before == Path.cwd():
+        return ""
+    return f" (the run was started in {before}, and its data set was {before / folder})"
 
 
 def describe(options: Options) -> str:

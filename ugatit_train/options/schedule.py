@@ -31,3 +31,20 @@ class Schedule:
     def learning_rate(self, step: int, first: float) -> float:
         """The rate of step 1, 2, ..., where `first` is the one without decay."""
         return float(first * self.decay(step, self.decay_start, self.iteration, np))
+
+
+def change(before: Schedule, lr_before: float, now: Schedule, lr: float, done: int) -> str:
+    """How a run's learning rate goes on after `done` steps where it is not as it was begun, in a line; else nothing.
+
+    `before` and `lr_before` are those that it was begun with, `now` and `lr` those that it goes on with.
+    """
+    same = (before.iteration, before.decay_start, before.decay, lr_before)
+    if same == (now.iteration, now.decay_start, now.decay, lr) or done >= now.iteration:
+        return ""
+    length = f"{now.iteration} steps in place of {before.iteration}: " if before.iteration != now.iteration else ""
+    was, is_now = before.learning_rate(min(done, before.iteration), lr_before), now.learning_rate(done + 1, lr)
+    last = now.learning_rate(now.iteration, lr)
+    falls = (
+        f"falls from step {max(now.decay_start, done)} on to {last:.3g} at the end" if last != is_now else "stays so"
+    )
+    return f"{length}the learning rate was {was:.3g} at step {done}, is {is_now:.3g} at step {done + 1}, and {falls}"

@@ -1,6 +1,7 @@
 """What a run tells while it goes: console and train.log, metrics.jsonl, TensorBoard's events."""
 
 import contextlib
+import errno
 import json
 import logging
 import sys
@@ -27,11 +28,16 @@ class MetricsError(UgatitError):
 
 @contextlib.contextmanager
 def reporting(
-    out: Path | None, schedule: Schedule, done: int, tensorboard: bool
+    out: Path | None,
+    schedule: Schedule,
+    done: int,
+    tensorboard: bool,
+    at_closed: Callable[[], object] = lambda: None,
 ) -> Iterator[Callable[[int, dict[str, float]], None]]:
     """A function that reports a step, by its number and its values, everywhere; ten log lines a sample picture.
 
     `out` is the run's folder, None in a process that only logs to the console; `done` steps were done before.
+    `at_closed` is called when stdout turns out to be a pipe that nobody reads; no more is written there.
 
     Raises:
         MetricsError: a line of the metrics is no step.
@@ -42,7 +48,7 @@ def reporting(
             metrics = stack.enter_context(Metrics(out / METRICS_FILE, done))
             if tensorboard:
                 events = stack.enter_context(Events(out / "tensorboard", done))
-        stack.enter_context(_log_to(out / "train.log" if out else None))
+        stack.enter_context(_log_to(out / "train.log" if out else None, at_closed))
         shown = out is not None and sys.stderr.isatty()
         bar = stack.enter_context(tqdm(total=schedule.iteration, initial=done, unit="step", disable=not shown))
 
@@ -67,11 +73,11 @@ def reporting(
 
 
 @contextlib.contextmanager
-def _log_to(path: Path | None) -> Iterator[None]:
+def _log_to(path: Path | None, at_closed: Callable[[], object]) -> Iterator[None]:
     """The package's log on the console, beside the progress bar, and in a file if there is one."""
     logger = logging.getLogger("ugatit_train")
     layout = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S")
-    handlers: list[logging.Handler] = [_TqdmHandler(), *([logging.FileHandler(path)] if path else [])]
+    handlers: list[logging.Handler] = [_ConsoleHandler(at_closed), *([logging.FileHandler(path)] if path else [])]
     for handler in handlers:
         handler.setFormatter(layout)
         logger.addHandler(handler)
@@ -84,9 +90,26 @@ def _log_to(path: Path | None) -> Iterator[None]:
             handler.close()
 
 
-class _TqdmHandler(logging.Handler):
+class _ConsoleHandler(logging.Handler):
+    """Writes to stdout, above a progress bar; a run does not end because its console is gone."""
+
+    def __init__(self, at_closed: Callable[[], object]):
+        super().__init__()
+        self._at_closed, self._is_open = at_closed, sys.stdout is not None
+
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record))
+        if not self._is_open:
+            return
+        try:
+            tqdm.write(self.format(record))
+            sys.stdout.flush()  # a pipe's reader sees the line now, and so do we whether there is one
+        except BrokenPipeError:
+            self._is_open = False
+            self._at_closed()
+        except OSError as error:
+            if error.errno != errno.EIO:  # which a terminal gives that was closed
+                raise
+            self._is_open = False
 
 
 def log_line(step: int, iteration: int, step_s: float, d_loss: float, g_loss: float) -> str:

@@ -2,11 +2,11 @@
 
 import contextlib
 import dataclasses
+import errno
 import logging
 import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from ugatit_train.networks.ugatit import Discriminator, Generator, initialise
 from ugatit_train.options import config, saved
 from ugatit_train.options.schedule import Schedule
 from ugatit_train.performance import profiling, recorded
-from ugatit_train.training import checkpoint, log, modelarts, runfolder, workers
+from ugatit_train.training import checkpoint, interrupts, log, modelarts, runfolder, workers
 from ugatit_train.training.samples import Sampler, sample_images
 from ugatit_train.training.step import Step, StepSettings
 
@@ -83,7 +83,8 @@ def train(options: config.Options) -> None:
         CheckpointError: there is nothing to resume from, or it belongs to other networks or data.
         OptionError: options that do not fit the data set or the run in `output_path`.
         DeviceError: the device cannot be used.
-        InterruptedTraining: SIGTERM or Ctrl-C; the state is saved.
+        InterruptedTraining: SIGTERM, Ctrl-C or SIGHUP, unless that was ignored; the state is saved.
+        BrokenPipeError: nobody reads stdout any more; the state is saved.
         TrainingError: a loss is not finite; the message names step, losses and samples.
         NoRoomError, OSError: no room on the disk.
     """
@@ -93,13 +94,17 @@ def train(options: config.Options) -> None:
     out = Path(options.output_path)
     dataset = read_dataset(options.data_folder)
     images = max(dataset.num_images("train", "a"), dataset.num_images("train", "b"))
-    schedule = options.schedule(-(-images // (options.batch_size * worker.world)))
+    steps_per_epoch = -(-images // (options.batch_size * worker.world))
+    schedule = options.schedule(steps_per_epoch)
 
     step_cell = build_step(options, schedule, worker.world)
     state = step_cell.state()
     start = runfolder.resume(options, worker.world, dataset.dataset_id, state) if options.resume else runfolder.BEGIN
     if start.step >= schedule.iteration:
-        raise config.OptionError(f"{out}: its run has done all of its {start.step} steps: give a larger --iteration")
+        raise config.OptionError(
+            f"{out}: its run has done all of its {start.step} steps: give a larger --iteration, "
+            "by which the learning rate goes too: the log will say how"
+        )
     loader = _loader(options, worker, start.loader_step)
     mean_over_ranks = runtime.mean_over_ranks(worker)
 
@@ -107,12 +112,16 @@ def train(options: config.Options) -> None:
         loader,
         runfolder.own(options, checkpoint.bytes_of(state)) if writes else contextlib.nullcontext(),
         modelarts.publishing(out, options.train_url if writes else "", checkpoint.META_FILE) as publish,
-        log.reporting(out if writes else None, schedule, start.step, options.tensorboard) as report,
-        _profiler(options, out, writes) as profiler,
         _signals() as got,
+        log.reporting(
+            out if writes else None, schedule, start.step, options.tensorboard, lambda: _stdout_closed(got)
+        ) as report,
+        _profiler(options, out, writes) as profiler,
     ):
         if start.step:
             _log.info("going on from step %d (%s)", start.step, start.found)
+            if words := start.change_of_rate(options, steps_per_epoch):
+                _log.warning("%s", words)
         sampler = Sampler(step_cell.genA2B, step_cell.genB2A, sample_images(options, dataset), out / "samples")
         saved_s = time.monotonic()
         skipped = _Skipped(state, start.step)
@@ -148,6 +157,8 @@ def train(options: config.Options) -> None:
                 publish()
                 saved_s = time.monotonic()
             if signalled and not last:
+                if signal.SIGPIPE in got:
+                    raise BrokenPipeError(errno.EPIPE, f"stdout is closed; saved step {step}")
                 raise InterruptedTraining(f"{workers.SAVED} {step}: go on with --output_path {out} --resume")
 
 
@@ -246,27 +257,19 @@ def _way_on(out: Path) -> str:
     return "no checkpoint was saved yet: begin again in another --output_path with a smaller --lr"
 
 
-@contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """A list that gets the number of the first SIGINT or SIGTERM; a second one ends the program at once.
+def _signals() -> contextlib.AbstractContextManager[list[int]]:
+    """A list that gets the number of the first signal to end; a second one ends the program at once.
 
     MindSpore replaces the handler of SIGINT while it runs, and turns it into SIGTERM, so nobody knows which one came.
-    In a thread of a user's program it stays empty, for Python hands signals to the main thread only.
     """
-    got: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield got
-        return
 
-    def note(number: int, _frame: object) -> None:
-        if got:
-            raise KeyboardInterrupt
-        got.append(number)
-        _log.warning("interrupted: saving after this step")
+    def end() -> None:
+        raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield got
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return interrupts.noted(lambda: _log.warning("interrupted: saving after this step"), end)
+
+
+def _stdout_closed(got: list[int]) -> None:
+    """Notes it as a signal: nobody reads what the run tells, as when `| head` has ended."""
+    got.append(signal.SIGPIPE)
+    _log.warning("stdout is closed: saving after this step")

@@ -11,7 +11,7 @@ from typing import Any
 
 from ugatit_data.files import lock
 from ugatit_train.errors import UgatitError
-from ugatit_train.options import config, saved
+from ugatit_train.options import config, saved, schedule
 from ugatit_train.training import checkpoint
 from ugatit_train.training.log import METRICS_FILE
 
@@ -31,6 +31,14 @@ class Start:
     step: int = 0
     loader_step: int = 0
     found: Path | None = None  # the checkpoint
+    before: config.Options | None = None  # of the run that wrote it
+
+    def change_of_rate(self, options: config.Options, steps_per_epoch: int) -> str:
+        """How the learning rate goes on otherwise than the run would have had it, in a line; nothing if it does not."""
+        if self.before is None or not self.step:
+            return ""
+        before, now = self.before.schedule(steps_per_epoch), options.schedule(steps_per_epoch)
+        return schedule.change(before, self.before.lr, now, options.lr, self.step)
 
 
 BEGIN = Start()
@@ -66,7 +74,8 @@ def resume(options: config.Options, world: int, dataset_id: str, state: Mapping[
         CheckpointError: there is none, it is of other networks or data, or of another batch without `change_batch`.
         OptionError: the run had other networks, or an option that this version does not know.
     """
-    found, meta = checkpoint.latest_good(Path(options.load_path or options.output_path) / CHECKPOINTS)
+    run = Path(options.load_path or options.output_path)
+    found, meta = checkpoint.latest_good(run / CHECKPOINTS)
     data = meta["data"]
     for name, kind in {"dataset_id": str, "global_batch": int, "step": int}.items():
         if type(data.get(name)) is not kind or (name == "global_batch" and data[name] < 1):
@@ -76,7 +85,8 @@ def resume(options: config.Options, world: int, dataset_id: str, state: Mapping[
             )
     if data["dataset_id"] != dataset_id:
         raise checkpoint.CheckpointError(
-            f"{found}: trained on data set {data['dataset_id'][:12]}, {options.data_folder} is {dataset_id[:12]}: "
+            f"{found}: trained on data set {data['dataset_id'][:12]}, {options.data_folder} is {dataset_id[:12]}"
+            f"{saved.moved_data(options.data_folder, run / saved.OPTIONS_FILE)}: "
             "give the same data set, or begin a new run with another --output_path"
         )
     before, batch = checkpoint.run_options(found, meta), options.batch_size * world
@@ -88,7 +98,9 @@ def resume(options: config.Options, world: int, dataset_id: str, state: Mapping[
             f"with --batch_size {options.batch_size}: make the products equal, or give --change_batch"
         )
     checkpoint.load(found, meta, state)
-    return Start(step=meta["step"], loader_step=data["step"] * data["global_batch"] // batch, found=found)
+    return Start(
+        step=meta["step"], loader_step=data["step"] * data["global_batch"] // batch, found=found, before=before
+    )
 
 
 @contextlib.contextmanager

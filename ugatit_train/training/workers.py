@@ -14,11 +14,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ugatit_train.errors import UgatitError
+from ugatit_train.training import interrupts
 
 PORT = 8118  # msrun's
 SAVED = "interrupted: saved step"  # how the last words begin of a worker that a signal has ended as it should
@@ -78,8 +79,9 @@ class _Process:
 def run(cluster: Cluster, worker: Sequence[str], scheduler: Sequence[str] = (sys.executable, "-c", SCHEDULER)) -> None:
     """Runs the command `worker` once for each device of this host, with the scheduler on host 0, to their end.
 
-    At SIGINT, SIGTERM or SIGHUP the workers get SIGTERM, and are waited for; at a second one they are killed. When a
-    worker or the scheduler fails the others are ended. When this process is killed they get SIGTERM (on Linux).
+    At SIGINT, SIGTERM, or SIGHUP if it is not ignored, the workers get SIGTERM, and are waited for; a second one kills
+    them. When a worker or the scheduler fails the others are ended. When this process is killed they get SIGTERM (on
+    Linux).
 
     Raises:
         AddressError: the scheduler's port is held by another program, or its address is none of host 0.
@@ -96,7 +98,7 @@ def run(cluster: Cluster, worker: Sequence[str], scheduler: Sequence[str] = (sys
         "MS_SCHED_PORT": cluster.port,
         "MS_TOPO_TIMEOUT": JOINING_S,
     }
-    with _signals() as got, contextlib.ExitStack() as started:
+    with interrupts.noted(lambda: None, lambda: None) as got, contextlib.ExitStack() as started:
 
         def start(name: str, command: Sequence[str], log: Path, variables: dict[str, object]) -> _Process:
             guarded = [sys.executable, "-ISc", _WITH_PARENT, str(os.getpid()), *command]
@@ -201,16 +203,3 @@ def _address(cluster: Cluster) -> str:
                 ) from None
             raise AddressError(f"port {cluster.port}: {error.strerror}: give another one as MASTER_PORT") from None
     return host
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """The numbers of the signals that came to end this process, which they do not."""
-    got: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda number, _: got.append(number)) for number in numbers}
-    try:
-        yield got
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -191,6 +191,26 @@ def test_saved_options_come_back(tmp_path):
     assert parse(["--config", str(tmp_path / saved.OPTIONS_FILE)]) == options
 
 
+def test_a_run_says_what_its_relative_paths_are_relative_to(tmp_path, monkeypatch):
+    (tmp_path / "ä\n").mkdir()
+    monkeypatch.chdir(tmp_path / "ä\n")
+    saved.save(Options(data_path="data/x", output_path="run"), Path("options.yaml"))
+    file = tmp_path / "ä\n" / "options.yaml"
+    assert arguments.load(file) == Options(data_path="data/x", output_path="run")
+    assert file.read_text().startswith("# Relative paths are relative to the folder in which the run was started: ")
+    assert saved.started_in(file) == tmp_path / "ä\n"
+    assert saved.moved_data(Path("data/x"), file) == ""  # it is still there
+    monkeypatch.chdir(tmp_path)
+    started = tmp_path / "ä\n"
+    assert saved.moved_data(Path("data/x"), file) == (
+        f" (the run was started in {started}, and its data set was {started / 'data/x'})"
+    )
+    assert saved.moved_data(tmp_path, file) == ""
+    for text in ("ch: 8\n", "# Relative paths are relative to the folder in which the run was started: {\n", ""):
+        file.write_text(text)  # as 0.1 wrote it, or changed
+        assert saved.moved_data(Path("data/x"), file) == ""
+
+
 def test_resume_takes_the_options_of_the_run(tmp_path):
     saved.save(Options(light=True, ch=8, iteration=100, output_path="elsewhere"), tmp_path / saved.OPTIONS_FILE)
     argv = ["--output_path", str(tmp_path), "--resume"]
@@ -250,6 +270,44 @@ def test_the_learning_rate_is_constant_and_then_falls_to_zero():
     assert rates == pytest.approx([1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2, 0])
     flat = Options(iteration=10, decay_flag=False).schedule(7)
     assert {flat.learning_rate(step, 0.5) for step in range(1, 11)} == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "done", "words"),
+    [
+        ({}, {}, 50, ""),
+        ({}, {"print_freq": 1}, 50, ""),
+        (
+            {}, {"iteration": 200}, 100,
+            "200 steps in place of 100: the learning rate was 0 at step 100, is 0.00099 at step 101, and falls from "
+            "step 100 on to 0 at the end",
+        ),
+        (
+            {}, {"iteration": 400}, 100,
+            "400 steps in place of 100: the learning rate was 0 at step 100, is 0.001 at step 101, and falls from "
+            "step 200 on to 0 at the end",
+        ),
+        (
+            {}, {"iteration": 110, "decay_epoch": 5}, 100,
+            "110 steps in place of 100: the learning rate was 0 at step 100, is 0.00015 at step 101, and falls from "
+            "step 100 on to 0 at the end",
+        ),
+        (
+            {}, {"decay_flag": False, "iteration": 150}, 75,
+            "150 steps in place of 100: the learning rate was 0.0005 at step 75, is 0.001 at step 76, and stays so",
+        ),
+        (
+            {}, {"lr": 1e-4}, 10,
+            "the learning rate was 0.001 at step 10, is 0.0001 at step 11, and falls from step 50 on to 0 at the end",
+        ),
+    ],
+)  # fmt: skip
+def test_what_becomes_of_the_learning_rate_of_a_run_that_goes_on_otherwise(before, now, done, words):
+    from ugatit_train.training.runfolder import Start
+
+    first = Options(iteration=100, lr=1e-3)
+    begun, goes_on = dataclasses.replace(first, **before), dataclasses.replace(first, **now)
+    assert Start(step=done, before=begun).change_of_rate(goes_on, steps_per_epoch=10) == words
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,14 @@
 """What a run tells while it goes: a metrics file that survives kills, TensorBoard's events."""
 
+import errno
+import io
 import json
+import sys
 
 import numpy as np
 import pytest
 
+from ugatit_train.options.schedule import Schedule
 from ugatit_train.training import log
 
 
@@ -70,6 +74,55 @@ def test_a_broken_line_behind_the_step_that_a_run_goes_on_from_is_cut_off_with_t
     with log.Metrics(tmp_path / "m.jsonl"):
         pass
     assert (tmp_path / "m.jsonl").read_text() == ""
+
+
+class Console(io.StringIO):
+    """A stdout whose writes fail with `error` once it is set."""
+
+    error = None
+
+    def write(self, text):
+        if self.error:
+            raise self.error
+        return super().write(text)
+
+
+@pytest.mark.parametrize(
+    ("error", "closed"),
+    [
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 1),  # `| head` has ended: the run is to end too
+        (OSError(errno.EIO, "Input/output error"), 0),  # its terminal was closed: SIGHUP decides
+    ],
+)
+def test_a_run_does_not_end_because_nobody_reads_its_log(tmp_path, monkeypatch, error, closed):
+    console, told = Console(), []
+    monkeypatch.setattr(sys, "stdout", console)
+    schedule = Schedule(iteration=9, decay_start=9, print_every=10, save_every=9)
+    values = {"d_loss": 1.0, "g_loss": 2.0, "data_wait_s": 0.0, "step_s": 1.0}
+    with log.reporting(tmp_path, schedule, 0, False, lambda: told.append("closed")) as report:
+        for step in range(1, 4):
+            report(step, values)
+            console.error = error
+    assert console.getvalue().count("time per iter") == 1 and told == ["closed"] * closed
+    assert (tmp_path / "train.log").read_text().count("time per iter") == 3
+
+
+def test_a_console_with_a_full_disk_behind_it_is_an_error(tmp_path, monkeypatch):
+    console = Console()
+    console.error = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(sys, "stdout", console)
+    schedule = Schedule(iteration=9, decay_start=9, print_every=10, save_every=9)
+    values = {"d_loss": 1.0, "g_loss": 2.0, "data_wait_s": 0.0, "step_s": 1.0}
+    with pytest.raises(OSError, match="No space"), log.reporting(tmp_path, schedule, 0, False) as report:
+        report(1, values)
+
+
+def test_a_run_that_was_started_without_a_stdout_logs_to_its_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    schedule = Schedule(iteration=9, decay_start=9, print_every=10, save_every=9)
+    with log.reporting(tmp_path, schedule, 0, False) as report:
+        report(1, {"d_loss": 1.0, "g_loss": 2.0, "data_wait_s": 0.0, "step_s": 1.0})
+    assert "time per iter" in (tmp_path / "train.log").read_text()
 
 
 def test_tensorboard_events_hold_every_value(tmp_path):

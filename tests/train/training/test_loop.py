@@ -5,6 +5,7 @@ One step is compiled for the whole module: `build_step` gives it back with its f
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ import shutil
 import signal
 import threading
 from importlib.util import find_spec
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -147,6 +149,26 @@ def test_it_trains_in_a_thread_too_where_no_signal_comes():
     assert found == [[]] and signal.getsignal(signal.SIGTERM) is before
 
 
+def test_signals_that_were_ignored_at_the_start_stay_so():
+    """nohup ignores SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with loop._signals() as got:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN and got == []
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_terminal_that_closes_sends_several_signals_and_none_is_a_second_one():
+    with loop._signals() as got:
+        for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM, signal.SIGHUP):
+            os.kill(os.getpid(), number)
+        assert got == [signal.SIGTERM]
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
 def test_profiling_leaves_its_files_and_the_losses_as_they_are(options, straight, tmp_path):
     loop.train(dataclasses.replace(options, output_path=str(tmp_path / "run"), enable_profiling=True))
     profile = tmp_path / "run" / "profile"
@@ -178,6 +200,37 @@ def test_a_generator_is_loaded_from_the_run(options, straight):
         found = {f"{name}.{key}": parameter.asnumpy() for key, parameter in generator.parameters_and_names()}
         assert found.keys() == saved.keys()
         assert all((found[key] == saved[key]).all() for key in saved)
+
+
+def test_a_closed_terminal_and_a_closed_pipe_save_as_well(options, straight, tmp_path, monkeypatch):
+    run_straight(options, straight)
+    write = log.Metrics.write
+
+    def write_and(action):
+        def write_then(self, step, values):
+            write(self, step, values)
+            if step == 2:
+                action()
+
+        return write_then
+
+    hung_up, piped = (dataclasses.replace(options, output_path=str(tmp_path / name)) for name in ("hung up", "piped"))
+    with monkeypatch.context() as patch:
+        patch.setattr(log.Metrics, "write", write_and(lambda: os.kill(os.getpid(), signal.SIGHUP)))
+        with pytest.raises(loop.InterruptedTraining, match="interrupted: saved step 3: .*--resume"):
+            loop.train(hung_up)
+    with monkeypatch.context() as patch:
+        patch.setattr(log.Metrics, "write", write_and(lambda: patch.setattr(log.tqdm, "write", closed)))
+        with pytest.raises(BrokenPipeError, match="stdout is closed; saved step 3"):
+            loop.train(piped)
+    assert "stdout is closed: saving after this step" in (tmp_path / "piped" / "train.log").read_text()
+    for run in (hung_up, piped):
+        assert losses(Path(run.output_path)) == losses(straight)[:3]
+        assert checkpoint.latest_good(Path(run.output_path) / "checkpoints")[1]["step"] == 3
+
+
+def closed(_text):
+    raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
 
 @pytest.mark.parametrize(("number", "stop_at"), [(signal.SIGTERM, 11), (signal.SIGINT, 17)])
