@@ -17,7 +17,7 @@ from ugatit_train.evaluation.device.process import CHECKS
 from ugatit_train.evaluation.device.runner import Processes
 from ugatit_train.evaluation.device.shared import Job
 
-from .commandline import Parser, checking, end_when_interrupted, refuse_full_folder, whole, working
+from .commandline import Parser, checking, end_when_interrupted, path, refuse_full_folder, whole, working
 
 MINUTES = 5
 
@@ -37,7 +37,7 @@ def parser() -> Parser:
     )
     made.add_argument("--device_target", choices=runtime.DEVICE_TARGETS, required=True, help="device to check")
     made.add_argument("--device_id", type=whole(0), default=0, help="number of the device")
-    made.add_argument("--out", type=Path, default=Path("device_check"), metavar="FOLDER", help="new folder")
+    made.add_argument("--out", type=path, default=Path("device_check"), metavar="FOLDER", help="new folder")
     made.add_argument("--quick", action="store_true", help="time and profile the tiny network only")
     made.add_argument("--minutes", type=whole(1), default=MINUTES, help="a check that would go on after these is ended")
     return made

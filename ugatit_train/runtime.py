@@ -39,7 +39,6 @@ if "mindspore" in sys.modules and any(name not in os.environ for name in _ENVIRO
 for _name, _value in _ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
 
-
 # glibc reads this when a process starts, and takes memory in pages of 2 MB and in large pieces. MindSpore's compiler
 # makes millions of small objects, and a step fills gigabytes: compilation takes a fifth less time, a step a twentieth
 # less. Systems without glibc ignore it.
@@ -193,8 +192,7 @@ def _ending_at_once() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    heeded = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
     before = {number: signal.signal(number, signal.SIG_DFL) for number in heeded}
     try:
         yield

@@ -6,7 +6,7 @@ import errno
 import logging
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -100,11 +100,7 @@ def train(options: config.Options) -> None:
     step_cell = build_step(options, schedule, worker.world)
     state = step_cell.state()
     start = runfolder.resume(options, worker.world, dataset.dataset_id, state) if options.resume else runfolder.BEGIN
-    if start.step >= schedule.iteration:
-        raise config.OptionError(
-            f"{out}: its run has done all of its {start.step} steps: give a larger --iteration, "
-            "by which the learning rate goes too: the log will say how"
-        )
+    start.check_unfinished(schedule.iteration, out)
     loader = _loader(options, worker, start.loader_step)
     mean_over_ranks = runtime.mean_over_ranks(worker)
 
@@ -113,15 +109,10 @@ def train(options: config.Options) -> None:
         runfolder.own(options, checkpoint.bytes_of(state)) if writes else contextlib.nullcontext(),
         modelarts.publishing(out, options.train_url if writes else "", checkpoint.META_FILE) as publish,
         _signals() as got,
-        log.reporting(
-            out if writes else None, schedule, start.step, options.tensorboard, lambda: _stdout_closed(got)
-        ) as report,
+        log.reporting(out if writes else None, schedule, start.step, options.tensorboard, _unread(got)) as report,
         _profiler(options, out, writes) as profiler,
     ):
-        if start.step:
-            _log.info("going on from step %d (%s)", start.step, start.found)
-            if words := start.change_of_rate(options, steps_per_epoch):
-                _log.warning("%s", words)
+        start.tell(options, steps_per_epoch)
         sampler = Sampler(step_cell.genA2B, step_cell.genB2A, sample_images(options, dataset), out / "samples")
         saved_s = time.monotonic()
         skipped = _Skipped(state, start.step)
@@ -157,9 +148,7 @@ def train(options: config.Options) -> None:
                 publish()
                 saved_s = time.monotonic()
             if signalled and not last:
-                if signal.SIGPIPE in got:
-                    raise BrokenPipeError(errno.EPIPE, f"stdout is closed; saved step {step}")
-                raise InterruptedTraining(f"{workers.SAVED} {step}: go on with --output_path {out} --resume")
+                raise _interrupted(step, got, out)
 
 
 def _compile(step_cell: Step, batch: list[Tensor], options: config.Options, worker: runtime.Worker) -> None:
@@ -269,7 +258,18 @@ def _signals() -> contextlib.AbstractContextManager[list[int]]:
     return interrupts.noted(lambda: _log.warning("interrupted: saving after this step"), end)
 
 
-def _stdout_closed(got: list[int]) -> None:
-    """Notes it as a signal: nobody reads what the run tells, as when `| head` has ended."""
-    got.append(signal.SIGPIPE)
-    _log.warning("stdout is closed: saving after this step")
+def _unread(got: list[int]) -> Callable[[], None]:
+    """A function that notes as a signal that nobody reads what the run tells, as when `| head` has ended."""
+
+    def note() -> None:
+        got.append(signal.SIGPIPE)
+        _log.warning("stdout is closed: saving after this step")
+
+    return note
+
+
+def _interrupted(step: int, got: list[int], out: Path) -> Exception:
+    """What a run that saved `step` ends with, after the signals `got`; a closed pipe ends a tool without a word."""
+    if signal.SIGPIPE in got:
+        return BrokenPipeError(errno.EPIPE, f"stdout is closed; saved step {step}")
+    return InterruptedTraining(f"{workers.SAVED} {step}: go on with --output_path {out} --resume")

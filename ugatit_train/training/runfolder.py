@@ -33,6 +33,21 @@ class Start:
     found: Path | None = None  # the checkpoint
     before: config.Options | None = None  # of the run that wrote it
 
+    def check_unfinished(self, iteration: int, out: Path) -> None:
+        """Raises OptionError where the run in `out` has done all of its `iteration` steps."""
+        if self.step >= iteration:
+            raise config.OptionError(
+                f"{out}: its run has done all of its {self.step} steps: give a larger --iteration, by which the "
+                "learning rate goes too: the log will say how"
+            )
+
+    def tell(self, options: config.Options, steps_per_epoch: int) -> None:
+        """Logs where the run goes on from, and what becomes of its learning rate if that changes."""
+        if self.step:
+            _log.info("going on from step %d (%s)", self.step, self.found)
+            if words := self.change_of_rate(options, steps_per_epoch):
+                _log.warning("%s", words)
+
     def change_of_rate(self, options: config.Options, steps_per_epoch: int) -> str:
         """How the learning rate goes on otherwise than the run would have had it, in a line; nothing if it does not."""
         if self.before is None or not self.step:
