@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ugatit_data import BadInputError
 from ugatit_data.commands import command
+from ugatit_data.files import write_whole
 from ugatit_train import runtime
 from ugatit_train.inference import ascend310
 from ugatit_train.inference.translate import Outcome
@@ -118,7 +119,7 @@ def run(options: argparse.Namespace) -> int:
     if seconds:
         line = ascend310.time_line(seconds)
         options.time_resultdir.mkdir(parents=True, exist_ok=True)
-        (options.time_resultdir / ascend310.TIME_FILE).write_text(f"{line}\n")
+        write_whole(options.time_resultdir / ascend310.TIME_FILE, f"{line}\n")
         print(f"{where}: {line}")
     return code
 

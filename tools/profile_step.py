@@ -17,6 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ugatit_data import BadInputError
+from ugatit_data.files import write_whole
 from ugatit_train import runtime
 from ugatit_train.options import config
 from ugatit_train.performance import planner
@@ -84,7 +85,7 @@ def profile(options: config.Options, steps: int, out: Path) -> str:
             pass
     bar.close()
     text = f"{profiler.text}compilation and first step {first_s:.1f} s; step without the profiler {plain_s:.3f} s\n"
-    (out / "operations.md").write_text(text)
+    write_whole(out / "operations.md", text)
     return text
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import errno
+import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 
@@ -55,8 +56,9 @@ def translate(
     frames that are done since the last call, `report` with each outcome as it is known.
 
     Raises:
-        BadInputError: a source holds no file, two pictures would share an output, more than one of `size`,
-            `keep_size` and `tiles` is given, or `size` or `batch` is out of range; nothing is written.
+        BadInputError: a source holds no file, two pictures would share an output, an output would replace a source,
+            more than one of `size`, `keep_size` and `tiles` is given, or `size` or `batch` is out of range; nothing is
+            written.
         ModelError: the model takes another batch; nothing is written.
         OSError: `out` cannot be written; what is there is whole.
     """
@@ -64,6 +66,7 @@ def translate(
     drawn = _Drawn(heatmap, side_by_side)
     found = [Path(sources)] if isinstance(sources, Path | str) else [Path(source) for source in sources]
     jobs = find_jobs(found, endings(heatmap, side_by_side))
+    _keep_sources(jobs, out, ("", *endings(heatmap, side_by_side)))
     if (size is not None) + keep_size + tiles > 1:
         raise BadInputError("size, keep_size and tiles are three ways to an output's size: give one of them")
     if batch < 1:
@@ -88,6 +91,17 @@ def _fit_for(signature: Signature, size: tuple[int, int] | None, keep_size: bool
     if keep_size:
         return Fit(way="resize" if signature.size else "whole", size=own)
     return Fit(way="squash", size=own if signature.size else size or own, shown=size)
+
+
+def _keep_sources(jobs: list[tuple[Path, Path]], out: Path, endings: Sequence[str]) -> None:
+    """Raises BadInputError if an output would replace a source: `out` may be the folder that the sources are in."""
+    if not out.is_dir():
+        return
+    sources = {os.path.realpath(path) for path, _ in jobs}
+    for path, name in jobs:
+        for file in (beside(out / name, ending) for ending in endings):
+            if os.path.realpath(file) in sources:
+                raise BadInputError(f"{path}: its output would replace the source {file}: give another folder")
 
 
 def endings(heatmap: bool, side_by_side: bool) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ugatit_data.files import write_whole
 from ugatit_train import runtime  # noqa: F401 - runtime before MindSpore: it sets the environment
 from ugatit_train.performance import ceilings, recorded
 from ugatit_train.performance.opcosts import op_cost
@@ -128,10 +129,10 @@ class StepProfiler:
             f"{as_text(self.rows)}\n\n{self.title}; {found}; step under the profiler {step_s:.3f} s\n"
             f"the operations account for {accounted(self.rows):.1%} of it; the three most expensive: {dearest}\n"
         )
-        (self.folder / "operations.md").write_text(self.text)
+        write_whole(self.folder / "operations.md", self.text)
         figures = {"title": self.title, "step_s": step_s, "ceilings": measured}
         figures["rows"] = [dataclasses.asdict(row) for row in self.rows]
-        (self.folder / "operations.json").write_text(json.dumps(figures, indent=1) + "\n")
+        write_whole(self.folder / "operations.json", json.dumps(figures, indent=1) + "\n")
         _log.info("profile: %s", self.folder)
 
 
@@ -216,7 +217,7 @@ def write_parquet(executions: Sequence[Execution], path: Path) -> None:
         "duration_us": [e.duration_us for e in executions],
         "shapes": [[list(shape) for shape in e.shapes] for e in executions],
     }
-    pq.write_table(pa.table(columns), path, compression="zstd")
+    write_whole(path, lambda partial: pq.write_table(pa.table(columns), partial, compression="zstd"))
 
 
 def write_trace(executions: Sequence[Execution], path: Path) -> None:
@@ -229,7 +230,7 @@ def write_trace(executions: Sequence[Execution], path: Path) -> None:
             {"ph": "X", "name": e.kind, "cat": _network(e.name), "pid": 1, "tid": 1, "ts": round(e.begin_us, 3),
              "dur": round(e.duration_us, 3), "args": details}
         )  # fmt: skip
-    path.write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}))
+    write_whole(path, json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}))
 
 
 def _network(name: str) -> str:
@@ -253,5 +254,5 @@ def draw(rows: Sequence[Row], path: Path, title: str, top: int = 15) -> None:
     axes.barh([row.kind for row in shown], least, color="#2f5d8a", label="at this machine's ceiling")
     axes.set(xlabel="ms a step", title=title)
     axes.legend(loc="lower right")
-    figure.savefig(path, dpi=110)
+    write_whole(path, lambda partial: figure.savefig(partial, format="png", dpi=110))
     pyplot.close(figure)

@@ -154,7 +154,7 @@ class _Sound:
         if copied:
             if packet.size:
                 shift = round(self._start / packet.time_base)
-                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.pts, packet.dts = (None if at is None else at - shift for at in (packet.pts, packet.dts))
                 packet.stream = out
                 yield packet
             return

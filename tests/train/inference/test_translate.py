@@ -141,6 +141,19 @@ def test_names_as_long_as_they_can_be(tmp_path):
         assert np.array_equal(read(outcome.written[0]), 255 - noise(i))
 
 
+@pytest.mark.parametrize("out", ["in", "link"])
+def test_no_output_replaces_a_source(tmp_path, out):
+    write(tmp_path / "in" / "a.png", noise(1))
+    write(tmp_path / "in" / "b.jpg", noise(2))
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    with pytest.raises(BadInputError, match="a.png: its output would replace the source .*a.png: give another folder"):
+        run(tmp_path / "in", tmp_path / out)
+    assert sorted(os.listdir(tmp_path / "in")) == ["a.png", "b.jpg"]
+    assert np.array_equal(read(tmp_path / "in" / "a.png"), noise(1))
+    (outcome,) = run(tmp_path / "in" / "b.jpg", tmp_path / "in")  # replaces none
+    assert outcome.written == (tmp_path / "in" / "b.png",)
+
+
 def test_a_linked_folder_is_translated_and_what_is_no_file_is_named(tmp_path):
     write(tmp_path / "elsewhere" / "a.png", noise(1))
     (tmp_path / "in").mkdir()
