@@ -112,14 +112,19 @@ def frames(path: Path) -> Iterator[tuple[Fraction, np.ndarray]]:
         period = 1 / (stream.guessed_rate or Fraction(25))
         size: tuple[int, int] | None = None
         time: Fraction | None = None
+        turn: tuple[int, bytes] | None = None  # what FFmpeg says in short, and the matrix
         for frame in _decoded(container, stream):
+            # Asked of few frames: one that was asked for its side data is freed by the garbage collector only.
+            if turn is None or turn[0] != frame.rotation:
+                matrix = frame.side_data.get("DISPLAYMATRIX")
+                turn = frame.rotation, bytes(matrix) if matrix else b""
             if frame.pts is not None:
                 last, time = time, frame.pts * stream.time_base - start
                 if last is not None and time < last - 1:
                     raise RejectedImageError(f"damaged: after {_seconds(last)} the times go back to {_seconds(time)}")
             else:
                 time = Fraction(0) if time is None else time + period
-            pixels = _shown(frame, stream.sample_aspect_ratio or Fraction(1))
+            pixels = _upright(_square(frame, stream.sample_aspect_ratio or Fraction(1)), turn[1])
             size = size or (pixels.shape[0], pixels.shape[1])
             yield time, resize(pixels, size)  # players, too, keep the size that a video begins with
         if time is None:
@@ -129,16 +134,23 @@ def frames(path: Path) -> Iterator[tuple[Fraction, np.ndarray]]:
 def _check_end(path: Path) -> None:
     """Raises RejectedImageError if the last packet ends before the time that the file declares."""
     with open_container(path) as container:
-        if not container.duration or not set(_DECLARED) & set(container.format.name.split(",")):
-            return
-        ends = [
-            (packet.pts + (packet.duration or 0)) * packet.time_base
-            for packet in container.demux()
-            if packet.pts is not None
-        ]
-        found, declared = max(ends, default=Fraction(0)) - start_of(container), container.duration * _US
-        if declared - found > max(Fraction(1, 4), declared / 50):
-            raise RejectedImageError(f"truncated: {_seconds(found)} of the {_seconds(declared)} that are declared")
+        ends: dict[int, Fraction] = {}  # of each stream, in seconds
+        for packet in container.demux():
+            if packet.pts is not None:
+                end = (packet.pts + (packet.duration or 0)) * packet.time_base
+                ends[packet.stream_index] = max(end, ends.get(packet.stream_index, end))
+        kinds, stream = set(container.format.name.split(",")), pictures_of(container)
+        if kinds & set(_DECLARED):
+            found = max(ends.values(), default=Fraction(0)) - start_of(container)
+            _compare(found, (container.duration or 0) * _US)
+        if "mov" in kinds and stream.duration:
+            start = (stream.start_time or 0) * stream.time_base
+            _compare(ends.get(stream.index, start) - start, stream.duration * stream.time_base)
+
+
+def _compare(found: Fraction, declared: Fraction) -> None:
+    if declared - found > max(Fraction(1, 4), declared / 50):  # s; some files round
+        raise RejectedImageError(f"truncated: {_seconds(found)} of the {_seconds(declared)} that are declared")
 
 
 def _decoded(container: Any, stream: Any) -> Iterator[Any]:
@@ -160,8 +172,8 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
             yield frame
 
 
-def _shown(frame: Any, aspect: Fraction) -> np.ndarray:
-    """The pixels of an `av` frame, upright and square: the side that is short is stretched, so that none is lost."""
+def _square(frame: Any, aspect: Fraction) -> np.ndarray:
+    """The pixels of an `av` frame, made square: the side that is short is stretched, so that none is lost."""
     high, wide = frame.height, frame.width
     high, wide = (high, round(wide * aspect)) if aspect > 1 else (round(high / aspect), wide)
     if high * wide > MAX_PIXELS:
@@ -169,20 +181,19 @@ def _shown(frame: Any, aspect: Fraction) -> np.ndarray:
     alpha = any(part.is_alpha for part in frame.format.components)
     # Where a file does not name its colours, high definition has BT.709 and all else BT.601.
     colours = "itu709" if frame.colorspace == _UNSPECIFIED and frame.height > 576 else None
-    pixels = frame.reformat(format="rgba" if alpha else "rgb24", src_colorspace=colours).to_ndarray()
-    pixels = resize(over_white(pixels) if alpha else pixels, (high, wide))
-    return np.ascontiguousarray(_upright(pixels, frame.side_data.get("DISPLAYMATRIX")))
+    pixels = frame.reformat(format="rgba" if alpha else "rgb24", src_colorspace=colours, threads=1).to_ndarray()
+    return resize(over_white(pixels) if alpha else pixels, (high, wide))
 
 
-def _upright(pixels: np.ndarray, matrix: Any) -> np.ndarray:
-    """Pixels turned and mirrored by a display matrix, FFmpeg's nine int32: x' = a x + c y, y' = b x + d y; a view."""
-    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist() if matrix else (1, 0, 0, 0, 1)
+def _upright(pixels: np.ndarray, matrix: bytes) -> np.ndarray:
+    """Pixels turned and mirrored by a display matrix, FFmpeg's nine int32: x' = a x + c y, y' = b x + d y."""
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist() if matrix else (1, 0, 0, 0, 1)
     straight, turned = abs(a) + abs(d), abs(b) + abs(c)
     if 100 * min(straight, turned) > max(straight, turned):
         raise RejectedImageError("turned by an angle that is no quarter: turn it upright with a video editor")
     if turned > straight:
         pixels, a, d = pixels.swapaxes(0, 1), c, b
-    return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    return np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
 def _seconds(time: Fraction | float) -> str:

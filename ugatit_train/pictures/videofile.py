@@ -57,7 +57,7 @@ class Writer:
                 self._open(high, wide)
             pixels = np.ascontiguousarray(frame[:high, :wide])
             picture = self._av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
-                format="yuv420p", dst_colorspace="itu709", dst_color_range="MPEG"
+                format="yuv420p", dst_colorspace="itu709", dst_color_range="MPEG", threads=1
             )
             self._last = max(self._last + 1, 0 if time is None else round(time / self._tick))
             picture.pts, picture.time_base = self._last, self._tick
