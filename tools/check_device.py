@@ -59,13 +59,16 @@ def main(argv: list[str]) -> int:
         began, clock = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), time.perf_counter()
         sizes = speed.described(job)
         print(sizes, flush=True)
-        results = processes.run(lambda result: print(result.line(), flush=True))
         about = {
             "device_target": given.device_target, "command": shlex.join([command("check_device"), *argv]),
-            "began": began, "seconds": time.perf_counter() - clock, "sizes": sizes,
+            "began": began, "sizes": sizes,
         }  # fmt: skip
-        made = record.whole(results, about)
-        record.write(made, given.out)
-    print(f"{made['pass']} passed, {made['fail']} failed, {made['skipped']} skipped in {about['seconds']:.0f} s")
+        results = []
+        for result in processes.run():
+            print(result.line(), flush=True)
+            results.append(result)
+            made = record.whole(results, about | {"seconds": time.perf_counter() - clock})
+            record.write(made, given.out)  # at each check: what ends this program leaves a report too
+    print(f"{made['pass']} passed, {made['fail']} failed, {made['skipped']} skipped in {made['seconds']:.0f} s")
     print(f"to send back: {given.out / record.PAGE_FILE} and {given.out / record.RECORD_FILE}")
     return 1 if made["fail"] else 0

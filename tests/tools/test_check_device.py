@@ -37,7 +37,7 @@ def test_the_quick_checks_of_a_cpu(run_tool, tmp_path):
     assert {process["rank"] for process in figures["all_reduce"]["processes"]} == {0, 1}
     assert figures["profile"]["operations"][0]["calls"] > 10 and (out / "profile" / "trace.json").is_file()
     page = (out / record.PAGE_FILE).read_text()
-    assert page.startswith("# CPU: PASS\n") and "those of the tiny network" in page
+    assert page.startswith("# Device check, CPU: PASS\n") and "those of the tiny network" in page
 
 
 CHILD = """
@@ -59,7 +59,7 @@ def test_a_check_that_fails_is_exit_1_and_a_line(tool, tmp_path, monkeypatch):
     assert "FAIL    losses_light       0 s  step 2: g_adv is 8.6" in said.splitlines()
     assert f"{len(CHECKS) - 1} passed, 1 failed, 0 skipped in " in said
     assert json.loads((out / record.RECORD_FILE).read_text())["fail"] == 1
-    assert (out / record.PAGE_FILE).read_text().startswith(f"# CPU: FAIL (1 of {len(CHECKS)} checks)\n")
+    assert (out / record.PAGE_FILE).read_text().startswith(f"# Device check, CPU: FAIL (1 of {len(CHECKS)} checks)\n")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from ugatit_train.training import checkpoint, loop
 
 from . import record_device_losses
 
-JOB = Job(device_target="CPU", device_id=0, quick=True, deadline=time.time() + 600, folder="none", known={})
+JOB = Job(device_target="CPU", device_id=0, quick=True, deadline=float("inf"), folder="none", known={})
 
 
 @pytest.fixture
@@ -240,10 +240,9 @@ for name in names:
 
 def results_of(names, folder, monkeypatch, **job):
     monkeypatch.setattr(runner, "PROGRAM", CHILD)
-    job = dataclasses.replace(JOB, **{"quick": False, "folder": str(folder), **job})
-    told = []
-    found = runner.Processes(job, {name: ("title", own) for name, own in names}).run(told.append)
-    assert found == told and [result.name for result in found] == [name for name, _ in names]
+    job = dataclasses.replace(JOB, **{"quick": False, "folder": str(folder), "deadline": time.time() + 60, **job})
+    found = list(runner.Processes(job, {name: ("title", own) for name, own in names}).run())
+    assert [result.name for result in found] == [name for name, _ in names]
     return {result.name: result for result in found}
 
 
@@ -268,6 +267,16 @@ def test_a_check_that_hangs_is_ended_with_the_time(monkeypatch, tmp_path):
     }
 
 
+def test_the_process_at_work_is_ended_with_the_tool(monkeypatch, tmp_path):
+    monkeypatch.setattr(runner, "PROGRAM", CHILD)
+    job = dataclasses.replace(JOB, quick=False, folder=str(tmp_path), deadline=time.time() + 60)
+    processes = runner.Processes(job, {"device": ("title", "one"), "hang": ("title", "one")})
+    results = processes.run()
+    assert next(results).name == "device" and processes.popen.poll() is None
+    assert processes.stop() == -signal.SIGTERM
+    results.close()
+
+
 def test_without_the_device_nothing_else_is_tried(monkeypatch, tmp_path):
     found = results_of([("device", "one"), ("other", "two")], tmp_path, monkeypatch, quick=True)
     assert (found["other"].status, found["other"].said) == ("skipped", "the device cannot be used")
@@ -287,12 +296,12 @@ def test_the_page_shows_what_the_record_holds():
     made = record.whole([good, bad], about)
     assert (made["pass"], made["fail"], made["skipped"]) == (1, 1, 0)
     page = record.page(made)
-    assert page.startswith("# CPU: FAIL (1 of 2 checks)\n")
+    assert page.startswith("# Device check, CPU: FAIL (1 of 2 checks)\n")
     for line in ("| **good**: what | PASS | 0 | a \\| b |", "- x: 1.5", "| step | loss |", "| 1 | 2 |", "## bad: FAIL",
                  "- allowed, x: 0.1: because", "line 2"):  # fmt: skip
         assert f"\n{line}\n" in page, line
     assert bad.line() == "FAIL    bad                0 s  wrong"
-    assert record.page(record.whole([good], about)).startswith("# CPU: PASS\n")
+    assert record.page(record.whole([good], about)).startswith("# Device check, CPU: PASS\n")
 
 
 def test_a_figure_that_is_no_number_is_text_in_the_record(tmp_path):

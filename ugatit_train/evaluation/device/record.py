@@ -68,7 +68,7 @@ def page(record: dict[str, Any]) -> str:
     checks = record["checks"]
     verdict = f"FAIL ({record['fail']} of {len(checks)} checks)" if record["fail"] else "PASS"
     lines = [
-        f"# {record['device_target']}: {verdict}",
+        f"# Device check, {record['device_target']}: {verdict}",
         "",
         f"`{record['command']}`, {record['began']}, {record['seconds']:.0f} s. {record['sizes']}",
         "",
@@ -105,15 +105,15 @@ def _is_table(value: Any) -> bool:
 def _table(rows: list[dict[str, Any]]) -> list[str]:
     names = list(rows[0])
     lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
-    return lines + [f"| {' | '.join(_cell(_shown(row.get(name, ''))) for name in names)} |" for row in rows]
+    return lines + [f"| {' | '.join(_cell(_shown(row.get(name, ''), 7)) for name in names)} |" for row in rows]
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, digits: int = 4) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_shown(inner)}" for name, inner in value.items())
     if isinstance(value, list):
         return ", ".join(map(_shown, value))
-    return f"{value:.7g}" if isinstance(value, float) else str(value)
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
 
 def _cell(text: str) -> str:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,28 +32,21 @@ class Processes:
         self.logs = Path(job.folder) / "logs"
         self.popen: subprocess.Popen | None = None
 
-    def run(self, tell: Callable[[Result], None]) -> list[Result]:
-        """The results of all checks, each also given to `tell` when it is there."""
+    def run(self) -> Iterator[Result]:
+        """The results of all checks, each when it is there."""
         self.logs.mkdir()
-        results: list[Result] = []
-
-        def add(result: Result) -> None:
-            results.append(result)
-            tell(result)
-            self.job = dataclasses.replace(self.job, known=self.job.known | {result.name: result.figures})
-
         for process in dict.fromkeys(process for _, process in self.checks.values()):
             left = [name for name, (_, own) in self.checks.items() if own == process]
             while left:
-                reason = self.reason(results)
+                reason = self.reason()
                 for result in [self.result(name, "skipped", reason) for name in left] if reason else self.made([*left]):
                     left.remove(result.name)
-                    add(result)
-        return results
+                    self.job = dataclasses.replace(self.job, known=self.job.known | {result.name: result.figures})
+                    yield result
 
-    def reason(self, results: list[Result]) -> str:
+    def reason(self) -> str:
         """Why no other check can be made; empty if it can."""
-        if any(result.name == DEVICE and "precision" not in result.figures for result in results):
+        if DEVICE in self.job.known and "precision" not in self.job.known[DEVICE]:
             return "the device cannot be used"
         return "the time was over: give more --minutes" if time.time() > self.job.deadline else ""
 
@@ -84,9 +77,10 @@ class Processes:
                     yield Result(**answer["result"])
         except TimeoutError:
             late = True
+        finally:
+            if self.popen.stdout:
+                self.popen.stdout.close()
         code = self.stop(0.0 if late else LEAVING_S)
-        if self.popen.stdout:
-            self.popen.stdout.close()
         if begun:
             end = "the time was over: give more --minutes" if late else f"its process ended {how(code)}"
             yield self.result(

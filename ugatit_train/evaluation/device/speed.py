@@ -105,7 +105,8 @@ def profile(shared: Shared, result: Result) -> str:
         raise CheckFailed(f"{folder}: the profiler has written nothing that can be read")
     rows = profiler.rows[:10]
     result.figures["operations"] = [
-        {"operation": row.kind, "calls": row.calls, "ms": row.total_ms, "share": row.share} for row in rows
+        {"operation": row.kind, "calls": row.calls, "ms": round(row.total_ms, 2), "share": f"{row.share:.1%}"}
+        for row in rows
     ]
     dearest = ", ".join(f"{row.kind} {row.total_ms:.1f} ms" for row in rows[:3])
     return f"{sum(row.calls for row in profiler.rows[:-1])} operations, the dearest {dearest}"
