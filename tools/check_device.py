@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
         deadline=time.time() + 60 * given.minutes, folder=str(given.out), known={},
     )  # fmt: skip
     processes = Processes(job, {name: (check.title, check.process) for name, check in CHECKS.items()})
-    again = f"what is in {given.out} is not whole: give another --out"
+    again = f"the report in {given.out} holds the checks that were done: for the others give another --out"
     end_when_interrupted("check_device", again, processes.stop)
     with working(again, where=given.out):
         began, clock = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), time.perf_counter()
