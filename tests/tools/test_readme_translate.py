@@ -12,6 +12,7 @@ import pytest
 from ugatit_data.commands import SCRIPTS
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the README's checkpoint of PyTorch not made")
+pytest.importorskip("av", reason="PyAV is not installed: the README's video not made")
 
 TESTS = Path(__file__).parents[1]
 README = (TESTS.parent / "README.md").read_text()

@@ -83,6 +83,7 @@ class Writer:
         self._tick = max(_FINEST, pictures_of(source).time_base if source else 1 / self._rate)
         self._file = partial_path(self._path).open("wb")
         self._container = self._av.open(self._file, "w", format="mp4")
+        # No B-frames: MP4 measures a track by the order of decoding, and would end a video of variable rate too early.
         self._stream = self._container.add_stream("libx264", rate=self._rate, options={"crf": "18", "bf": "0"})
         context = self._stream.codec_context
         context.width, context.height, context.pix_fmt, context.time_base = wide, high, "yuv420p", self._tick

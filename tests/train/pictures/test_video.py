@@ -14,7 +14,7 @@ import pytest
 
 from ugatit_data import BadInputError
 from ugatit_data.errors import RejectedImageError
-from ugatit_train.pictures import files, video, videofile
+from ugatit_train.pictures import containers, files, video, videofile
 
 av = pytest.importorskip("av", reason="PyAV is not installed: pip install '.[dev]'")
 
@@ -310,6 +310,35 @@ def test_a_cut_or_damaged_file_is_refused(tmp_path, name, codec, kind):
     if name not in ("x.wmv", "x.mpg"):  # there the last byte is none of a frame's
         path.write_bytes(data[:-1])
         refused(path, f"truncated: {len(data) - 1} bytes, where {len(data)} are declared")
+
+
+BOX, FREE = struct.pack(">I", 24) + b"ftypisom" + bytes(12), struct.pack(">I", 16) + b"free" + bytes(8)
+EBML = bytes.fromhex("1a45dfa3 84 42868101")
+
+
+@pytest.mark.parametrize(
+    ("data", "declared"),
+    [
+        (b"", 0),
+        (b"nothing of all these", 0),
+        (BOX + FREE, 40),
+        (BOX + struct.pack(">I4sQ", 1, b"mdat", 1 << 33), 24 + (1 << 33)),  # 64 bits
+        (BOX + struct.pack(">I4sI", 0, b"mdat", 0) + bytes(99), 24),  # up to the end
+        (BOX + struct.pack(">I", 5000) + b"mdat", 5024),  # cut behind its name
+        (BOX + struct.pack(">I", 5000) + b"junk" + bytes(99), 24),
+        (BOX + struct.pack(">I", 7) + b"free" + bytes(99), 24),  # shorter than itself
+        (b"RIFF" + struct.pack("<I", 1000) + b"AVI LIST" + bytes(20), 1008),
+        (b"RIFF" + struct.pack("<I", 0) + b"AVI LIST" + bytes(20), 0),  # a recording that did not end
+        (b"RIFF" + struct.pack("<I", 1000) + b"WAVEfmt " + bytes(20), 0),
+        (EBML + bytes.fromhex("18538067 10000400") + bytes(99), 9 + 8 + 1024),
+        (EBML + bytes.fromhex("18538067 0100000100000000") + bytes(99), 9 + 12 + (1 << 32)),
+        (EBML + bytes.fromhex("18538067 01ffffffffffffff") + bytes(99), 9),  # live
+        (bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c") + struct.pack("<Q", 60) + bytes(36)
+         + bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c") + struct.pack("<Q", 900), 960),
+    ],
+)  # fmt: skip
+def test_the_bytes_that_a_file_declares(data, declared):
+    assert containers.declared_bytes(io.BytesIO(data)) == declared
 
 
 def test_a_file_that_was_cut_between_two_frames_is_refused(tmp_path):
