@@ -1,8 +1,8 @@
 """Video files as sequences of pictures, read by PyAV (FFmpeg): upright, with square pixels, each with its time.
 
 The policy is that of pictures: what is damaged or cut is refused with the reason, not shown in part. That is seen where
-the file declares its length, or the decoder notices: an MPEG stream (.mpg) does not tell where it ends. HDR is read as it
-is, without tone mapping.
+the file declares its length, or the decoder notices: an MPEG stream (.mpg) does not tell where it ends. HDR is read as
+it is, without tone mapping.
 """
 
 import contextlib
