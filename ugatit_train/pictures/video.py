@@ -23,7 +23,8 @@ from ugatit_train.pictures.containers import declared_bytes
 
 SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"))
 
-_DECLARED = ("mov", "matroska", "asf")  # demuxers whose files say how long they last; others are guessed at by FFmpeg
+SD_HEIGHT = 576  # lines of standard definition, at most
+
 _US = Fraction(1, 1_000_000)  # the unit of a container's times
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 
@@ -141,12 +142,11 @@ def _check_end(path: Path) -> None:
                 end = (packet.pts + (packet.duration or 0)) * packet.time_base
                 ends[packet.stream_index] = max(end, ends.get(packet.stream_index, end))
         kinds, stream = set(container.format.name.split(",")), pictures_of(container)
-        if kinds & set(_DECLARED):
-            found = max(ends.values(), default=Fraction(0)) - start_of(container)
-            _compare(found, (container.duration or 0) * _US)
         if "mov" in kinds and stream.duration:
             start = (stream.start_time or 0) * stream.time_base
             _compare(ends.get(stream.index, start) - start, stream.duration * stream.time_base)
+        elif kinds & {"matroska", "asf"} and container.duration:  # of other kinds FFmpeg guesses
+            _compare(max(ends.values(), default=Fraction(0)) - start_of(container), container.duration * _US)
 
 
 def _compare(found: Fraction, declared: Fraction) -> None:
@@ -180,8 +180,8 @@ def _square(frame: Any, aspect: Fraction) -> np.ndarray:
     if high * wide > MAX_PIXELS:
         raise RejectedImageError(f"too large: shown as {wide} x {high} pixels, the limit is {MAX_PIXELS}")
     alpha = any(part.is_alpha for part in frame.format.components)
-    # Where a file does not name its colours, high definition has BT.709 and all else BT.601.
-    colours = "itu709" if frame.colorspace == _UNSPECIFIED and frame.height > 576 else None
+    # Where a file does not name its matrix, high definition has BT.709's and all else BT.601's.
+    colours = "itu709" if frame.colorspace == _UNSPECIFIED and frame.height > SD_HEIGHT else None
     pixels = frame.reformat(format="rgba" if alpha else "rgb24", src_colorspace=colours, threads=1).to_ndarray()
     return resize(over_white(pixels) if alpha else pixels, (high, wide))
 

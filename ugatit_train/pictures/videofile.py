@@ -11,7 +11,7 @@ import numpy as np
 
 from ugatit_data.errors import RejectedImageError
 from ugatit_data.files import partial_path
-from ugatit_train.pictures.video import open_container, pictures_of, pyav, reading, start_of
+from ugatit_train.pictures.video import SD_HEIGHT, open_container, pictures_of, pyav, reading, start_of
 
 _COPIED = frozenset(("aac", "mp3", "ac3", "eac3", "alac", "flac", "opus"))  # what players expect in an MP4 file
 _RATES = frozenset((48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000))  # Hz, of AAC
@@ -57,7 +57,7 @@ class Writer:
                 self._open(high, wide)
             pixels = np.ascontiguousarray(frame[:high, :wide])
             picture = self._av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
-                format="yuv420p", dst_colorspace="itu709", dst_color_range="MPEG", threads=1
+                format="yuv420p", dst_colorspace=self._colours, dst_color_range="MPEG", threads=1
             )
             self._last = max(self._last + 1, 0 if time is None else round(time / self._tick))
             picture.pts, picture.time_base = self._last, self._tick
@@ -87,8 +87,9 @@ class Writer:
         self._stream = self._container.add_stream("libx264", rate=self._rate, options={"crf": "18", "bf": "0"})
         context = self._stream.codec_context
         context.width, context.height, context.pix_fmt, context.time_base = wide, high, "yuv420p", self._tick
-        # BT.709 of limited range, and said so: players guess by the size otherwise.
-        context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
+        # The matrix that players take for the size if they do not look; it is said, too. All 1: BT.709, limited range.
+        self._colours, context.colorspace = ("itu709", 1) if high > SD_HEIGHT else ("itu601", 6)
+        context.color_primaries = context.color_trc = context.color_range = 1
         self._sound = _Sound(source, self._container) if source else None
 
     def _add_pictures(self, picture: Any) -> None:

@@ -160,14 +160,20 @@ def test_high_definition_that_names_no_colours_has_those_of_bt_709():
     assert video._square(low, Fraction(1))[0, 0, 1] < 3 and abs(int(video._square(high, Fraction(1))[0, 0, 1]) - 24) < 3
 
 
-def test_what_is_written_has_the_colours_that_were_given(tmp_path):
+@pytest.mark.parametrize("high", [48, 720])
+def test_what_is_written_has_the_colours_that_were_given(tmp_path, high):
     colours = [(200, 40, 40), (40, 200, 40), (40, 40, 200), (128, 128, 128)]
-    frames = [np.full((48, 64, 3), colour, np.uint8) for colour in colours]
+    frames = [np.full((high, 64, 3), colour, np.uint8) for colour in colours]
     with videofile.Writer(tmp_path / "x.mp4", 25) as writer:
         for frame in frames:
             writer.write(frame)
         writer.finish()
     assert np.abs(np.array(shown(tmp_path / "x.mp4"), int) - frames).max() < 6
+    with av.open(str(tmp_path / "x.mp4")) as container:
+        assert [frame.colorspace for frame in container.decode(video=0)] == [6 if high == 48 else 1] * 4
+    if high == 48:  # OpenCV knows BT.601 only
+        read, frame = cv2.VideoCapture(str(tmp_path / "x.mp4")).read()
+        assert read and np.abs(frame[..., ::-1].astype(int) - frames[0]).max() < 6
 
 
 def test_alpha_is_laid_over_white(tmp_path):
