@@ -8,6 +8,7 @@ if __name__ == "__main__":
 
 
 from ugatit_data import BadInputError
+from ugatit_data.files import parents_made
 from ugatit_train.exchange import pytorch, torchfile
 
 from .commandline import Parser, path, working
@@ -32,7 +33,8 @@ def main(argv: list[str]) -> int:
         raise BadInputError(f"{options.out} exists: remove it, or give another name")
     with working("run it again when that is mended"):
         states, notes = pytorch.to_pytorch(options.checkpoint)
-        torchfile.write(options.out, states)
+        with parents_made(options.out):
+            torchfile.write(options.out, states)
     for network, state in states.items():
         print(f"{network}: {len(state)} arrays, {sum(array.size for array in state.values()):,} numbers")
     for note in notes:

@@ -9,6 +9,7 @@ if __name__ == "__main__":
 
 from ugatit_data import BadInputError
 from ugatit_data.commands import command
+from ugatit_data.files import parents_made
 from ugatit_train import runtime
 from ugatit_train.exchange import statedict, torchfile
 
@@ -31,8 +32,6 @@ def main(argv: list[str]) -> int:
 
     if options.out.suffix != ".ckpt":
         raise BadInputError(f"{options.out}: the name must end in .ckpt")
-    if not options.out.parent.is_dir():
-        raise BadInputError(f"{options.out.parent}: no such folder: make it, or give another name")
     if options.out.exists():
         raise BadInputError(f"{options.out} exists: remove it, or give another name")
     state = torchfile.read(options.source)
@@ -47,7 +46,8 @@ def main(argv: list[str]) -> int:
     except inception_weights.WeightsError as error:
         raise BadInputError(f"{options.source}: {error}") from None
     try:
-        inception_weights.save(weights, options.out)
+        with parents_made(options.out):
+            inception_weights.save(weights, options.out)
     except (OSError, RuntimeError) as error:  # MindSpore's own, which names no file
         raise Failure(f"{options.out}: {error}: run it again when that is mended") from error
     count = sum(value.size for value in weights.values())

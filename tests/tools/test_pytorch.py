@@ -81,9 +81,9 @@ def test_every_array_is_listed(files, tool, tmp_path, name):
 def test_there_and_back_is_the_same_file(twin, files, tool, tmp_path, name):
     networks, path = files[name]
     assert tool("import_pytorch", path, tmp_path / "run", "--img_size", 32)[0] == 0
-    code, said, complaint = tool("export_pytorch", tmp_path / "run", tmp_path / "back.pt")
+    code, said, complaint = tool("export_pytorch", tmp_path / "run", tmp_path / "new" / "back.pt")
     assert code == 0, complaint
-    before, after = (torch.load(file, weights_only=True) for file in (path, tmp_path / "back.pt"))
+    before, after = (torch.load(file, weights_only=True) for file in (path, tmp_path / "new" / "back.pt"))
     assert list(after) == ["genA2B", "genB2A", "disGA", "disGB", "disLA", "disLB"]
     for network, state in before.items():
         networks[network].load_state_dict(after[network])  # strict: all names, all shapes

@@ -22,7 +22,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ugatit_data.conversion.rows import holds_bytes, holds_names, open_rows, raw
+from ugatit_data.conversion.rows import holds_bytes, holds_names, open_rows, opened, raw
 from ugatit_data.conversion.sources import Domain, Entry, failed, is_folder, read_regular, walk
 from ugatit_data.errors import BadInputError, RejectedImageError
 
@@ -124,13 +124,13 @@ def _regular(path: Path) -> os.stat_result:
 
 def _listed(root: Path, path: Path, column: str, info: os.stat_result) -> list[Entry]:
     """The rows of a file."""
-    try:
-        file = pq.ParquetFile(path)
-    except (OSError, pa.ArrowException) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise failed(str(path), error) from None
-        raise BadInputError(f"{path}: unreadable Parquet ({str(error).splitlines()[0]}). Restore it.") from None
-    with file:
+    with contextlib.ExitStack() as held:
+        try:
+            file = held.enter_context(opened(path))
+        except (OSError, pa.ArrowException) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise failed(str(path), error) from None
+            raise BadInputError(f"{path}: unreadable Parquet ({str(error).splitlines()[0]}). Restore it.") from None
         _check_column(path, column, file.schema_arrow)
         prefix = os.fsencode(path.relative_to(root).as_posix())
         rows = file.metadata.num_rows

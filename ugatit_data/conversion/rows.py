@@ -7,6 +7,7 @@ damaged costs the rows from there to the end of its row group; they are not read
 from __future__ import annotations
 
 import bisect
+import contextlib
 import errno
 import itertools
 import os
@@ -54,6 +55,13 @@ def leaves(kind: pa.DataType, column: str) -> list[str]:
     return [f"{column}.{name}" for name in ("bytes", "path") if kind.get_field_index(name) >= 0]
 
 
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """A Parquet file, whose name need not be UTF-8. Raises OSError, and pa.ArrowException where it is none."""
+    with pa.OSFile(os.fsencode(path)) as file, pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False) as parquet:
+        yield parquet
+
+
 class Rows:
     """The rows of one column, by number; going back costs reading the row group again.
 
@@ -63,7 +71,9 @@ class Rows:
 
     def __init__(self, path: Path, column: str):
         try:
-            self._file = pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False)
+            with contextlib.ExitStack() as held:
+                self._file = held.enter_context(opened(path))
+                self._held = held.pop_all()
             kind = self._file.schema_arrow.field(column).type
         except (pa.ArrowException, KeyError) as error:
             raise OSError(f"no Parquet file with this column any more ({str(error).splitlines()[0]})") from None
@@ -77,7 +87,7 @@ class Rows:
         self._damage: dict[int, tuple[int, str]] = {}  # row group -> first row that is lost, and why
 
     def close(self) -> None:
-        self._file.close()
+        self._held.close()
 
     def row(self, number: int) -> pa.Scalar:
         """One row's value.

@@ -252,6 +252,12 @@ def test_hidden_copies_folders_and_second_names_are_read_once_or_not(root, pictu
         ParquetSource(root).entries()
 
 
+def test_a_file_whose_name_is_not_utf_8_is_read(root, pictures):
+    path = write(root / "x.parquet", pa.array(pictures))
+    path.rename(os.fsdecode(os.fsencode(root) + b"/trainA-\xff.parquet"))
+    assert read_all(root) == pictures
+
+
 def test_one_file_for_both_domains_under_two_names_is_read_for_both(root):
     (root / "trainA.parquet").symlink_to("trainB.parquet")
     assert len(ParquetSource(root).entries()["train", "a"]) == 1
