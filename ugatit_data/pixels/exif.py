@@ -18,6 +18,8 @@ def orientation(blocks: Sequence[bytes]) -> int:
     A block that does not fit into one segment goes on in the next: so all are tried as one, then each alone. The first
     orientation that is found holds.
     """
+    if not blocks:
+        return 1
     bare = [_without_signature(block) for block in blocks]
     return next((found for exif in (b"".join(bare), *bare[1:]) if (found := _first(exif))), 1)
 

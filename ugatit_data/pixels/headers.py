@@ -40,7 +40,7 @@ _PROFILES = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")  # of a PNG: what its pixels are made of
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(slots=True)
 class Header:
     """What the file declares. `orientation` is EXIF's 1-8; `channels` and `bits` as stored, None where unknown."""
 

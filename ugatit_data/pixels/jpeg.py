@@ -76,6 +76,9 @@ def decode_source(found: Segments, lenient: bool) -> tuple[np.ndarray, tuple[str
     notes += [] if found.complete else ["damaged: scans are missing"]
     notes += [] if found.whole else ["truncated: no end-of-image marker"]
     space = {1: "GRAY", 3: "RGB", 4: "CMYK"}[found.channels]
+    usual = decode_jpeg(found.clean, Scratch()) if space == "RGB" else None
+    if usual is not None:
+        return usual, tuple(notes)
     try:
         pixels, complaint = simplejpeg.decode_jpeg(found.clean, space), ""
     except ValueError as error:

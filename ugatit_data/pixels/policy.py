@@ -8,7 +8,7 @@
 - Of an animation the first frame is taken, of several pages the first.
 - ICC profiles are ignored, and noted.
 
-Each kind has a decoder that is known to read it rightly (the tests hold it to a second one): libjpeg-turbo JPEG,
+Each kind has a decoder that is known to read it rightly (tests/data/pixels/test_second_*.py): libjpeg-turbo JPEG,
 OpenCV PNG without its animation and still WebP, Pillow BMP, animated WebP and CMYK, `tiff.py` TIFF.
 
 Strictness belongs to conversion. What a data set holds is read by `decode_stored`, whatever the rules were.

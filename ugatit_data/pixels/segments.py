@@ -21,10 +21,11 @@ _BLOCK = 1 << 16  # bytes that are searched for a marker at once
 _FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive: what libjpeg-turbo decodes
 _OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a segment
+_READ = _FRAMES | {0xE0, 0xE1, 0xE2, 0xEE, 0xDA}  # segments of which more than the length is read
 _MOST_SCANS = 500  # each is a pass over the whole picture, however few bytes it takes; encoders write about ten
 
 
-@dataclasses.dataclass(kw_only=True)
+@dataclasses.dataclass(kw_only=True, slots=True)
 class Segments:
     """What was found."""
 
@@ -58,6 +59,7 @@ class _Walk:
         self.frame: tuple[int, int, int, int] | None = None  # bits, height, width, channels
         self.progressive = False
         self.samplings = b""
+        self.components = b""
         self.missing: dict[int, bytearray] = {}  # component -> for each coefficient, the lowest bits that are to come
         self.exif: list[bytes] = []
         self.icc = False
@@ -69,6 +71,8 @@ class _Walk:
     def next_marker(self) -> int:
         """Go to the next marker, over what belongs to no segment; returns it."""
         data, begin = self.data, self.at
+        if data[begin] == 0xFF and 0 < (marker := data[begin + 1]) < 0xFF:  # nearly always
+            return marker
         while True:
             found = data.find(0xFF, self.at)
             if found < 0:
@@ -85,18 +89,18 @@ class _Walk:
 
     def segment(self, marker: int) -> bytes:
         """The body of the segment at hand, which is passed."""
-        (length,) = struct.unpack_from(">H", self.data, self.at + 2)
-        body = self.data[self.at + 4 : self.at + 2 + length]
-        if length < 2 or len(body) != length - 2:
+        data, begin = self.data, self.at + 4
+        length = data[begin - 2] << 8 | data[begin - 1]
+        self.at = end = begin - 2 + length
+        if length < 2 or end > len(data):
             raise IndexError("a segment ends early")
-        begin = self.at + 4
-        self.at += 2 + length
+        body = data[begin:end] if marker in _READ else b""
         if marker in _FRAMES:
             if self.frame:
                 raise RejectedImageError("damaged jpeg: two frame headers")
             self.frame, self.progressive = struct.unpack_from(">BHHB", body), marker == 0xC2
             self.samplings = body[7::3]  # of each component, horizontal and vertical
-            self.missing = {component: bytearray(b"\xff" * 64) for component in body[6::3]}
+            self.components = body[6::3]
         elif marker == 0xE0 and body.startswith(b"JFIF\0") and len(body) >= 14 and body[5] != 1:
             self.fixes.append((begin + 5, b"\1"))
         elif marker == 0xE1 and body.startswith(b"Exif\0"):
@@ -114,6 +118,8 @@ class _Walk:
         data, begin = self.data, self.at
         if not self.frame:
             raise RejectedImageError("damaged jpeg: no frame header")
+        if len(body) < 4 + 2 * body[0]:
+            raise RejectedImageError("damaged jpeg: a scan's header ends early")
         usual = not self.progressive and body[0] == self.frame[3]  # one scan holds everything
         if not usual:
             self.at = _after_scan(data, begin)
@@ -123,17 +129,21 @@ class _Walk:
             self.at = len(data) if found < 0 else found
         else:
             self.at = len(data) - 2
-        count = body[0]
-        if len(body) < 4 + 2 * count:
-            raise RejectedImageError("damaged jpeg: a scan's header ends early")
-        first, last, bits = body[1 + 2 * count : 4 + 2 * count] if self.progressive else (0, 63, 0)
-        for component in body[1 : 1 + 2 * count : 2]:
-            if component in self.missing and first <= last < 64:
-                self.missing[component][first : last + 1] = bytes([bits & 15]) * (last + 1 - first)
+        if not usual:
+            self._note_coefficients(body)
         self.scans.append((begin, self.at))
         if len(self.scans) > _MOST_SCANS:
             raise RejectedImageError(f"unsupported jpeg: more than {_MOST_SCANS} scans")
         return usual and self.at < len(data)
+
+    def _note_coefficients(self, body: bytes) -> None:
+        """Which coefficients one of several scans brings, and how far."""
+        count = body[0]
+        self.missing = self.missing or {component: bytearray(b"\xff" * 64) for component in self.components}
+        first, last, bits = body[1 + 2 * count : 4 + 2 * count] if self.progressive else (0, 63, 0)
+        for component in body[1 : 1 + 2 * count : 2]:
+            if component in self.missing and first <= last < 64:
+                self.missing[component][first : last + 1] = bytes([bits & 15]) * (last + 1 - first)
 
 
 def walk(data: bytes) -> Segments:
@@ -160,9 +170,6 @@ def walk(data: bytes) -> Segments:
         state.fixes.append((state.adobe[0], bytes([channels // 4 + 1])))  # libjpeg takes others for YCbCr or YCCK too
     clean = _corrected(data, state.fixes, state.drop)
 
-    def moved(at: int) -> int:
-        return at - sum(end - begin for begin, end in state.drop if end <= at)
-
     return Segments(
         width=width,
         height=height,
@@ -171,7 +178,7 @@ def walk(data: bytes) -> Segments:
         orientation=orientation(state.exif),
         icc=state.icc,
         half_chroma=len(set(state.samplings)) > 1,
-        scans=[(moved(begin), moved(end)) for begin, end in state.scans],
+        scans=_moved(state.scans, state.drop) if state.drop else state.scans,
         whole=whole,
         complete=not any(map(any, state.missing.values())),
         stray=sum(end - begin for begin, end in state.drop),
@@ -195,6 +202,15 @@ def _step(state: _Walk) -> bool:
         return False
     body = state.segment(marker)
     return marker == 0xDA and state.scan(body)
+
+
+def _moved(scans: list[tuple[int, int]], drop: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Scans in the file without what is dropped."""
+
+    def moved(at: int) -> int:
+        return at - sum(end - begin for begin, end in drop if end <= at)
+
+    return [(moved(begin), moved(end)) for begin, end in scans]
 
 
 def _corrected(data: bytes, fixes: list[tuple[int, bytes]], drop: list[tuple[int, int]]) -> bytes:
