@@ -1,5 +1,6 @@
 """tools/check_device.py: the checks on this CPU, once; its exit codes, its report."""
 
+import importlib.util
 import json
 
 import pytest
@@ -38,6 +39,20 @@ def test_the_quick_checks_of_a_cpu(run_tool, tmp_path):
     assert figures["profile"]["operations"][0]["calls"] > 10 and (out / "profile" / "trace.json").is_file()
     page = (out / record.PAGE_FILE).read_text()
     assert page.startswith("# Device check, CPU: PASS\n") and "those of the tiny network" in page
+
+
+def test_without_the_device_one_check_fails_and_the_others_are_skipped(run_tool, tmp_path):
+    if importlib.util.find_spec("te"):
+        pytest.skip("CANN is installed: there may be an Ascend card")
+    out = tmp_path / "checked"
+    done = run_tool("check_device", "--device_target", "Ascend", "--out", out)
+    assert (done.returncode, done.stderr) == (1, "")
+    first, *others = json.loads((out / record.RECORD_FILE).read_text())["checks"]
+    assert first["status"] == "fail" and first["figures"]["versions"]["mindspore"]
+    assert first["said"].startswith("DeviceError: device_target Ascend cannot be used on this machine: ")
+    assert {(check["status"], check["said"]) for check in others} == {("skipped", "the device cannot be used")}
+    assert [check["name"] for check in others] == list(CHECKS)[1:]
+    assert f"0 passed, 1 failed, {len(CHECKS) - 1} skipped in " in done.stdout
 
 
 CHILD = """

@@ -15,6 +15,7 @@ from ugatit_train.evaluation.device import checks, machine, process, ranks, reco
 from ugatit_train.evaluation.device.record import CheckFailed, Result, Skipped
 from ugatit_train.evaluation.device.shared import Job, Shared
 from ugatit_train.exchange.export import Difference
+from ugatit_train.forms import ASCEND
 from ugatit_train.training import checkpoint, loop
 
 from . import record_device_losses
@@ -161,6 +162,13 @@ def test_the_compile_cache_is_checked_where_there_are_losses_to_compare_with(sha
         warm.losses(True, shared, result)
 
 
+@pytest.mark.parametrize(("half", "least", "most"), [(False, 0, 1e-6), (True, 1e-4, 2e-3)])
+def test_the_error_of_a_convolution_tells_its_precision(half, least, most):
+    """In Ascend's forms, but for the padding, which the CPU lacks."""
+    errors = checks.kernel_errors(dataclasses.replace(ASCEND, padding="mirror", half=half))
+    assert least <= errors["convolution"] < most and errors["product"] < 1e-6
+
+
 def test_processes_that_share_a_device_or_have_another_mean_are_found(shared, result):
     good = [{"rank": i, "device_id": i, "difference": 0.0, "mib": 4.0, "ms": 1.0} for i in range(2)]
     assert ranks.judge(good, "Ascend").startswith("2 processes: the mean is right")
@@ -211,7 +219,7 @@ def test_whatever_a_check_raises_is_its_result(shared, monkeypatch, tmp_path):
 
         return process.Check(title="title", process="light", function=check)
 
-    errors = {"bad": CheckFailed("wrong"), "none": Skipped("no card"), "fault": ZeroDivisionError("by\nzero")}
+    errors = {"bad": CheckFailed("wrong"), "none": Skipped("no card"), "fault": ZeroDivisionError("by zero.\nMore")}
     monkeypatch.setattr(process, "CHECKS", {name: raising(error) for name, error in errors.items()})
     with (tmp_path / "answers").open("w") as answers:
         process.tell(shared, list(errors), answers)

@@ -15,12 +15,11 @@ from typing import Any
 import ugatit_train
 from ugatit_train import runtime
 from ugatit_train.evaluation.device.record import Result
-from ugatit_train.evaluation.device.shared import Job
+from ugatit_train.evaluation.device.shared import Job, lacks_device
 
 PROGRAM = "import sys; sys.path.pop(0); from ugatit_train.evaluation.device.process import main; main()"
 LEAVING_S = 20.0  # for a process to end when it has made all of its checks
 GRACE_S = 5.0  # by SIGTERM
-DEVICE = "device"  # the check that all others need
 
 
 class Processes:
@@ -46,7 +45,7 @@ class Processes:
 
     def reason(self) -> str:
         """Why no other check can be made; empty if it can."""
-        if DEVICE in self.job.known and "precision" not in self.job.known[DEVICE]:
+        if any(lacks_device(name, figures) for name, figures in self.job.known.items()):
             return "the device cannot be used"
         return "the time was over: give more --minutes" if time.time() > self.job.deadline else ""
 

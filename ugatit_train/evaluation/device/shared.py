@@ -23,6 +23,11 @@ class Job:
     known: dict[str, dict[str, Any]]  # the figures of the checks of the processes before, by the check's name
 
 
+def lacks_device(name: str, figures: dict[str, Any]) -> bool:
+    """Whether these figures of the check `name` say that the device cannot be used."""
+    return name == "device" and "precision" not in figures
+
+
 class Training:
     """A step with the weights that a run begins with; a call trains one step, on the same noise each time."""
 
