@@ -14,6 +14,7 @@ from mindspore import Tensor
 
 from ugatit_train import runtime
 from ugatit_train.forms import ASCEND, CPU, Forms
+from ugatit_train.networks import compiling
 from ugatit_train.networks.ugatit import Discriminator, Generator
 from ugatit_train.training.step import Step, StepSettings
 
@@ -107,12 +108,17 @@ def batches(configuration):
 TOO_LARGE = (float("inf"), 2.0**127)  # loss scales of two more steps where the scale is dynamic
 
 
-def run(configuration, forms=None):
-    """The losses of every step, and all parameters by name before the first step and after each."""
+def run(configuration, forms=None, cache=None):
+    """The losses of every step, and all parameters by name before the first step and after each.
+
+    The graph comes from the suite's folder, or from the `GraphCache` that is given.
+    """
     step, state = compile_step(configuration, forms), first_state(configuration)
     fill(step, {**state.params, **state.u})
     parameters = {p.name: p for p in step.get_parameters()}
     losses, snapshots = [], [snapshot(parameters)]
+    first = [Tensor(image.astype(numpy.float32)) for image in batches(configuration)[0]]
+    (cache or compiling.graphs()).compile(step, *first)
     for a, b in batches(configuration):
         losses.append(step(*(Tensor(image.astype(numpy.float32)) for image in (a, b))).asnumpy())
         snapshots.append(snapshot(parameters))

@@ -8,14 +8,12 @@ one of the process's own, and a file goes in just before a compilation, or out a
 import atexit
 import contextlib
 import functools
-import json
 import logging
 import os
 import re
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,18 +21,14 @@ import mindspore as ms
 from mindspore import Tensor, nn
 from mindspore._c_expression import ms_ctx_param
 
-from ugatit_data.files import PARTIAL_SUFFIX, sha256_hex
-from ugatit_train.networks import graphkey
+from ugatit_train.networks import graphfiles, graphkey
 from ugatit_train.networks.fingerprint import UnknownValueError
 from ugatit_train.runtime import Worker, device
 
 VARIABLE = "UGATIT_COMPILE_CACHE"
 """The environment's word for `auto`: off, or a folder."""
 LIMIT = 2 << 30  # bytes of a folder
-SUFFIX = ".graph"
-_FORMAT = b"ugatit graph 1\n"
-_OLD_S = 3600.0  # nobody writes at one file for so long
-_ROOM = 256 << 20  # bytes that must be free: MindSpore does not tell when a disk is full
+_ROOM = 256 << 20  # bytes that must be free
 
 _log = logging.getLogger(__name__)
 _at_import = graphkey.sources()
@@ -102,7 +96,7 @@ class GraphCache:
         if found["sources"] != _at_import:
             self._switch_off("source files of ugatit changed since this program began")
             return None
-        return self.folder / f"{graphkey.key(found)}{SUFFIX}"
+        return self.folder / f"{graphkey.key(found)}{graphfiles.SUFFIX}"
 
     def _switch_off(self, reason: str) -> None:
         _log.warning("no compile cache: %s: compiling takes its full time", reason)
@@ -112,28 +106,29 @@ class GraphCache:
         with _refusals(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
             scratch = _scratch()
-            files = read(path)
+            files = graphfiles.read(path)
             scratch.clear()
+            scratch.check_room()
             if files is not None:
                 scratch.put(files)
         if files is not None:
             try:
-                with scratch.given():
-                    cell.compile(*inputs)
+                is_new = scratch.compile(cell, inputs)
             except Exception as error:  # of any kind: MindSpore reads a file of another program's making
                 _log.warning("%s: MindSpore cannot load it (%s): compiling again", path, str(error).partition("\n")[0])
                 path.unlink(missing_ok=True)
                 scratch.clear()
                 files = None
             else:
-                if scratch.has_only(files):
-                    scratch.next += 1
+                if not is_new:
+                    return False
+                if scratch.loaded(files):
                     with contextlib.suppress(OSError):
                         os.utime(path)  # used last now
+                        scratch.clear()
                     return True
         if files is None:
-            with scratch.given():
-                cell.compile(*inputs)
+            scratch.compile(cell, inputs)
         with _refusals(path.parent):
             self._keep(path, scratch)
         return False
@@ -141,14 +136,9 @@ class GraphCache:
     def _keep(self, path: Path, scratch: "_Scratch") -> None:
         files = scratch.take()
         if files and graphkey.sources() == _at_import:
-            # Two processes may write one graph at a time: each has a partial file of its own.
-            partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL_SUFFIX}")
-            try:
-                partial.write_bytes(pack(files))
-                os.replace(partial, path)
-            finally:
-                partial.unlink(missing_ok=True)
-            evict(path.parent, self.limit)
+            graphfiles.write(path, files)
+            graphfiles.evict(path.parent, self.limit)
+        scratch.clear()
 
 
 class _UnusableError(Exception):
@@ -161,53 +151,6 @@ def _refusals(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise _UnusableError(f"{error.filename or folder}: {error.strerror or error}") from None
-
-
-def pack(files: dict[str, bytes]) -> bytes:
-    """The contents of a file of the cache: the format, a digest, names and sizes, and the files one after the other."""
-    rest = json.dumps({name: len(data) for name, data in files.items()}).encode() + b"\n" + b"".join(files.values())
-    return _FORMAT + sha256_hex(rest).encode() + b"\n" + rest
-
-
-def unpack(data: bytes) -> dict[str, bytes]:
-    """What `pack` was given. Raises ValueError: damaged."""
-    head, digest, rest = data[: len(_FORMAT)], data[len(_FORMAT) :][:64], data[len(_FORMAT) + 65 :]
-    if head != _FORMAT or sha256_hex(rest).encode() != digest:
-        raise ValueError("damaged")
-    names, _, rest = rest.partition(b"\n")
-    files = {}
-    for name, size in json.loads(names).items():
-        files[name], rest = rest[:size], rest[size:]
-    return files
-
-
-def read(path: Path) -> dict[str, bytes] | None:
-    """The files of a graph, None if there is no such graph; a damaged one goes, with a warning."""
-    try:
-        return unpack(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        _log.warning("%s: damaged: compiling again", path)
-        path.unlink(missing_ok=True)
-        return None
-
-
-def evict(folder: Path, limit: int) -> None:
-    """Removes the graphs that were used longest ago until the rest has `limit` bytes, and what dead processes left."""
-    found = []
-    for path in folder.glob(f"*{SUFFIX}"):
-        with contextlib.suppress(FileNotFoundError):
-            found.append((path.stat().st_mtime_ns, path.stat().st_size, path))
-    total = sum(size for _, size, _ in found)
-    for _, size, path in sorted(found):
-        if total > limit:
-            path.unlink(missing_ok=True)
-            total -= size
-    for left in folder.glob(f"*{PARTIAL_SUFFIX}"):
-        with contextlib.suppress(FileNotFoundError):  # another process has just removed it
-            if time.time() - left.stat().st_mtime > _OLD_S:
-                left.unlink()
 
 
 class _Scratch:
@@ -223,30 +166,36 @@ class _Scratch:
         if os.getpid() == self.owner:  # not in a forked process
             shutil.rmtree(self.path, ignore_errors=True)
 
-    @contextlib.contextmanager
-    def given(self) -> Iterator[None]:
-        """MindSpore's cache is on inside, and asks nothing.
+    def compile(self, cell: nn.Cell, inputs: tuple[Tensor, ...]) -> bool:
+        """Compiles with MindSpore's cache, which asks nothing; False if the cell was ready for such inputs before.
 
         It is switched on below `ms.set_context`, with which MindSpore follows the imports of the program's file, to
         digest their sources, and stops at a relative one.
         """
-        force, settings = "MS_DEV_FORCE_USE_COMPILE_CACHE", ms.context._context()
+        force, settings, ready = "MS_DEV_FORCE_USE_COMPILE_CACHE", ms.context._context(), len(cell.compile_cache)
         before = os.environ.get(force)
         os.environ[force] = "1"
         ms.set_context(compile_cache_path=str(self.path))
         settings.set_param(ms_ctx_param.enable_compile_cache, 1)
         try:
-            yield
+            cell.compile(*inputs)
+        except BaseException:
+            self.next += 1
+            raise
         finally:
             settings.set_param(ms_ctx_param.enable_compile_cache, 0)
             os.environ.pop(force)
             if before is not None:
                 os.environ[force] = before
+        return len(cell.compile_cache) > ready
 
     def clear(self) -> None:
         self.path.mkdir(exist_ok=True)
         for child in self.path.iterdir():
             shutil.rmtree(child) if child.is_dir() else child.unlink()
+
+    def check_room(self) -> None:
+        """Raises OSError where there is too little: MindSpore does not tell when a disk is full."""
         if shutil.disk_usage(self.path).free < _ROOM:
             raise OSError(0, f"less than {_ROOM >> 20} MB are free", str(self.path))
 
@@ -257,9 +206,12 @@ class _Scratch:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
 
-    def has_only(self, files: dict[str, bytes]) -> bool:
-        """Whether the files are as `put` left them: MindSpore loaded them, and wrote nothing."""
-        return self._found() == {_numbered(name, self.next): data for name, data in files.items()}
+    def loaded(self, files: dict[str, bytes]) -> bool:
+        """Whether the files are as `put` left them after a compilation: MindSpore loaded them, and wrote nothing."""
+        if self._found() != {_numbered(name, self.next): data for name, data in files.items()}:
+            return False
+        self.next += 1
+        return True
 
     def take(self) -> dict[str, bytes]:
         """The files of the graph that was compiled last, with # for its number; none if MindSpore wrote none."""
