@@ -75,9 +75,10 @@ def _open_checkpoint(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     from mindspore import Tensor
 
     from ugatit_train.evaluation import inception_weights
+    from ugatit_train.networks import compiling
 
     try:
-        network = inception_weights.load(path)
+        network = compiling.through_cache(inception_weights.load(path))
     except inception_weights.WeightsError as error:
         raise FeaturesError(str(error)) from None
     return lambda x: network(Tensor(x)).asnumpy()

@@ -166,7 +166,9 @@ def from_cell(generator, any_size: bool = False) -> Translator:
     """
     import mindspore as ms
 
-    run = _called(generator.set_train(False))
+    from ugatit_train.networks import compiling
+
+    run = _called(compiling.through_cache(generator.set_train(False)))
     largest: dict[tuple[int, ...], int] = {}  # (H, W) -> the largest batch so far
     if any_size:
         channels = generator.down0.weight.shape[1]
@@ -189,7 +191,7 @@ def from_cell(generator, any_size: bool = False) -> Translator:
     return filled
 
 
-def _called(cell) -> Translator:
+def _called(cell: Callable) -> Translator:
     from mindspore import Tensor
 
     def run(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,13 +14,15 @@ import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import mindspore as ms
 from mindspore import Tensor, nn
 from mindspore._c_expression import ms_ctx_param
 
+from ugatit_train.errors import first_line
 from ugatit_train.networks import graphfiles, graphkey
 from ugatit_train.networks.fingerprint import UnknownValueError
 from ugatit_train.runtime import Worker, device
@@ -61,6 +63,20 @@ def graphs() -> "GraphCache":
     return GraphCache(folder_of("auto", device()))
 
 
+def through_cache(cell: nn.Cell, cache: "GraphCache | None" = None) -> Callable[..., Any]:
+    """`cell` as a function of Tensors, compiled or loaded at each new shape; by the process's cache, or by `cache`."""
+    seen = set()
+
+    def call(*inputs: Tensor) -> Any:
+        shapes = () if cell.get_inputs() else tuple((str(each.dtype), each.shape) for each in inputs)
+        if shapes not in seen:
+            (cache or graphs()).compile(cell, *inputs)
+            seen.add(shapes)
+        return cell(*inputs)
+
+    return call
+
+
 class GraphCache:
     """Compiled graphs in a folder, which processes share; the oldest go when they are more than `limit` bytes."""
 
@@ -70,7 +86,8 @@ class GraphCache:
     def compile(self, cell: nn.Cell, *inputs: Tensor) -> bool:
         """Makes `cell` ready to be called with such inputs; whether its graph came from the folder.
 
-        A file that is damaged, and a folder that cannot be used, cost one warning and the time of compiling.
+        A file that is damaged, a folder that cannot be used and a graph that MindSpore cannot write cost one warning
+        and the time of compiling.
         """
         with _one_at_a_time:
             path = self._path(cell, inputs)
@@ -83,7 +100,7 @@ class GraphCache:
             return False
 
     def _path(self, cell: nn.Cell, inputs: tuple[Tensor, ...]) -> Path | None:
-        if self.folder is None:
+        if self.folder is None or cell.get_inputs():  # MindSpore cannot write a graph of open shapes
             return None
         try:
             found = graphkey.parts(cell, inputs, self.worker)
@@ -107,6 +124,9 @@ class GraphCache:
             path.parent.mkdir(parents=True, exist_ok=True)
             scratch = _scratch()
             files = graphfiles.read(path)
+            if files == {}:  # known to be one that cannot be kept
+                cell.compile(*inputs)
+                return False
             scratch.clear()
             scratch.check_room()
             if files is not None:
@@ -115,9 +135,10 @@ class GraphCache:
             try:
                 is_new = scratch.compile(cell, inputs)
             except Exception as error:  # of any kind: MindSpore reads a file of another program's making
-                _log.warning("%s: MindSpore cannot load it (%s): compiling again", path, str(error).partition("\n")[0])
-                path.unlink(missing_ok=True)
-                scratch.clear()
+                _log.warning("%s: MindSpore cannot load it (%s): compiling again", path, first_line(error))
+                with _refusals(path.parent):
+                    path.unlink(missing_ok=True)
+                    scratch.clear()
                 files = None
             else:
                 if not is_new:
@@ -128,7 +149,14 @@ class GraphCache:
                         scratch.clear()
                     return True
         if files is None:
-            scratch.compile(cell, inputs)
+            try:
+                scratch.compile(cell, inputs)
+            except Exception as error:  # of the network, or of writing its graph: not every graph can be written
+                cell.compile(*inputs)
+                _log.warning("MindSpore cannot keep this graph (%s): each start compiles it", first_line(error))
+                with _refusals(path.parent):
+                    graphfiles.write(path, {})
+                return False
         with _refusals(path.parent):
             self._keep(path, scratch)
         return False

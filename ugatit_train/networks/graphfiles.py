@@ -1,4 +1,7 @@
-"""The files of the compile cache: each holds what MindSpore wrote for one graph, and is whole or not there."""
+"""The files of the compile cache: each holds what MindSpore wrote for one graph, and is whole or not there.
+
+One without files in it stands for a graph that MindSpore could not write.
+"""
 
 import contextlib
 import json

@@ -101,7 +101,7 @@ def train(options: config.Options) -> None:
     state = step_cell.state()
     start = runfolder.resume(options, worker.world, dataset.dataset_id, state) if options.resume else runfolder.BEGIN
     start.check_unfinished(schedule.iteration, out)
-    loader = _loader(options, worker, start.loader_step)
+    loader, graphs = _loader(options, worker, start.loader_step), _graphs(options, worker)
     mean_over_ranks = runtime.mean_over_ranks(worker)
 
     with (
@@ -113,7 +113,8 @@ def train(options: config.Options) -> None:
         _profiler(options, out, writes) as profiler,
     ):
         start.tell(options, steps_per_epoch)
-        sampler = Sampler(step_cell.genA2B, step_cell.genB2A, sample_images(options, dataset), out / "samples")
+        images_shown = sample_images(options, dataset)
+        sampler = Sampler(step_cell.genA2B, step_cell.genB2A, images_shown, out / "samples", graphs)
         saved_s = time.monotonic()
         skipped = _Skipped(state, start.step)
         for step in range(start.step + 1, schedule.iteration + 1):
@@ -121,7 +122,7 @@ def train(options: config.Options) -> None:
             batch = [Tensor.from_numpy(images) for images in next(loader)]
             fetched = time.perf_counter()
             if step == start.step + 1:
-                _compile(step_cell, batch, options, worker)
+                _compile(step_cell, batch, graphs)
             compiled = time.perf_counter()
             losses = step_cell(*batch).asnumpy()
             # The ranks agree on the losses, and on stopping at one step: a rank that waits for another waits for ever.
@@ -151,11 +152,15 @@ def train(options: config.Options) -> None:
                 raise _interrupted(step, got, out)
 
 
-def _compile(step_cell: Step, batch: list[Tensor], options: config.Options, worker: runtime.Worker) -> None:
+def _graphs(options: config.Options, worker: runtime.Worker) -> compiling.GraphCache:
+    if options.save_graphs:  # the compiler writes them only where it compiles
+        return compiling.GraphCache(None, worker)
+    return compiling.GraphCache(compiling.folder_of(options.compile_cache, options.device_target), worker)
+
+
+def _compile(step_cell: Step, batch: list[Tensor], graphs: compiling.GraphCache) -> None:
     began = time.perf_counter()
-    # The compiler writes its graphs only where it compiles.
-    folder = None if options.save_graphs else compiling.folder_of(options.compile_cache, options.device_target)
-    loaded = compiling.GraphCache(folder, worker).compile(step_cell, *batch)
+    loaded = graphs.compile(step_cell, *batch)
     how = ", its graph was in the compile cache" if loaded else ""
     _log.info("compilation: %.1f s%s", time.perf_counter() - began, how)
 

@@ -1,5 +1,6 @@
 """Sample pictures while training: the model zoo's seven rows of both directions, always of the same few images."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ from mindspore import Tensor
 
 from ugatit_data import open_loader
 from ugatit_data.dataset.manifest import Dataset
+from ugatit_train.networks import compiling
 from ugatit_train.networks.ugatit import Generator
 from ugatit_train.options.config import Options
 from ugatit_train.pictures import drawing
@@ -39,8 +41,16 @@ def sample_images(options: Options, dataset: Dataset) -> tuple[np.ndarray, np.nd
 class Sampler:
     """Draws grids of the fixed images. Each generator compiles once, for one image, which keeps the memory small."""
 
-    def __init__(self, a2b: Generator, b2a: Generator, images: tuple[np.ndarray, np.ndarray], folder: Path):
-        self._generators = {"a2b": (a2b, b2a), "b2a": (b2a, a2b)}
+    def __init__(
+        self,
+        a2b: Generator,
+        b2a: Generator,
+        images: tuple[np.ndarray, np.ndarray],
+        folder: Path,
+        graphs: compiling.GraphCache,
+    ):
+        there, back = compiling.through_cache(a2b, graphs), compiling.through_cache(b2a, graphs)
+        self._generators = {"a2b": (there, back), "b2a": (back, there)}
         self._images = dict(zip(self._generators, images, strict=True))
         self._folder = folder
 
@@ -55,7 +65,7 @@ class Sampler:
             write_picture(self._folder / f"{step:08d}_{direction}.png", grid)
 
 
-def _rows(there: Generator, back: Generator, x: Tensor) -> list[np.ndarray]:
+def _rows(there: Callable, back: Callable, x: Tensor) -> list[np.ndarray]:
     """Heat map and picture of identity, translation and cycle of one image (1, C, H, W)."""
     same, _, same_heat = back(x)
     fake, _, fake_heat = there(x)

@@ -127,6 +127,43 @@ def test_a_graph_that_mindspore_cannot_load_is_compiled_again(inner, folder, kep
     assert GraphCache(folder).compile(Net(), X)
 
 
+def by_way_of_numpy(self, x):
+    return Tensor(x.asnumpy() * 2)
+
+
+def test_a_graph_that_mindspore_cannot_write_is_compiled_at_each_start_with_one_warning(folder, monkeypatch, caplog):
+    """Such as one that calls Python while it runs. Its compilation fails where the cache is on, not otherwise."""
+    monkeypatch.setattr(Net, "construct", by_way_of_numpy)
+    for _ in range(2):
+        net = Net()
+        assert not GraphCache(folder).compile(net, X)
+        assert (net(X).asnumpy() == 2 * X.asnumpy()).all()
+    assert [r.getMessage().startswith("MindSpore cannot keep this graph (Cannot export") for r in caplog.records] == [
+        True
+    ]
+    monkeypatch.undo()
+    assert not GraphCache(folder).compile(Net(), X)
+    assert GraphCache(folder).compile(Net(), X)
+
+
+def test_a_cell_as_a_function_looks_once_at_each_shape(folder, monkeypatch):
+    asked, cache = [], GraphCache(folder)
+    monkeypatch.setattr(cache, "compile", lambda cell, *inputs: asked.append(inputs[0].shape))
+    net, other = Net(), Net()
+    run = compiling.through_cache(net, cache)
+    taller = Tensor(np.ones((5, 4), np.float32))
+    for x in (X, taller, X, X):
+        assert (run(x).asnumpy() == other(x).asnumpy()).all()
+    assert asked == [(3, 4), (5, 4)]
+
+
+def test_open_shapes_stay_outside(folder):
+    net = Net()
+    net.set_inputs(Tensor(shape=[None, 4], dtype=ms.float32))
+    assert not GraphCache(folder).compile(net, X)
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize("where", ["a file", "below a file"])
 def test_a_folder_that_cannot_be_used_is_one_warning(where, tmp_path, caplog):
     (tmp_path / "file").write_text("")

@@ -11,6 +11,7 @@ import numpy
 import pytest
 from mindspore import Parameter, Tensor, nn
 
+from ugatit_train.networks.compiling import GraphCache
 from ugatit_train.training.terms import TERMS, loss_names
 
 from .. import reference as ref
@@ -18,6 +19,19 @@ from ..parity import error
 from ..stepping import CONFIGURATIONS, NUM_STEPS, TRACED, Configuration, batches, compile_step, first_state, rhos, run
 
 LOSS_NAMES = loss_names(TERMS)
+LOADED = ("full_per_pass_gray", "g_first_per_pass")  # all of them: tests/train/warm_starts.py
+
+
+class Cache(GraphCache):
+    """Notes whether each graph came from the folder."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.loaded = []
+
+    def compile(self, cell, *inputs):
+        self.loaded.append(super().compile(cell, *inputs))
+        return self.loaded[-1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +44,8 @@ class Record:
     found: list  # parameters, u, adam_m.*, adam_v.*
     overflowed: list  # the same after each of the steps with a scale in TOO_LARGE
     expected: list  # ref.State
+    cold: tuple  # what `run` gave
+    warm: tuple | None  # and again, with the graph from the compile cache
 
 
 def clipped_by_global_norm(gradients):
@@ -51,10 +67,15 @@ def as_returned(losses):
 
 
 @pytest.fixture(scope="module", params=CONFIGURATIONS)
-def record(request):
-    configuration = CONFIGURATIONS[request.param]
+def record(request, tmp_path_factory):
+    configuration, warm = CONFIGURATIONS[request.param], None
     if request.param == TRACED:
         returned, found, _ = request.getfixturevalue("traced_run")
+    elif request.param in LOADED:
+        cold, second = (Cache(tmp_path_factory.getbasetemp() / request.param) for _ in range(2))
+        returned, found = run(configuration, cache=cold)
+        warm = run(configuration, cache=second)
+        assert (cold.loaded, second.loaded) == ([False], [True])
     else:
         returned, found = run(configuration)
 
@@ -72,8 +93,20 @@ def record(request):
             gradients.append(grads)
     return Record(
         configuration=configuration, losses=losses, gradients=gradients[0], found=found, overflowed=overflowed,
-        expected=expected,
+        expected=expected, cold=(returned, found + overflowed), warm=warm,
     )  # fmt: skip
+
+
+def test_a_step_whose_graph_was_loaded_computes_what_the_compiled_one_did(record):
+    """Losses and all parameters of every step, to the last bit."""
+    if record.warm is None:
+        assert record.configuration not in [CONFIGURATIONS[name] for name in LOADED]
+        return
+    (losses, found), (losses_too, found_too) = record.cold, record.warm
+    assert numpy.array_equal(losses, losses_too)
+    assert [{name: value.tobytes() for name, value in each.items()} for each in found] == [
+        {name: value.tobytes() for name, value in each.items()} for each in found_too
+    ]
 
 
 def test_an_overflow_in_either_optimizer_leaves_out_both_updates(record):
