@@ -47,9 +47,9 @@ class Configuration:
 
 
 # Together: each option of the step both ways, one and two samples, one and three channels.
-TRACED = "light_per_step"  # the one that also runs in a process of its own
+TRACED = "light_per_step"  # the one that also runs in a process of its own; its graph is that of test_loop.py
 CONFIGURATIONS = {
-    TRACED: Configuration(n_dis=4, options={"iteration": 1000}),
+    TRACED: Configuration(n_dis=4, options={"iteration": 30}),
     "full_per_pass_gray": Configuration(
         light=False, batch=2, img_ch=1, rho_at_its_bounds=True, options={"sn_iterations": "per_pass"}
     ),

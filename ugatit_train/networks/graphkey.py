@@ -19,11 +19,12 @@ from ugatit_train.runtime import Worker, device
 
 # The compilers read variables of these beginnings.
 _PREFIXES = ("MS_", "MINDSPORE_", "ONEDNN_", "DNNL_", "ASCEND_", "GE_", "HCCL_", "CANN_", "CUDA_", "GRAPH_OP_")
-# But these say where this process runs, beside whom, and where a cache lies: the list of what stays outside.
+# But these say where this process runs, beside whom, where a cache lies, what is printed: they stay outside.
 OUTSIDE_VARIABLES = frozenset(
     ("MS_COMPILER_CACHE_ENABLE", "MS_COMPILER_CACHE_PATH", "MS_DEV_FORCE_USE_COMPILE_CACHE", "MS_WORKER_NUM",
      "MS_ROLE", "MS_SCHED_HOST", "MS_SCHED_PORT", "MS_NODE_ID", "MS_NODE_TIMEOUT", "MS_TOPO_TIMEOUT",
-     "ASCEND_DEVICE_ID", "HCCL_IF_IP", "HCCL_IF_BASE_PORT")
+     "ASCEND_DEVICE_ID", "HCCL_IF_IP", "HCCL_IF_BASE_PORT",
+     "ONEDNN_VERBOSE", "DNNL_VERBOSE")
 )  # fmt: skip
 OUTSIDE_SETTINGS = frozenset(
     ("inter_op_parallel_num", "runtime_num_threads", "print_file_path", "profiling_options", "save_graphs_path",
