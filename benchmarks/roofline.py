@@ -2,7 +2,8 @@
 """FLOPs and bytes of a training step, the floor on this machine, and projections for Ascend.
 
 The counts come from the model's shapes (`performance/costs.py`), the floor from ceilings measured on this machine. The
-Ascend figures are projections from published ceilings at a stated efficiency: nothing of them was measured.
+Ascend figures are projections, each chip at its own precision: published ceilings at a stated efficiency, and the
+launches of the step's kernels, 5 to 10 us an aclnn, 20 to 40 us an aclop. Nothing of them was measured on a card.
 
     python benchmarks/roofline.py --sizes 64 128 256 --out records/roofline.json
 """
@@ -21,16 +22,19 @@ from ugatit_train.performance import ceilings, costs, roofline
 EFFICIENCIES = (0.1, 0.3)  # of the roofline; networks of large convolutions reach about 0.3 to 0.5 on such processors
 
 
-def count(size: int, light: bool, options: argparse.Namespace) -> list[costs.Cost]:
+PARTS_AT = 0.3  # of the roofline: the account by part
+
+
+def networks(size: int, light: bool, options: argparse.Namespace) -> dict[str, list[costs.Layer]]:
     n_dis = costs.n_dis_for(size, options.n_dis)
-    layers = costs.networks(
+    return costs.networks(
         ch=options.ch, n_res=options.n_res, n_dis=n_dis, height=size, width=size, img_ch=3, light=light
     )
-    return costs.step_costs(layers, options.batch)
 
 
 def results_of(size: int, light: bool, machine: roofline.Machine, options: argparse.Namespace) -> list[dict]:
-    counted = count(size, light, options)
+    layers = networks(size, light, options)
+    counted = costs.step_costs(layers, options.batch)
     model = "light" if light else "full"
     tags = {"size": size, "model": model, "ch": options.ch, "batch": options.batch}
     found = []
@@ -45,15 +49,23 @@ def results_of(size: int, light: bool, machine: roofline.Machine, options: argpa
     add("floor by products alone", "ms", products / machine.product_flop_per_s * 1e3, machine=machine.name)
     add("floor by the roofline", "ms", roofline.floor_s(counted, machine) * 1e3, machine=machine.name)
     add("of it bound by memory", "share", roofline.bound_by_memory(counted, machine), machine=machine.name)
-    for ascend in roofline.ASCEND:
-        floor_ms = roofline.floor_s(counted, ascend) * 1e3
+    for chip in roofline.ASCEND:
         for efficiency in EFFICIENCIES:
-            add(
-                f"projection, {ascend.name} at {efficiency:.0%} of its roofline", "ms", floor_ms / efficiency,
-                machine=ascend.name, efficiency=efficiency, projection=True,
-            )  # fmt: skip
-        if not light and size == 256 and options.batch == 1 and ascend.name == "Ascend 910":
-            add("share of the roofline that 640 ms is", "share", floor_ms / roofline.MODEL_ZOO_MS, machine=ascend.name)
+            projected = roofline.project(layers, options.batch, light, chip, efficiency=efficiency)
+            named = {"machine": chip.name, "precision": projected.precision, "efficiency": efficiency}
+            what = f"projection, {chip.name} in {projected.precision} at {efficiency:.0%} of its roofline"
+            low, high = (seconds * 1e3 for seconds in projected.step_s)
+            add(what, "ms", projected.layers_s * 1e3, **named)
+            add(f"{what}, launches at least", "ms", low, projection=True, **named)
+            add(f"{what}, launches at most", "ms", high, projection=True, **named)
+            if size == 256 and efficiency == PARTS_AT:
+                launches = zip(("launches at least", "launches at most"), projected.launches_s, strict=True)
+                for part, seconds in (projected.parts_s | dict(launches)).items():
+                    if seconds:
+                        add(f"{what}: {part}", "ms", seconds * 1e3, part=part, **named)
+        if not light and size == 256 and options.batch == 1 and chip.name == "Ascend 910":
+            share = roofline.project(layers, 1, light, chip, efficiency=1.0).layers_s * 1e3 / roofline.USERS_MS
+            add("share of the roofline that 640 ms is", "share", share, machine=chip.name)
     return found
 
 
@@ -82,8 +94,11 @@ def main(argv: list[str] | None = None) -> int:
     for size in options.sizes:
         for light in (True, False):
             results += results_of(size, light, machine, options)
-    sources = {ascend.name: ascend.source for ascend in roofline.ASCEND}
-    record.finish("roofline", options, {"published ceilings": sources}, results, ["numpy", "torch"])
+    sources = {chip.name: chip.machine(chip.precision).source for chip in roofline.ASCEND}
+    reported = {"original project, full, Ascend 910": roofline.USERS_MS}
+    reported["model zoo's CycleGAN, Ascend 910"] = roofline.CYCLEGAN_MS
+    data = {"published ceilings": sources, "ms a step at 256 px, batch 1, as reported": reported}
+    record.finish("roofline", options, data, results, ["numpy", "torch"])
     return 0
 
 

@@ -106,6 +106,7 @@ def scale(record: dict) -> str:
 
 
 def roofline(record: dict) -> str:
+    """Counts and projections of each step, then the projections of the largest size by part."""
     models: dict[tuple, list[dict]] = {}
     for entry in record["results"]:
         if "tags" in entry:
@@ -113,18 +114,40 @@ def roofline(record: dict) -> str:
     rows = []
     for (model, size), entries in models.items():
         found = {entry["name"].partition(": ")[2]: entry["median"] for entry in entries}
-        projected: dict[str, list[str]] = {}
+        projected: dict[str, dict[float, list[float]]] = {}
         for entry in entries:
-            if entry["tags"].get("projection"):
-                figure = f"{entry['median']:,.0f} ms at {entry['tags']['efficiency']:.0%}"
-                projected.setdefault(entry["tags"]["machine"], []).append(figure)
+            tags = entry["tags"]
+            if tags.get("projection"):
+                projected.setdefault(tags["machine"], {}).setdefault(tags["efficiency"], []).append(entry["median"])
         figures = ("products", "memory traffic at least", "floor by the roofline")
         rows.append(
             [f"{model}, {size} px", *(number(found[name]) for name in figures)]
-            + [", ".join(texts) for texts in projected.values()]
+            + [
+                ", ".join(
+                    f"{'-'.join(f'{value:,.0f}' for value in ends)} at {share:.0%}" for share, ends in by_share.items()
+                )
+                for by_share in projected.values()
+            ]
         )
-    header = ["step", "GFLOP", "GB at least", "floor here, ms", "Ascend 910, *projected*", "Ascend 910B, *projected*"]
-    return rows_to_table(header, rows)
+    header = ["step", "GFLOP", "GB at least", "floor here, ms", *(f"{name}, ms, *projected*" for name in projected)]
+    return "\n\n".join([rows_to_table(header, rows), *_projected_parts(record)])
+
+
+def _projected_parts(record: dict) -> list[str]:
+    """The table of the parts; none of a record before 0.2.0."""
+    steps: dict[str, dict[str, float]] = {}
+    for entry in record["results"]:
+        tags = entry.get("tags", {})
+        if "part" in tags:
+            step = f"{tags['model']}, {tags['size']} px, {tags['machine']} in {tags['precision']}"
+            steps.setdefault(step, {})[tags["part"]] = entry["median"]
+    rows, names = [], list(dict.fromkeys(part for parts in steps.values() for part in parts))[:-2]
+    for step, parts in steps.items():
+        low, high = parts.pop("launches at least"), parts.pop("launches at most")
+        layers = sum(parts.values())
+        spent = [f"{parts[name]:.0f}" if name in parts else "" for name in names]
+        rows.append([step, *spent, f"{low:.0f}-{high:.0f}", f"{layers + low:.0f}-{layers + high:.0f}"])
+    return [rows_to_table(["ms a step, *projected*", *names, "launches", "in all"], rows)] if rows else []
 
 
 def profile(record: dict, top: int = 12) -> str:

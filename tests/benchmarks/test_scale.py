@@ -39,13 +39,18 @@ def test_a_sparse_data_set_takes_no_disk_space_and_is_read(load, tmp_path):
     assert not np.any(a)
 
 
-def test_roofline(run):
+def test_roofline(run, load):
     written, _ = run("roofline", "--sizes", 256, "--ceiling_scale", 0.05, "--rounds", 2)
     results = {entry["name"]: entry for entry in written["results"]}
     assert results["light 256 px: products"]["median"] == pytest.approx(2146, rel=0.01)
     assert results["ceiling, sgemm"]["median"] > 0 and len(results["ceiling, sgemm"]["samples"]) == 2
     projections = [entry for entry in written["results"] if entry.get("tags", {}).get("projection")]
-    assert len(projections) == 2 * 2 * 2  # models, processors, efficiencies
+    assert len(projections) == 2 * 2 * 2 * 2  # models, processors, efficiencies, launches at least and at most
     assert all("projection" in entry["name"] for entry in projections)
     assert 0 < results["full 256 px: share of the roofline that 640 ms is"]["median"] < 1
+    parts = [entry["median"] for entry in written["results"] if entry.get("tags", {}).get("part")]
+    assert len(parts) == 2 * (7 + 5)  # in HF32 nothing is cast and no loss scaled
+    assert sum(parts[:6]) == pytest.approx(projections[2]["median"])  # light, the first 910, 30%, launches at least
     assert "Ascend910A.ini" in written["data"]["published ceilings"]["Ascend 910"]
+    shown = load("tables").of(written)
+    assert "| light, 256 px, Ascend 910 in float16 |" in shown and "| launches | in all |" in shown

@@ -51,7 +51,7 @@ class Options:
     compute_metrics: bool = _option(False, "with --phase test: KID, by --inception_ckpt_path")
     inception_ckpt_path: str = _option("", f"with --compute_metrics: InceptionV3, see {command('import_inception')}")
     eval_outputdir: str = _option("", "with --phase test: folder for the results; test in --output_path if not given")
-    dry_run: bool = _option(False, "check everything, print the resolved options and stop before training")
+    dry_run: bool = _option(False, "check everything, print the options and an estimate of memory and time, and stop")
 
     # ModelArts, or other object storage: s3://BUCKET/FOLDER, obs://BUCKET/FOLDER
     enable_modelarts: bool = _option(False, "take the data from --data_url and bring the results to --train_url")

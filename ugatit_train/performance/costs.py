@@ -1,13 +1,16 @@
 """FLOPs and bytes of the networks and of a whole step, counted from their shapes. Nothing here imports MindSpore.
 
 A multiply-add is 2 FLOPs. Bytes are the least that a layer must move: its inputs, weights and outputs once each, in
-float32. Counts are those of the paper's algorithm, which enlarges a map before its convolution; `small_upsampling`
-counts the convolution of the small map instead.
+float32; convolutions of forms with `half` move float16, and what turns one into the other is a cost of its own. Counts
+are those of the paper's algorithm, which enlarges a map before its convolution; `small_upsampling` counts the
+convolution of the small map instead.
 """
 
 from dataclasses import dataclass
 
-FLOAT_BYTES = 4
+from ugatit_train.forms import CPU, Forms
+
+FLOAT_BYTES, HALF_BYTES = 4, 2
 # FLOPs for each output element of the layers that are no matrix products. They are few: memory decides the time.
 _POINT_FLOPS = {"pad": 0, "norm": 8, "activation": 1, "pool": 2, "add": 1, "upsample": 0}
 
@@ -159,10 +162,14 @@ def n_dis_for(size: int, n_dis: int) -> int:
     return n_dis
 
 
-def step_passes(batch: int) -> list[Pass]:
-    """The passes of `training.step.Step`: the generators once for both updates, then the cycle."""
+def step_passes(batch: int, cycles: str = "apart") -> list[Pass]:
+    """The passes of `training.step.Step`: the generators once for both updates, then the cycle, or joined with it."""
     passes = []
-    for g in ("genA2B", "genB2A"):
+    if cycles == "joined":
+        passes.append(Pass(network="genA2B", samples=batch, weight_gradient=True, input_gradient=False))
+        passes.append(Pass(network="genB2A", samples=3 * batch, weight_gradient=True, input_gradient=True))
+        passes.append(Pass(network="genA2B", samples=2 * batch, weight_gradient=True, input_gradient=True))
+    for g in ("genA2B", "genB2A") if cycles == "apart" else ():
         passes.append(Pass(network=g, samples=2 * batch, weight_gradient=True, input_gradient=False))
         passes.append(Pass(network=g, samples=batch, weight_gradient=True, input_gradient=True))
     for d in ("disGA", "disGB", "disLA", "disLB"):
@@ -183,15 +190,22 @@ def networks(
     return {"genA2B": g, "genB2A": g, "disGA": d_global, "disGB": d_global, "disLA": d_local, "disLB": d_local}
 
 
-def step_costs(layers: dict[str, list[Layer]], batch: int, spectral_norm: bool = True) -> list[Cost]:
-    """Every cost of one step; `layers` as `networks` gives them: all passes, spectral norm, Adam."""
-    costs = _layer_costs_of(layers, batch)
+def step_costs(
+    layers: dict[str, list[Layer]], batch: int, spectral_norm: bool = True, forms: Forms = CPU
+) -> list[Cost]:
+    """Every cost of one step; `layers` as `networks` gives them: all passes, spectral norm, Adam, copies of weights."""
+    costs = _layer_costs_of(layers, batch, forms)
     for network, its_layers in layers.items():
         weights = sum(layer.weights for layer in its_layers)
         # reads the gradient; reads and writes the weight and both moments
         costs.append(
             Cost(network=network, layer="adam", kind="adam", flops=14 * weights, bytes=7 * weights * FLOAT_BYTES)
         )
+        copied = copied_weights(network, weights, forms)
+        if copied:
+            costs.append(Cost(network=network, layer="copy", kind="copy", flops=0, bytes=2 * copied * FLOAT_BYTES))
+        if forms.half:
+            costs.append(_loss_scale_cost(network, weights))
         if spectral_norm and network.startswith("dis"):
             products = [layer for layer in its_layers if layer.is_product and layer.name != "cam.conv1x1"]
             normed = sum(layer.weights - layer.biases for layer in products)
@@ -203,21 +217,63 @@ def step_costs(layers: dict[str, list[Layer]], batch: int, spectral_norm: bool =
     return costs
 
 
-def _layer_costs_of(layers: dict[str, list[Layer]], batch: int) -> list[Cost]:
-    passes = [p for p in step_passes(batch) if p.network in layers]
-    return [_layer_cost(p, position, layer) for p in passes for position, layer in enumerate(layers[p.network])]
+def copied_weights(network: str, weights: int, forms: Forms) -> int:
+    """Elements that MindSpore copies in a step because they are read several times, which it does but on the CPU.
+
+    Counted in the compiler's graph of Ascend's forms: the discriminators' weights twice; with a loss scale five times,
+    and their moments once each. The generators' few rhos are left out.
+    """
+    if forms.convolution == "matmul" or not network.startswith("dis"):
+        return 0
+    return (7 if forms.half else 2) * weights
 
 
-def _layer_cost(p: Pass, position: int, layer: Layer) -> Cost:
+def _loss_scale_cost(network: str, weights: int) -> Cost:
+    """Of a dynamic loss scale, which float16 has by default, with the discriminators updated first.
+
+    A gradient is divided (2), looked at (1), and made zero if the update is skipped (2). The discriminators' weights
+    and moments are copied before their update (3 x 2), chosen after the generators' (3 x 3), written back (3 x 2).
+    """
+    moved = 5 * weights + (21 * weights if network.startswith("dis") else 0)
+    return Cost(network=network, layer="loss_scale", kind="loss_scale", flops=0, bytes=moved * FLOAT_BYTES)
+
+
+def _layer_costs_of(layers: dict[str, list[Layer]], batch: int, forms: Forms = CPU) -> list[Cost]:
+    costs = []
+    for p in step_passes(batch, forms.cycles):
+        for position, layer in enumerate(layers.get(p.network, ())):
+            is_half = forms.half and layer.kind == "conv"
+            costs.append(_layer_cost(p, position, layer, HALF_BYTES if is_half else FLOAT_BYTES))
+            if is_half:
+                costs.append(_cast_cost(p, position, layer))
+    return costs
+
+
+def _layer_cost(p: Pass, position: int, layer: Layer, element_bytes: int = FLOAT_BYTES) -> Cost:
     moved = layer.inputs + layer.outputs
     flops, elements = layer.flops * p.samples, moved * p.samples + layer.weights
-    if p.input_gradient or position > 1:  # layers 0 and 1, padding and convolution, take the images themselves
+    if _gives_input_gradient(p, position):
         flops += layer.flops * p.samples
         elements += moved * p.samples + layer.weights
     if layer.weights and p.weight_gradient:
         flops += layer.flops * p.samples
         elements += moved * p.samples + layer.weights
     return Cost(
-        network=p.network, layer=layer.name, kind=layer.kind, flops=flops, bytes=elements * FLOAT_BYTES,
+        network=p.network, layer=layer.name, kind=layer.kind, flops=flops, bytes=elements * element_bytes,
         is_product=layer.is_product,
     )  # fmt: skip
+
+
+def _cast_cost(p: Pass, position: int, layer: Layer) -> Cost:
+    """Of input, weight and output to the other type, and of their gradients back: each read and written once."""
+    elements = (layer.inputs + layer.outputs) * p.samples + layer.weights
+    elements += layer.outputs * p.samples  # the gradient that comes in
+    if _gives_input_gradient(p, position):
+        elements += layer.inputs * p.samples
+    if p.weight_gradient:
+        elements += layer.weights
+    return Cost(network=p.network, layer=layer.name, kind="cast", flops=0, bytes=elements * (FLOAT_BYTES + HALF_BYTES))
+
+
+def _gives_input_gradient(p: Pass, position: int) -> bool:
+    return p.input_gradient or position > 1  # layers 0 and 1, padding and convolution, take the images themselves

@@ -5,27 +5,44 @@ shapes do not tell are the constants below, fitted to measured steps on the CPU.
 steps, and a test compares the estimates with its record.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 from ugatit_train.forms import Forms, form_for
 from ugatit_train.options.config import Options
-from ugatit_train.performance import costs, memory
+from ugatit_train.performance import costs, memory, roofline
 
 MIB, GIB = 1 << 20, 1 << 30
 
-# Fitted to seven of the peaks in benchmarks/results/memory.json (the test names the others); the last three to the
-# light model's seconds in benchmarks/results/step_time.json, on 2 cores of 400 GFLOP/s.
+# Fitted to peaks in benchmarks/results/memory.json (the test names those that were not); the last three to the light
+# model's seconds in benchmarks/results/step_time.json, on 2 cores of 400 GFLOP/s.
 PROGRAM_BYTES = 1680 * MIB  # MindSpore, and what its compiler keeps
 BLOCK_BYTES = 197 * MIB  # what the compiler keeps for each residual block in a half of the generator
-GRADIENTS_G = 3.0  # times the generators' weights: gradients of the first pass, of the cycle, and their sum
-GRADIENTS_D = 6.7  # times the discriminators' weights: gradients, and copies for spectral norm and products' layouts
-KEPT = 1.3  # memory for the layers' outputs, as a multiple of all outputs of a step's passes
-KEPT_RECOMPUTED = 0.75  # the same with --recompute
 EFFICIENCY = 0.65  # FLOPs a second (as counted, without Winograd's savings) as a share of sgemm's
 WEIGHT_S_PER_BYTE = 1.7e-9  # Adam and spectral norm
 STEP_S = 0.3  # the rest: thousands of small operations
 
+
+@dataclass(frozen=True, kw_only=True)
+class Keeps:
+    """What a step of some forms keeps, as multiples of what the shapes tell."""
+
+    program: float  # of PROGRAM_BYTES and BLOCK_BYTES
+    gradients_g: float  # of the generators' weights: gradients of the first pass, of the cycle, and their sum
+    gradients_d: float  # of the discriminators' weights: gradients, and copies for spectral norm and products' layouts
+    outputs: float  # of all layers' outputs of a step's passes
+
+
+# Fitted to peaks on the CPU. With the operator's convolutions these hold oneDNN's buffers; a card has CANN's instead.
+KEEPS_CPU = Keeps(program=1.0, gradients_g=3.0, gradients_d=6.7, outputs=1.3)
+KEEPS_CPU_RECOMPUTED = dataclasses.replace(KEEPS_CPU, outputs=0.75)  # with --recompute, which other forms ignore
+KEEPS_PLAIN = Keeps(program=1.0, gradients_g=4.2, gradients_d=3.5, outputs=7.5)
+KEEPS_ASCEND = Keeps(program=0.83, gradients_g=1.85, gradients_d=9.2, outputs=1.86)
+
 ASCEND_910_BYTES = 32 * GIB
+CARDS_GB = sorted({size for chip in roofline.ASCEND for size in chip.cards_gb})
+OFF = 1.25  # times an estimate, which is within a quarter of the measured peaks
+CARD_SHARE = 0.9  # of a card's memory for a run; the rest is for the driver and CANN's own buffers: assumed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,19 +52,24 @@ class Estimate:
     program: int
     weights: int
     optimizer: int
+    copies: int  # at most: of what a step reads several times, but on the CPU (`costs.copied_weights`)
     gradients: int
     activations: int
     step_flops: int
 
     @property
     def total(self) -> int:
-        return self.program + self.weights + self.optimizer + self.gradients + self.activations
+        return self.program + self.weights + self.optimizer + self.copies + self.gradients + self.activations
 
 
 def estimate(options: Options, forms: Forms | None = None) -> Estimate:
-    """What a step with these options needs; `forms` are the device's if not given."""
+    """What a step with these options needs; `forms` are the device's if not given.
+
+    On Ascend without a precision they are the first 910's, in float16: they need more than the 910B's.
+    """
     o = options
-    forms = forms or form_for(o.device_target, half=o.precision == "float16")
+    is_half = o.precision == "float16" or (o.device_target == "Ascend" and o.precision is None)
+    forms = forms or form_for(o.device_target, half=is_half)
     height, width = o.image_size
     layers = costs.networks(
         ch=o.ch, n_res=o.n_res, n_dis=o.n_dis, height=height, width=width, img_ch=o.img_ch, light=o.light,
@@ -57,17 +79,31 @@ def estimate(options: Options, forms: Forms | None = None) -> Estimate:
     outputs = {name: 4 * sum(layer.outputs for layer in its) for name, its in layers.items()}
     # Of the discriminators' passes, only the one for the generators' update keeps outputs while the generators' do.
     passes = [p for p in costs.step_passes(o.batch_size) if p.network.startswith("gen") or not p.weight_gradient]
-    gradients = [size * (GRADIENTS_G if name.startswith("gen") else GRADIENTS_D) for name, size in weights.items()]
+    keeps = _keeps(forms, o.recompute)
+    gradients = [
+        size * (keeps.gradients_g if name.startswith("gen") else keeps.gradients_d) for name, size in weights.items()
+    ]
+    if (
+        forms.half
+    ):  # a loss scale: the discriminators' weights and moments, kept until the generators' gradients are good
+        gradients += [3 * size for name, size in weights.items() if name.startswith("dis")]
     return Estimate(
-        program=PROGRAM_BYTES + BLOCK_BYTES * o.n_res if o.device_target == "CPU" else 0,
+        program=round(keeps.program * (PROGRAM_BYTES + BLOCK_BYTES * o.n_res)) if o.device_target == "CPU" else 0,
         weights=sum(weights.values()),
         optimizer=2 * sum(weights.values()),
+        copies=0
+        if o.device_target == "CPU"
+        else sum(costs.copied_weights(name, size, forms) for name, size in weights.items()),
         gradients=round(sum(gradients)),
-        activations=round(
-            (KEPT_RECOMPUTED if o.recompute else KEPT) * sum(p.samples * outputs[p.network] for p in passes)
-        ),
+        activations=round(keeps.outputs * sum(p.samples * outputs[p.network] for p in passes)),
         step_flops=sum(cost.flops for cost in costs.step_costs(layers, o.batch_size, o.spectral_norm)),
     )
+
+
+def _keeps(forms: Forms, recompute: bool) -> Keeps:
+    if forms.convolution == "matmul":
+        return KEEPS_CPU_RECOMPUTED if recompute else KEEPS_CPU
+    return KEEPS_ASCEND if forms.adalin == "groups" else KEEPS_PLAIN
 
 
 def device_bytes(device_target: str) -> int | None:
@@ -85,10 +121,11 @@ def step_seconds(needs: Estimate, gflop_per_s: float) -> float:
 
 
 def describe(options: Options, steps: int | None, gflop_per_s: float | None) -> str:
-    """Memory and time in two lines. `gflop_per_s` is this machine's ceiling, None if another device trains."""
+    """Memory and time in two lines, of Ascend's cards in more. `gflop_per_s` is this machine's ceiling, None if another
+    device trains."""
     needs = estimate(options)
-    parts = ("weights", "optimizer", "gradients", "activations", "program")
-    shown = ", ".join(f"{part} {getattr(needs, part) / GIB:.1f}" for part in parts)
+    parts = ("weights", "optimizer", "copies", "gradients", "activations", "program")
+    shown = ", ".join(f"{part} {getattr(needs, part) / GIB:.1f}" for part in parts if getattr(needs, part))
     lines = [f"memory, estimated: {needs.total / GIB:.1f} GiB ({shown})"]
     if gflop_per_s:
         step_s = step_seconds(needs, gflop_per_s)
@@ -97,9 +134,55 @@ def describe(options: Options, steps: int | None, gflop_per_s: float | None) -> 
             f"time, estimated: {step_s:.2f} s a step{whole} ({needs.step_flops / 1e9:.0f} GFLOP a step, "
             f"matrix products at {gflop_per_s:.0f} GFLOP/s; on another processor half of it or twice as much)"
         )
+    elif options.device_target == "Ascend":
+        lines += [f"memory of a card: {fits(needs.total)}", *_projected(options, steps)]
     else:
         lines.append(f"time: not estimated for {options.device_target} ({needs.step_flops / 1e9:.0f} GFLOP a step)")
     return "\n".join(lines)
+
+
+def fits(needed: int) -> str:
+    """Which of Ascend's cards a run of `needed` bytes fits. Projected from the CPU's peaks: none was run on a card."""
+    words = []
+    for size in CARDS_GB:
+        room = CARD_SHARE * size * GIB
+        narrowly = " narrowly" if needed <= room < OFF * needed else ""
+        words.append(f"{'fits' if needed <= room else 'does not fit'} {size} GB{narrowly}")
+    return (
+        f"{', '.join(words)} (a tenth left for the driver and CANN; from peaks on a CPU, which it may miss by a "
+        "quarter; not run on a card)"
+    )
+
+
+def _projected(options: Options, steps: int | None) -> list[str]:
+    """A line for each of Ascend's chips that has the precision, and one of what others measured."""
+    o = options
+    height, width = o.image_size
+    layers = costs.networks(
+        ch=o.ch, n_res=o.n_res, n_dis=o.n_dis, height=height, width=width, img_ch=o.img_ch, light=o.light
+    )
+    lines = []
+    for chip in roofline.ASCEND:
+        if o.precision not in (None, *chip.multiply_adds):
+            continue
+        found = roofline.project(
+            layers, o.batch_size, o.light, chip, precision=o.precision, spectral_norm=o.spectral_norm
+        )
+        low, high = found.step_s
+        parts = [f"{part} {spent * 1e3:.0f}" for part, spent in found.parts_s.items() if spent]
+        parts.append("launches {:.0f} to {:.0f}".format(*(spent * 1e3 for spent in found.launches_s)))
+        if (o.n_res, o.n_dis) != tuple(roofline.COUNTED.values()):
+            parts.append("counted for n_res {n_res}, n_dis {n_dis}".format(**roofline.COUNTED))
+        whole = "" if steps is None else f", {duration(low * steps)} to {duration(high * steps)} for {steps} steps"
+        lines.append(
+            f"time, projected, never run on a card: {chip.name} in {found.precision}: {low * 1e3:.0f} to "
+            f"{high * 1e3:.0f} ms a step{whole} ({', '.join(parts)}; at {found.efficiency:.0%} of the roofline)"
+        )
+    lines.append(
+        f"beside it, at 256 px, batch 1, on an Ascend 910: {roofline.USERS_MS:.0f} ms a step, users of the original "
+        f"project's full model; {roofline.CYCLEGAN_MS:.0f} ms, the model zoo's CycleGAN"
+    )
+    return lines
 
 
 def duration(seconds: float) -> str:
@@ -123,6 +206,13 @@ def warning(options: Options, processes: int = 1) -> str:
     if there is None:
         return ""
     shown = f"about {needed / GIB:.0f} GiB are needed, {options.device_target}"
+    if options.device_target == "Ascend":
+        if needed <= CARD_SHARE * there:
+            return ""
+        largest = f"a card of {CARDS_GB[-1]} GB, or "
+        return f"{shown}'s first 910 has {there / GIB:.0f}: " + (
+            f"take {largest}{remedy(options)}" if needed <= CARD_SHARE * CARDS_GB[-1] * GIB else remedy(options)
+        )
     if needed > there:
         return f"{shown} has {there / GIB:.0f}: {remedy(options)}"
     if is_cpu and needed > (free := memory.available_bytes()):

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from ugatit_train.forms import ASCEND, CPU, Forms
 from ugatit_train.options.config import Options
-from ugatit_train.performance import planner
+from ugatit_train.performance import costs, planner
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 RECORD = json.loads((RESULTS / "memory.json").read_text())["results"]  # of benchmarks/memory.py
@@ -19,12 +21,21 @@ INDEPENDENT = (
     "light, 96 px, ch 64, batch 1: peak",
     "light, 128 px, ch 64, batch 1, recompute True: peak",
     "full, 128 px, ch 64, batch 1: peak",
+    "full, 128 px, ch 64, batch 1, Ascend's forms: peak",
 )
+
+
+FORMS = {
+    "cpu": CPU,
+    "plain": Forms(),
+    "ascend": dataclasses.replace(ASCEND, padding="mirror"),
+}  # of benchmarks/memory.py
 
 
 @pytest.mark.parametrize("entry", MEASURED, ids=lambda entry: entry["name"])
 def test_the_estimate_is_within_a_quarter_of_the_measured_peak(entry):
-    estimated = planner.estimate(Options(**entry["tags"]["options"])).total / planner.MIB
+    forms = FORMS[entry["tags"].get("forms", "cpu")]
+    estimated = planner.estimate(Options(**entry["tags"]["options"]), forms).total / planner.MIB
     assert estimated == pytest.approx(entry["median"], rel=0.25)
 
 
@@ -52,6 +63,7 @@ def test_the_record_holds_what_the_constants_were_fitted_to_and_what_they_were_n
     assert {entry["name"] for entry in MEASURED} > set(INDEPENDENT)
     options = [Options(**entry["tags"]["options"]) for entry in MEASURED if entry["name"] not in INDEPENDENT]
     assert len(options) >= 7 and len(TIMED) >= 3
+    assert {entry["tags"].get("forms") for entry in MEASURED} == {None, "plain", "ascend"}
     assert {o.light for o in options} == {True, False}
     assert {o.img_size for o in options} >= {64, 128, 256}
     assert len({o.ch for o in options}) > 1 and len({o.batch_size for o in options}) > 1
@@ -59,7 +71,6 @@ def test_the_record_holds_what_the_constants_were_fitted_to_and_what_they_were_n
 
 def test_an_estimate_counts_every_weight_and_both_moments():
     needs = planner.estimate(Options(light=True, ch=2, n_res=1, n_dis=4, img_size=32))
-    from ugatit_train.forms import CPU
     from ugatit_train.networks.ugatit import Discriminator, Generator
 
     generator = Generator(CPU, 2, 1, 32, 3, True)
@@ -99,6 +110,37 @@ def test_a_run_that_does_not_fit_is_warned_of(monkeypatch):
 def test_the_words():
     text = planner.describe(Options(light=True, iteration=100), 100, 200.0)
     assert "memory, estimated: " in text and "time, estimated: " in text and "for 100 steps" in text
-    assert "not estimated for Ascend" in planner.describe(Options(device_target="Ascend"), 100, None)
+    assert "not estimated for GPU" in planner.describe(Options(device_target="GPU"), 100, None)
     assert [planner.duration(s) for s in (59, 3700, 90061)] == ["1 min", "1 h 2 min", "1 d 1 h"]
     assert [planner.duration(s) for s in (3599, 7199, 86399)] == ["1 h 0 min", "2 h 0 min", "1 d 0 h"]
+
+
+def test_what_is_said_of_a_card():
+    """The full model at 256 px fits both cards; a step is projected for each chip that has the precision."""
+    options = Options(device_target="Ascend", iteration=1000)
+    text = planner.describe(options, 1000, None)
+    assert 10 < planner.estimate(options).total / planner.GIB < 32 * planner.CARD_SHARE
+    assert "\nmemory of a card: fits 32 GB narrowly, fits 64 GB (" in text and "not run on a card" in text
+    light = dataclasses.replace(options, light=True)
+    assert "memory of a card: fits 32 GB, fits 64 GB (" in planner.describe(light, None, None)
+    first, second = (line for line in text.splitlines() if line.startswith("time, projected, never run on a card: "))
+    assert "Ascend 910 in float16: " in first and "Ascend 910B in hf32: " in second
+    assert re.search(
+        r"convolutions \d+, casts \d+, other layers \d+, weights \d+, loss scale \d+, launches \d+ to \d+;", first
+    )
+    assert "for 1000 steps" in first and "640 ms a step" in text and "123 ms" in text
+    assert planner.warning(options) == ""
+    asked = planner.describe(dataclasses.replace(options, precision="float32", n_res=2), None, None)
+    assert (
+        "Ascend 910 in" not in asked and "Ascend 910B in float32" in asked and "counted for n_res 4, n_dis 6" in asked
+    )
+    # float16 keeps the discriminators' weights and moments until the generators' gradients are known to be finite
+    layers = costs.networks(ch=64, n_res=4, n_dis=6, height=256, width=256, img_ch=3, light=False)
+    d_weights = sum(4 * layer.weights for name, its in layers.items() if name.startswith("dis") for layer in its)
+    hf32 = planner.estimate(dataclasses.replace(options, precision="hf32"))
+    assert planner.estimate(options).gradients - hf32.gradients == 3 * d_weights
+    large = dataclasses.replace(options, img_size=384)
+    assert "memory of a card: does not fit 32 GB, fits 64 GB" in planner.describe(large, None, None)
+    assert "Ascend's first 910 has 32: take a card of 64 GB, or give --light" in planner.warning(large)
+    assert "card of 64" not in planner.warning(dataclasses.replace(options, img_size=768))
+    assert "does not fit 64 GB" in planner.describe(dataclasses.replace(options, img_size=768), None, None)

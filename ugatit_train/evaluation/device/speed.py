@@ -13,7 +13,6 @@ STEPS = 5
 # Times the projection, which may be wrong by two or three; a fault of the device, as a kernel that the host computes,
 # costs more.
 SLOWEST = 5.0
-EFFICIENCY = 0.1  # of the roofline of a card
 FIRST_STEP_S = 60.0  # of a larger network than the tiny one, where no compilation was timed
 COMPILES = 2.5  # its first step beside the tiny one's: 4 residual blocks in place of 1
 
@@ -82,14 +81,15 @@ def projection(options: Options) -> tuple[float, str]:
         return planner.step_seconds(planner.estimate(options), gflop_per_s), f"planner, sgemm {gflop_per_s:.0f} GFLOP/s"
     if options.device_target != "Ascend":
         raise Skipped(f"no projection is made for {options.device_target}")
-    published = roofline.ASCEND[0 if options.precision == "float16" else 1]  # the first 910 has float16 only
+    chip = roofline.ASCEND[0 if options.precision == "float16" else 1]  # the first 910 has float16 only
     height, width = options.image_size
     layers = costs.networks(
         ch=options.ch, n_res=options.n_res, n_dis=options.n_dis, height=height, width=width, img_ch=options.img_ch,
         light=options.light,
     )  # fmt: skip
-    floor_s = roofline.floor_s(costs.step_costs(layers, options.batch_size), published)
-    return floor_s / EFFICIENCY, f"{published.name} at {EFFICIENCY:.0%} of its roofline"
+    found = roofline.project(layers, options.batch_size, options.light, chip, precision=options.precision)
+    source = f"{chip.name} in {found.precision} at {found.efficiency:.0%} of its roofline, and all launches at most"
+    return found.step_s[1], source
 
 
 def profile(shared: Shared, result: Result) -> str:
