@@ -107,7 +107,7 @@ class Writer:
         try:
             yield
         except (av.FFmpegError, ValueError) as error:  # ValueError: an encoder that this FFmpeg lacks, odd sound
-            raise RejectedImageError(f"FFmpeg cannot write it: {error}") from None
+            raise RejectedImageError(f"FFmpeg cannot write it: {getattr(error, 'strerror', None) or error}") from None
         except OSError as error:
             if error.filename is None:
                 error.filename = str(self._path)  # the system names none when a disk is full

@@ -446,6 +446,11 @@ def test_frames_that_no_video_can_have(tmp_path):
     ):
         writer.write(QUARTERS[:, :1])
     assert os.listdir(tmp_path) == []
+    wide = np.zeros((16, 20000, 3), np.uint8)
+    reason = "FFmpeg cannot write it: Generic error in an external library$"
+    with pytest.raises(RejectedImageError, match=reason), videofile.Writer(tmp_path / "x.mp4", 25) as writer:
+        writer.write(wide)
+    assert os.listdir(tmp_path) == []
     with videofile.Writer(tmp_path / "x.mp4", 25) as writer:
         writer.write(QUARTERS[:47, :63])
         writer.finish()
