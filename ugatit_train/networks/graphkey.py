@@ -76,7 +76,14 @@ def sources() -> str:
 def settings() -> dict[str, str]:
     """MindSpore's settings of this process, but for `OUTSIDE_SETTINGS`."""
     context = ms.context._context()
-    found = {"parallel_mode": ms.get_auto_parallel_context("parallel_mode"), "seed": str(ms.get_seed())}
+    found = {"seed": repr(ms.get_seed()), "jit_config": repr(sorted(ms.context.get_jit_config().items()))}
+    for name in ("parallel_mode", "device_num", "gradients_mean", "gradient_fp32_sync"):
+        found[f"parallel.{name}"] = repr(ms.get_auto_parallel_context(name))
+    # Ascend's precision stands beside the other settings, and only a MindSpore for Ascend has it.
+    if hasattr(ms._c_expression, "AscendOpPrecisionConf"):
+        precision = ms._c_expression.AscendOpPrecisionConf.get_instance()
+        for name in ("precision_mode", "op_precision_mode", "conv_allow_hf32", "matmul_allow_hf32"):
+            found[f"ascend.{name}"] = repr(getattr(precision, name)())
     for name, member in ms_ctx_param.__members__.items():
         if name not in OUTSIDE_SETTINGS:
             found[name] = repr(context.get_param(member))

@@ -178,6 +178,29 @@ def test_a_setting_of_mindspore(name, value, back):
     assert graphkey.settings() == before
 
 
+def test_the_precision_that_ascend_was_given(monkeypatch):
+    """`runtime.set_precision` sets it; the step itself is equal for float32 and hf32."""
+
+    class Conf:
+        values = {"precision_mode": "a", "op_precision_mode": "b", "conv_allow_hf32": False, "matmul_allow_hf32": False}
+
+        @classmethod
+        def get_instance(cls):
+            return cls
+
+        precision_mode, op_precision_mode, conv_allow_hf32, matmul_allow_hf32 = (
+            staticmethod(lambda name=name: Conf.values[name]) for name in values
+        )
+
+    monkeypatch.setattr(ms._c_expression, "AscendOpPrecisionConf", Conf, raising=False)
+    before = graphkey.settings()
+    for name, other in {"precision_mode": "c", "op_precision_mode": "c", "conv_allow_hf32": True}.items():
+        with monkeypatch.context() as patch:
+            patch.setitem(Conf.values, name, other)
+            assert graphkey.settings() != before
+    assert graphkey.settings() == before
+
+
 def test_where_a_process_runs_is_no_setting(tmp_path):
     before = graphkey.settings()
     ms.set_context(save_graphs_path=str(tmp_path))
