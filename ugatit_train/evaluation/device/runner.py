@@ -123,7 +123,10 @@ def how(code: int) -> str:
 
 
 def environment() -> dict[str, str]:
-    """For a process of checks: it finds the package as this one does, and takes memory in huge pages as training."""
+    """For a process of checks: it finds the package as this one does, and takes memory in huge pages as training.
+
+    No graph comes from the user's cache: the checks compile, but for the one of a cache of its own.
+    """
     paths = [str(Path(ugatit_train.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     shown = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "GLIBC_TUNABLES": runtime.MALLOC_TUNABLES}
-    return shown | os.environ | {"PYTHONPATH": shown["PYTHONPATH"]}
+    return shown | os.environ | {"PYTHONPATH": shown["PYTHONPATH"], "UGATIT_COMPILE_CACHE": "off"}
