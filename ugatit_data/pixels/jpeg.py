@@ -16,6 +16,7 @@ from ugatit_data.pixels.segments import END_OF_IMAGE, Segments
 
 _KEEP_BYTES = 16 << 20  # an image that needs more gets memory of its own, so that a thread does not hold it for ever
 _ALIGN, _SHIFT = 64, 16
+_WARNING = re.compile("Corrupt JPEG data|Inconsistent progression|Invalid SOS param|Warning: |Unknown Adobe")
 _BEHIND = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
 _MAY_BE_DATA = 2  # bytes before filling that look like it
 _MORE = 4096  # bytes put behind picture data
@@ -31,16 +32,16 @@ class Scratch:
     def __init__(self) -> None:
         self._block = np.empty(0, np.uint8)
 
-    def pixels(self, height: int, width: int) -> np.ndarray:
-        """uint8 (height, width, 3) with any contents: those of the image before, if it was not larger."""
-        size = height * width * 3
+    def pixels(self, height: int, width: int, channels: int = 3) -> np.ndarray:
+        """uint8 (height, width, channels) with any contents: those of the image before, if it was not larger."""
+        size = height * width * channels
         block = self._block
         if block.size < size:
             block = np.empty(size + _ALIGN + _SHIFT, np.uint8)
             block = block[-block.ctypes.data % _ALIGN + _SHIFT :]
             if size <= _KEEP_BYTES:
                 self._block = block
-        return block[:size].reshape(height, width, 3)
+        return block[:size].reshape(height, width, channels)
 
 
 def decode_jpeg(data: bytes | np.ndarray, scratch: Scratch, strict: bool = True) -> np.ndarray | None:
@@ -51,9 +52,15 @@ def decode_jpeg(data: bytes | np.ndarray, scratch: Scratch, strict: bool = True)
     """
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-        return simplejpeg.decode_jpeg(data, "RGB", buffer=scratch.pixels(height, width), strict=strict)
     except ValueError:
         return None
+    pixels = scratch.pixels(height, width)
+    try:
+        return simplejpeg.decode_jpeg(data, "RGB", buffer=pixels)
+    except ValueError as error:
+        # Only its words tell a warning, after which `pixels` are whole, from what is fatal. simplejpeg's strict=False
+        # gives memory that nothing filled where a warning came first.
+        return pixels if not strict and _WARNING.match(str(error)) else None
 
 
 def decode_source(found: Segments, lenient: bool) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -76,20 +83,10 @@ def decode_source(found: Segments, lenient: bool) -> tuple[np.ndarray, tuple[str
     notes += [] if found.complete else ["damaged: scans are missing"]
     notes += [] if found.whole else ["truncated: no end-of-image marker"]
     space = {1: "GRAY", 3: "RGB", 4: "CMYK"}[found.channels]
-    usual = decode_jpeg(found.clean, Scratch()) if space == "RGB" else None
-    if usual is not None:
-        return usual, tuple(notes)
-    try:
-        pixels, complaint = simplejpeg.decode_jpeg(found.clean, space), ""
-    except ValueError as error:
-        complaint = str(error).replace(",", ";")
+    pixels, complaint = _decode(found.clean, found, space)
     if "subsampling level" in complaint:
         return _by_pillow(found.clean, found.scans, lenient, notes)
     if complaint:
-        try:
-            pixels = simplejpeg.decode_jpeg(found.clean, space, strict=False)
-        except ValueError:
-            raise RejectedImageError(f"damaged jpeg: {complaint}") from None
         notes.append(_judged(complaint, found, pixels, space, lenient))
     if space == "CMYK":  # which of the two ways it is stored in, Pillow knows
         pixels = pillow_rgb(found.clean, "jpeg")
@@ -98,8 +95,19 @@ def decode_source(found: Segments, lenient: bool) -> tuple[np.ndarray, tuple[str
     return pixels, tuple(notes)
 
 
+def _decode(data: bytes, found: Segments, space: str) -> tuple[np.ndarray, str]:
+    """uint8 (H, W, 1, 3 or 4) in `space`, and what libjpeg said first or last: nothing, where all is well."""
+    pixels = Scratch().pixels(found.height, found.width, len(space) if space != "GRAY" else 1)
+    try:
+        return simplejpeg.decode_jpeg(data, space, buffer=pixels), ""
+    except ValueError as error:
+        return pixels, str(error).replace(",", ";")
+
+
 def _judged(complaint: str, found: Segments, pixels: np.ndarray, space: str, lenient: bool) -> str:
     """The note on what libjpeg warns of. Raises RejectedImageError where the pixels may be wrong."""
+    if not _WARNING.match(complaint):  # it could not go on
+        raise RejectedImageError(f"damaged jpeg: {complaint}")
     behind = _BEHIND.fullmatch(complaint)
     if behind:  # the decoder had all it wanted before the picture data ended
         if not _took_filling(found, pixels, space):
@@ -121,7 +129,7 @@ def _took_filling(found: Segments, pixels: np.ndarray, space: str) -> bool:
     if end - filled < 1:
         return False
     other = clean[:filled] + _noise(end - filled) + clean[end:]
-    return not np.array_equal(simplejpeg.decode_jpeg(other, space, strict=False), pixels)
+    return not np.array_equal(_decode(other, found, space)[0], pixels)
 
 
 def _noise(size: int) -> bytes:

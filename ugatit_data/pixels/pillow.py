@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, WebPImagePlugin
 
-from ugatit_data.errors import DataError, RejectedImageError
+from ugatit_data.errors import DataError, RejectedImageError, in_words
 
 # Called by name: Image.open would try every plugin, and warn of or refuse sizes by a limit of the whole process.
 _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
@@ -31,17 +31,12 @@ def pillow_image(data: bytes, name: str, mode: str | None = None) -> Image.Image
         image.load()
         return image.convert(mode) if mode else image
     except NotImplementedError as error:
-        raise RejectedImageError(f"unsupported {name}: {_words(error)}") from None
+        raise RejectedImageError(f"unsupported {name}: {in_words(error)}") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         unsupported = "unsupported" in str(error).lower()
-        raise RejectedImageError(f"{'unsupported' if unsupported else 'damaged'} {name}: {_words(error)}") from None
+        raise RejectedImageError(f"{'unsupported' if unsupported else 'damaged'} {name}: {in_words(error)}") from None
 
 
 def pillow_rgb(data: bytes, name: str) -> np.ndarray:
     """uint8 (H, W, 3) RGB; raises as `pillow_image`."""
     return np.asarray(pillow_image(data, name, "RGB"))
-
-
-def _words(error: Exception) -> str:
-    """What Pillow says, in one line that can stand in a list."""
-    return " ".join(str(error).split()).replace(",", ";") or type(error).__name__

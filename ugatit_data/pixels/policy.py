@@ -157,7 +157,7 @@ def _decode_any(data: bytes, header: Header) -> np.ndarray:
         scale = 255 // ((1 << header.bits) - 1) if header.bits < 8 else 1
         pixels = np.where(pixels == header.clear * scale, np.iinfo(pixels.dtype).max, pixels).astype(pixels.dtype)
     if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
+        pixels = np.right_shift(pixels, 8, out=pixels).astype(np.uint8)
     if pixels.dtype != np.uint8:
         raise RejectedImageError(f"unsupported {header.format}: pixels of type {pixels.dtype}")
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]

@@ -16,14 +16,15 @@ import numpy as np
 import simplejpeg
 from PIL import Image, TiffImagePlugin
 
-from ugatit_data.errors import RejectedImageError
+from ugatit_data.errors import RejectedImageError, in_words
 
 _NONE, _RLE, _FAX3, _FAX4, _LZW, _JPEG, _DEFLATE, _PACKBITS = 1, 2, 3, 4, 5, 7, 8, 32773
 _FAX = {_RLE: "tiff_ccitt", _FAX3: "group3", _FAX4: "group4"}  # Pillow's names
 COMPRESSIONS = {_NONE, *_FAX, _LZW, _JPEG, _DEFLATE, 32946, _PACKBITS}
 
-MAX_BYTES = 178_956_970 * 8  # of samples: the policy's most pixels, of four samples of 16 bits
+MAX_BYTES = 178_956_970 * 4  # of samples: the policy's most pixels, of four samples of 8 bits
 MAX_TILE_BYTES = 256 << 20
+_AT_ONCE = 1 << 20  # bytes of packed bits that are taken apart at once: each takes eight times that
 _REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 
@@ -56,13 +57,13 @@ class Layout:
 
 
 def unpack(data: bytes, layout: Layout) -> np.ndarray:
-    """uint8 or uint16 (H, W, samples); where JPEG holds YCbCr, RGB.
+    """uint8 (H, W, samples), of more than 8 bits the upper 8; where JPEG holds YCbCr, RGB.
 
     Raises:
         RejectedImageError: damaged, truncated or unsupported.
     """
     _check(layout)
-    out = np.empty((layout.height, layout.width, layout.samples), np.uint16 if layout.bits > 8 else np.uint8)
+    out = np.empty((layout.height, layout.width, layout.samples), np.uint8)
     down, across = -(-layout.height // layout.high), -(-layout.width // layout.wide)
     planes = layout.samples if layout.planar else 1
     if len(layout.starts) < down * across * planes:
@@ -74,7 +75,8 @@ def unpack(data: bytes, layout: Layout) -> np.ndarray:
         strip = _strip(data, layout, number, rows)
         bottom, right = min(top + rows, layout.height), min(left + layout.wide, layout.width)
         target = out[top:bottom, left:right, plane : plane + layout.depth]
-        target[:] = strip[: bottom - top, : right - left]
+        part = strip[: bottom - top, : right - left]
+        np.copyto(target, part >> (layout.bits - 8) if layout.bits > 8 else part, casting="unsafe")
     return out
 
 
@@ -116,17 +118,19 @@ def _strip(data: bytes, layout: Layout, number: int, rows: int) -> np.ndarray:
 
 def _samples(lines: np.ndarray, layout: Layout) -> np.ndarray:
     """uint8 (rows, bytes) -> (rows, wide, depth), with the predictor undone."""
-    count = layout.wide * layout.depth
     if layout.bits in (8, 16):
         values = lines.view(f"{layout.order}u{layout.bits // 8}").reshape(len(lines), layout.wide, layout.depth)
         if layout.predictor == 2 and layout.compression in (_LZW, _DEFLATE, 32946):
             native = np.uint8 if layout.bits == 8 else np.uint16
             values = np.cumsum(values.astype(native), 1, dtype=native)
         return values
-    bits = np.unpackbits(lines, axis=1)[:, : count * layout.bits].reshape(len(lines), layout.wide, layout.depth, -1)
-    values = np.zeros(bits.shape[:3], np.uint16 if layout.bits > 8 else np.uint8)
-    for number in range(layout.bits):
-        values = values << 1 | bits[..., number]
+    values = np.zeros((len(lines), layout.wide, layout.depth), np.uint16 if layout.bits > 8 else np.uint8)
+    rows = max(_AT_ONCE // lines.shape[1], 1)
+    for top in range(0, len(lines), rows):
+        bits = np.unpackbits(lines[top : top + rows], axis=1)[:, : layout.wide * layout.depth * layout.bits]
+        bits = bits.reshape(-1, layout.wide, layout.depth, layout.bits)
+        for number in range(layout.bits):
+            values[top : top + rows] = values[top : top + rows] << 1 | bits[..., number]
     return values
 
 
@@ -192,7 +196,7 @@ def _by_libtiff(packed: bytes, width: int, rows: int, bits: int, compression: in
         image.load()
         return image
     except (OSError, SyntaxError, ValueError) as error:
-        raise RejectedImageError(f"damaged tiff: {error}") from None
+        raise RejectedImageError(f"damaged tiff: libtiff cannot unpack it ({in_words(error)})") from None
 
 
 def _jpeg(packed: bytes, layout: Layout, rows: int) -> np.ndarray:

@@ -175,10 +175,8 @@ def decode_page(data: bytes, page: Page) -> np.ndarray:
     if page.colours is not None:
         rgb = page.colours[samples[:, :, 0]]
     else:
-        if bits > 8:
-            samples = (samples >> (bits - 8)).astype(np.uint8)
-        elif bits < 8:
-            samples = (samples.astype(np.uint16) * 255 // ((1 << bits) - 1)).astype(np.uint8)
+        if bits < 8:
+            samples = (np.arange(1 << bits) * 255 // ((1 << bits) - 1)).astype(np.uint8)[samples]
         if page.photometric in (_WHITE_IS_0, _BLACK_IS_0):
             gray = samples[:, :, :1] if page.photometric == _BLACK_IS_0 else 255 - samples[:, :, :1]
             rgb = np.repeat(gray, 3, 2)

@@ -133,6 +133,20 @@ def test_what_is_fatal_is_refused_always():
                 decode(file, lenient)
 
 
+def test_what_is_fatal_after_a_warning_gives_no_pixels_that_nothing_filled():
+    data = KINDS["progressive"]
+    scans = [at for at in range(len(data)) if data[at : at + 2] == b"\xff\xda"]
+    file = data[: scans[0] + 60] + data[scans[1] :]  # the first scan is cut, the second has no table
+    with pytest.raises(ValueError, match="Huffman table 0x.. was not defined"):
+        simplejpeg.decode_jpeg(file)
+    with pytest.raises(RejectedImageError, match="damaged jpeg: Huffman table 0x.. was not defined"):
+        decode(file, lenient=True)
+    scratch = Scratch()
+    scratch.pixels(*PIXELS.shape[:2])[:] = 77
+    with pytest.raises(RejectedImageError, match="damaged stored"):
+        decode_stored(np.frombuffer(file, np.uint8), scratch)
+
+
 def with_stray(data, stray):
     """`stray` before every segment of the header but the first."""
     out, at = data[:2], 2

@@ -176,6 +176,47 @@ def bombs():
     yield "webp", webp[:24] + (side - 1).to_bytes(3, "little") * 2 + webp[30:]
 
 
+def tiff_of(packed, *, width, height, bits=8, samples=1, compression=8, **tags):
+    values = {256: width, 257: height, 259: compression, 262: 2 if samples > 2 else 1, 273: 8, 277: samples}
+    values |= {278: height, 279: len(packed)} | {int(tag[1:]): value for tag, value in tags.items()}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in values.items())
+    entries += struct.pack("<HHIHH", 258, 3, 1, bits, 0)
+    begin = 8 + len(packed)
+    directory = struct.pack("<H", len(values) + 1) + entries + bytes(4)
+    return b"II*\0" + struct.pack("<I", begin) + packed + directory
+
+
+ZEROS = zlib.compress(bytes(300 << 20))
+
+TIFF_BOMBS = {
+    "more behind the strip": (tiff_of(ZEROS, width=9, height=9), None),
+    "more behind the tile": (tiff_of(ZEROS, width=9, height=9, t322=16, t323=16, t324=8, t325=len(ZEROS)), None),
+    "bits": (tiff_of(ZEROS, width=2000, height=500, bits=12), None),
+    "large tiles": (tiff_of(ZEROS, width=9, height=9, t322=60_000, t323=60_000, t324=8, t325=9), "too large: tiles"),
+    "wide samples": (tiff_of(ZEROS, width=13_000, height=13_000, bits=16, samples=8), "too large: .* of 8 channels"),
+    "many samples": (tiff_of(ZEROS, width=9, height=9, samples=60_000), "unsupported tiff: 60000 channels"),
+    "a JPEG of another size": (
+        tiff_of(save(IMAGE, "JPEG")[:163] + b"\xff\xff\xff\xff", width=60, height=40, samples=3, compression=7),
+        "tiff",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TIFF_BOMBS)
+def test_a_tiff_takes_memory_by_its_size_only(name):
+    data, reason = TIFF_BOMBS[name]
+    tracemalloc.start()
+    try:
+        if reason is None:
+            assert not decode(data).pixels.any()
+        else:
+            with pytest.raises(RejectedImageError, match=reason):
+                decode(data)
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize(("name", "data"), list(bombs()))
 def test_a_bomb_is_refused_from_its_header(name, data):
     tracemalloc.start()

@@ -211,7 +211,7 @@ def test_bmp_of_32_bits():
     ]
     for number, (data, expected) in enumerate(files):
         np.testing.assert_array_equal(decode(data).pixels, expected, str(number))
-    with pytest.raises(RejectedImageError, match="unsupported bmp: Unsupported BMP bitfields layout"):
+    with pytest.raises(RejectedImageError, match="unsupported bmp: .*Unsupported BMP bitfields layout"):
         decode(bmp_of(lines_of(bgra), 32, 3, (0xFFC00000, 0x3FF000, 0xFFC)))
 
 
