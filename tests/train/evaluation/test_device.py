@@ -6,6 +6,7 @@ import json
 import signal
 import time
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import mindspore as ms
 import pytest
@@ -69,6 +70,21 @@ def test_one_wrong_loss_is_found_and_named(step, name, factor, result):
     with pytest.raises(CheckFailed, match=f"^step {step}: {name} is "):
         checks.compare(found, expected, "float32", result)
     assert result.figures["found"][step - 1]["step"] == step and "float32" in result.tolerances["step 1"]
+
+
+def test_a_recorded_loss_that_differs_is_a_line_that_says_fail(shared, monkeypatch):
+    """The device has the reference's losses here; it is the record that is changed."""
+    first, *rest = tiny.recorded()["full"]
+    training = Mock(first=first, first_s=1.0)
+    monkeypatch.setattr(shared, "training", lambda model: training)
+    training.side_effect = rest
+    assert process.make("losses_full", shared).line().startswith("PASS    losses_full ")
+    training.side_effect = rest
+    monkeypatch.setattr(tiny, "recorded", lambda: {"full": [first, *rest[:2], rest[2] | {"g_cycle": 1.0}, rest[3]]})
+    failed = process.make("losses_full", shared)
+    assert (
+        failed.line().startswith("FAIL    losses_full ") and "step 4: g_cycle is 1.065019, recorded 1: " in failed.said
+    )
 
 
 # The other checks
