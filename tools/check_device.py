@@ -17,7 +17,7 @@ from ugatit_train.evaluation.device.process import CHECKS
 from ugatit_train.evaluation.device.runner import Processes
 from ugatit_train.evaluation.device.shared import Job
 
-from .commandline import Parser, checking, end_when_interrupted, path, refuse_full_folder, whole, working
+from .commandline import Parser, checking, end_when_interrupted, filling, path, refuse_full_folder, whole, working
 
 MINUTES = 5
 
@@ -53,9 +53,9 @@ def main(argv: list[str]) -> int:
         deadline=time.time() + 60 * given.minutes, folder=str(given.out), known={},
     )  # fmt: skip
     processes = Processes(job, {name: (check.title, check.process) for name, check in CHECKS.items()})
-    again = f"the report in {given.out} holds the checks that were done: for the others give another --out"
+    again = f"the report in {given.out} holds the checks that were done: given again, it begins anew"
     end_when_interrupted("check_device", again, processes.stop)
-    with working(again, where=given.out):
+    with working(again, where=given.out), filling(given.out):
         began, clock = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), time.perf_counter()
         sizes = speed.described(job)
         print(sizes, flush=True)

@@ -7,6 +7,7 @@ import io
 import itertools
 import os
 import select
+import shutil
 import signal
 import sys
 import textwrap
@@ -16,7 +17,7 @@ from typing import NoReturn
 
 from ugatit_data import BadInputError, DataError
 from ugatit_data.commands import command
-from ugatit_data.files import user_path
+from ugatit_data.files import UNFINISHED, user_path
 from ugatit_data.storage import StorageError
 from ugatit_train import runtime
 from ugatit_train.errors import UgatitError
@@ -181,9 +182,50 @@ def remove(folder: Path, pattern: str) -> None:
 
 
 def refuse_full_folder(folder: Path, option: str) -> None:
-    """Raises BadInputError where an output folder is a file, or holds something."""
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+    """Raises BadInputError where an output folder is a file, or holds something that is whole: see `filling`."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / UNFINISHED).is_file()):
         raise BadInputError(f"{folder} exists and is not an empty folder: give another {option}")
+
+
+@contextlib.contextmanager
+def filling(folder: Path) -> Iterator[None]:
+    """An output folder that `refuse_full_folder` has let pass, while a tool writes into it.
+
+    The file UNFINISHED is in it until the end. Whatever ends the tool before, kill -9 too, what it has written stays,
+    and the next tool that is to write there empties the folder first: the same command can be given again.
+    """
+    was_there = folder.is_dir()
+    if was_there:
+        _empty(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / UNFINISHED).write_text(_WAS_THERE if was_there else "")
+    try:
+        yield
+    except BaseException:
+        abandon(folder)
+        raise
+    (folder / UNFINISHED).unlink()
+
+
+_WAS_THERE = "this folder is older than the tool that fills it\n"
+
+
+def abandon(folder: Path) -> None:
+    """Leaves nothing of an unfinished folder in which there is no other file; also for `end_when_interrupted`."""
+    mark = folder / UNFINISHED
+    if mark.is_file() and not any(found.is_file() and found != mark for found in folder.rglob("*")):
+        was_there = mark.read_text() == _WAS_THERE
+        _empty(folder)
+        if not was_there:
+            folder.rmdir()
+
+
+def _empty(folder: Path) -> None:
+    for found in folder.iterdir():
+        if found.is_dir() and not found.is_symlink():
+            shutil.rmtree(found)
+        else:
+            found.unlink()
 
 
 def os_reason(error: OSError, where: Path | str | None = None) -> str:

@@ -13,7 +13,19 @@ from ugatit_data.commands import command
 from ugatit_train import runtime
 from ugatit_train.evaluation import evaluate
 
-from .commandline import Parser, checking, end_when_interrupted, path, refuse_full_folder, remove, say, whole, working
+from .commandline import (
+    Parser,
+    abandon,
+    checking,
+    end_when_interrupted,
+    filling,
+    path,
+    refuse_full_folder,
+    remove,
+    say,
+    whole,
+    working,
+)
 
 
 def parser() -> Parser:
@@ -74,12 +86,17 @@ def judge(
     refuse_full_folder(out, "--out")
     if not checkpoint.is_dir():
         raise BadInputError(f"{checkpoint}: no such folder: give a run's --output_path as --checkpoint")
-    whole_so_far = f"the pictures in {out} are whole: give another --out"
-    end_when_interrupted(tool, whole_so_far, lambda: remove(out, "*.partial"))
+    again = f"the pictures in {out} are whole; given again, it begins anew"
+
+    def clean_up() -> None:
+        remove(out, "*.partial")
+        abandon(out)
+
+    end_when_interrupted(tool, again, clean_up)
     with checking():
         data = data or evaluate.own_data(checkpoint)
         evaluate.check(data, directions)
-    with working(whole_so_far, memory=f"free some; {whole_so_far}"):
+    with working(again, memory=f"free some; {again}"), filling(out):
         result = evaluate.evaluate(
             checkpoint, data, out, inception, directions, device_target=device[0], device_id=device[1]
         )

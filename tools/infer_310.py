@@ -21,7 +21,18 @@ from ugatit_train import runtime
 from ugatit_train.inference import ascend310
 from ugatit_train.inference.translate import Outcome
 
-from .commandline import Parser, checking, end_when_interrupted, path, pixels, refuse_full_folder, whole, working
+from .commandline import (
+    Parser,
+    abandon,
+    checking,
+    end_when_interrupted,
+    filling,
+    path,
+    pixels,
+    refuse_full_folder,
+    whole,
+    working,
+)
 
 TOOL = "infer_310"
 
@@ -73,15 +84,18 @@ def main(argv: list[str]) -> int:
         help="run: MindSpore Lite's, on a card; its own default is enforce_fp16",
     )
     options = parser.parse_args(argv)
-    end_when_interrupted(TOOL, "remove what it wrote, and run it again")
+    step, into = STEPS[options.step]
+    folder = getattr(options, into)
+    end_when_interrupted(TOOL, "run it again", lambda: abandon(folder))
     with checking(), working("run it again when that is mended"):
-        return STEPS[options.step](options)
+        refuse_full_folder(folder, f"--{into}")
+        with filling(folder):
+            return step(options)
 
 
 def preprocess(options: argparse.Namespace) -> int:
     if options.data_path is None:
         raise BadInputError("preprocess needs --data_path, a picture or a folder of pictures")
-    refuse_full_folder(options.bifile_inputdir, "--bifile_inputdir")
     outcomes = ascend310.preprocess(options.data_path, options.bifile_inputdir, options.img_size, options.img_ch)
     return report(outcomes, options.bifile_inputdir)
 
@@ -91,7 +105,6 @@ def run(options: argparse.Namespace) -> int:
         raise BadInputError(
             f"run needs --mindir_path, the file that {command('export')} wrote, not {options.mindir_path}"
         )
-    refuse_full_folder(options.bifile_outputdir, "--bifile_outputdir")
     ascend310.binary_files(options.bifile_inputdir)
     installed = importlib.util.find_spec("mindspore_lite") is not None
     target = options.device_target or ("Ascend" if installed else "CPU")
@@ -125,7 +138,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def postprocess(options: argparse.Namespace) -> int:
-    refuse_full_folder(options.eval_outputdir, "--eval_outputdir")
     ascend310.binary_files(options.bifile_outputdir, "_0.bin")
     outcomes = ascend310.postprocess(
         options.bifile_outputdir,
@@ -137,7 +149,11 @@ def postprocess(options: argparse.Namespace) -> int:
     return report(outcomes, options.eval_outputdir)
 
 
-STEPS = {"preprocess": preprocess, "run": run, "postprocess": postprocess}
+STEPS = {  # each with the option that names the folder that it fills
+    "preprocess": (preprocess, "bifile_inputdir"),
+    "run": (run, "bifile_outputdir"),
+    "postprocess": (postprocess, "eval_outputdir"),
+}
 
 
 def report(outcomes: Iterable[Outcome], out: Path) -> int:

@@ -16,13 +16,23 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ugatit_data import BadInputError
 from ugatit_data.files import write_whole
 from ugatit_train import runtime
 from ugatit_train.options import config
 from ugatit_train.performance import planner
 
-from .commandline import Parser, checking, end_when_interrupted, path, whole, working
+from .commandline import (
+    Parser,
+    abandon,
+    checking,
+    end_when_interrupted,
+    filling,
+    path,
+    refuse_full_folder,
+    say,
+    whole,
+    working,
+)
 
 
 def parser() -> Parser:
@@ -56,16 +66,17 @@ def main(argv: list[str]) -> int:
             light=given.light, ch=given.ch, n_res=given.n_res, n_dis=given.n_dis, img_size=given.img_size,
             batch_size=given.batch_size, device_target=given.device_target, device_id=given.device_id,
         )  # fmt: skip
-        if given.out.exists() and any(given.out.iterdir()):
-            raise BadInputError(f"{given.out}: exists and is not empty: give a new folder as --out")
+        refuse_full_folder(given.out, "--out")
         given.out.mkdir(parents=True, exist_ok=True)
+    if too_large := planner.warning(options):
+        say("profile", too_large)
 
-    again = f"what is in {given.out} is not whole: give another --out"
-    end_when_interrupted("profile", again)
+    again = f"what is in {given.out} is not whole; given again, it begins anew"
+    end_when_interrupted("profile", again, lambda: abandon(given.out))
     with checking():
         runtime.setup(options.device_target, options.device_id)  # MindSpore loads here
         options = dataclasses.replace(options, precision=runtime.set_precision(options.precision))
-    with working(again, memory=planner.remedy(options)):
+    with working(again, memory=planner.remedy(options)), filling(given.out):
         print(profile(options, given.steps, given.out), end="")
     return 0
 

@@ -34,14 +34,18 @@ here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-$here/../.venv/bin/python}
 [ "${here##*/}" = tools ] || python=${PYTHON:-$here/../../../../bin/python} # of the environment that holds this
 [ -x "$python" ] || python=$(command -v python3)
+done=
+trap '[ -n "$done" ] || rm -rf bifile_in result_Files time_Result infer_output_img' EXIT # none of them was there before
 code=0
 step() { # 1 says that some pictures are bad, and named: go on with the others
   "$python" "$here/infer_310.py" "$@" --bifile_inputdir bifile_in --bifile_outputdir result_Files
   local this=$?
   [ $this -le 1 ] || exit $this
+  [ -z "$(find bifile_in result_Files infer_output_img -name .unfinished 2>/dev/null)" ] || exit $this # it failed
   [ $this -eq 0 ] || code=1
 }
-step preprocess --data_path "$data" "$@"
-step run --mindir_path "$mindir" --device_id "$device" "$@"
+step preprocess --data_path="$data" "$@"
+step run --mindir_path="$mindir" --device_id "$device" "$@"
 step postprocess "$@"
+done=yes
 exit $code

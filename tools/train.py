@@ -92,7 +92,8 @@ def test(options: config.Options) -> int:
 def check_place(options: config.Options) -> None:
     """Raises BadInputError where a run that goes on, or is judged, has its data set elsewhere, by a relative path."""
     folder, run = options.data_folder, Path(options.load_path or options.output_path) / saved.OPTIONS_FILE
-    if folder.exists() or not run.is_file() or arguments.load(run).data_folder != folder:
+    is_there = (folder / DATASET_FILE).exists() or (folder / "testA").is_dir()
+    if is_there or not run.is_file() or arguments.load(run).data_folder != folder:
         return
     if words := saved.moved_data(folder, run):
         raise BadInputError(f"{folder}: no such data set here{words}: give it as --data_path")

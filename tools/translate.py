@@ -21,8 +21,10 @@ from ugatit_train.pictures.files import count_images, find_jobs
 
 from .commandline import (
     Parser,
+    abandon,
     checking,
     end_when_interrupted,
+    filling,
     path,
     pixels,
     refuse_full_folder,
@@ -84,15 +86,20 @@ def main(argv: list[str]) -> int:
     refuse_full_folder(options.out, "--out")
     if options.checkpoint and not options.checkpoint.is_dir():
         raise BadInputError(f"{options.checkpoint}: no such folder: give a run's --output_path as --checkpoint")
-    whole_so_far = f"what is in {options.out} so far is whole"
-    end_when_interrupted("translate", whole_so_far, lambda: remove(options.out, "*.partial"))
+    whole_so_far = f"what is in {options.out} so far is whole; given again, it begins anew"
+
+    def clean_up() -> None:
+        remove(options.out, "*.partial")
+        abandon(options.out)
+
+    end_when_interrupted("translate", whole_so_far, clean_up)
     with checking():
         jobs = find_jobs(options.sources, translate.endings(options.heatmap, options.side_by_side))
         opened = open_model(options)
 
     pace = Pace()
     opened = dataclasses.replace(opened, run=pace.watch(opened.run))
-    with working(whole_so_far, memory="give a smaller --size or --batch, or --tiles"):
+    with working(whole_so_far, memory="give a smaller --size or --batch, or --tiles"), filling(options.out):
         outcomes = translate_all(options, opened, count_images(jobs))
     problems = sum(bool(outcome.problem) for outcome in outcomes)
     left_out = f", {problems} left out" if problems else ""

@@ -14,6 +14,9 @@ from pathlib import Path
 
 from ugatit_data.errors import DataError
 
+UNFINISHED = ".unfinished"
+"""A file of this name in an output folder says that the tool which fills it has not come to its end."""
+
 PARTIAL_SUFFIX = ".partial"
 """Ending of what is still being written: a file, or a folder."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ugatit_data.errors import BadInputError, DataError
-from ugatit_data.files import sha256_file
+from ugatit_data.files import UNFINISHED, sha256_file
 
 CHUNK = 1 << 20
 SCHEMES = ("s3", "obs")
@@ -217,7 +217,8 @@ class Mirror:
         found = {}
         for path in sorted(self._folder.rglob("*")):
             inside = path.relative_to(self._folder)
-            if path.is_file() and not any(part.endswith((".partial", ".removed")) for part in inside.parts):
+            left_out = (".partial", ".removed", UNFINISHED)
+            if path.is_file() and not any(part.endswith(left_out) for part in inside.parts):
                 found[inside.as_posix()] = (path.stat().st_size, path.stat().st_mtime_ns)
         changed = [name for name, state in found.items() if self._sent.get(name) != state]
         for name in sorted(changed, key=lambda name: (Path(name).name == self._last, name)):

@@ -64,7 +64,7 @@ def job(s3_server, dataset, tmp_path, monkeypatch):
 @pytest.fixture
 def load_tool(monkeypatch):
     """load_tool("demo") -> the module tools/demo.py; the signals that it takes are given back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def load(name: str):
         monkeypatch.syspath_prepend(str(ROOT))

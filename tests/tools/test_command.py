@@ -90,6 +90,17 @@ def test_every_file_is_executable(script):
     assert (TOOLS / script).read_text().startswith("#!/usr/bin/env python3\n")
 
 
+def test_a_tool_runs_as_a_module_too(tmp_path, of_a_user):
+    """`python -m tools.train`; the first lines of all tools are the same."""
+    env = of_a_user(os.environ) | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tools.verify_dataset", "none"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("tools/verify_dataset.py: none: no such data set")
+    start = 'if __name__ == "__main__":\n    from script import start_tool\n\n    start_tool(__file__)\n'
+    assert all(start in (TOOLS / script).read_text() for script in SCRIPTS.values())
+
+
 def test_a_file_runs_by_its_name_from_any_folder(tmp_path, of_a_user):
     path = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
     env = of_a_user(os.environ) | {"PATH": path}

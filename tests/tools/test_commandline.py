@@ -117,6 +117,38 @@ def test_work_has_remedies_of_its_own(frame, capsys, error, line):
     assert capsys.readouterr().err == f"ugatit train: {line}\n"
 
 
+def test_what_a_tool_leaves_unfinished_does_not_stand_in_the_way_of_the_next_try(frame, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(MemoryError), frame.filling(out):
+        (out / "sub").mkdir()
+        (out / "sub" / "first.png").write_text("whole")
+        raise MemoryError
+    assert (out / "sub" / "first.png").exists()  # for who wants to look
+    frame.refuse_full_folder(out, "--out")
+    with frame.filling(out):
+        assert [path.name for path in out.iterdir()] == [".unfinished"]
+        (out / "second.png").write_text("whole")
+    assert [path.name for path in out.iterdir()] == ["second.png"]
+    with pytest.raises(BadInputError, match="out exists and is not an empty folder: give another --out"):
+        frame.refuse_full_folder(out, "--out")
+
+
+@pytest.mark.parametrize("was_there", [False, True])
+def test_a_tool_that_writes_nothing_leaves_nothing(frame, tmp_path, was_there):
+    out = tmp_path / "out"
+    if was_there:
+        out.mkdir()
+    with pytest.raises(KeyboardInterrupt), frame.filling(out):
+        (out / "sub").mkdir()
+        raise KeyboardInterrupt
+    assert out.exists() == was_there and not any(path.is_file() for path in tmp_path.rglob("*"))
+    (tmp_path / "of the user").mkdir()
+    (tmp_path / "of the user" / "file").write_text("x")
+    frame.abandon(tmp_path / "of the user")
+    frame.abandon(tmp_path / "none")
+    assert (tmp_path / "of the user" / "file").exists()
+
+
 def piped(code: str, close: str) -> subprocess.Popen:
     """A process whose stdout (or stderr) nobody reads."""
     read, write = os.pipe()

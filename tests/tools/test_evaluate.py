@@ -1,6 +1,7 @@
 """What tools/evaluate.py refuses. Its work is tested in test_readme_evaluate.py and tests/train/evaluation."""
 
 import os
+import shutil
 
 import pytest
 
@@ -15,6 +16,45 @@ def test_phase_test_of_train_refuses_what_does_not_fit(run_tool, refused, no_min
         (line, "none: neither a data set with a test split nor a folder with testA and testB"),
     ):
         refused(run_tool(*arguments, env=no_mindspore), words)
+
+
+@pytest.mark.parametrize("part", [".", "checkpoints/step-00000003"])
+def test_a_relative_data_set_says_what_it_was_relative_to(tool, untrained_run, tmp_path, monkeypatch, part):
+    from ugatit_train.options import arguments, saved
+
+    run = tmp_path / "run"
+    shutil.copytree(untrained_run, run)
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    saved.save(arguments.load(run / "options.yaml"), run / "options.yaml")  # with data_path none
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "none").mkdir()
+    was = f"(the run was started in {tmp_path / 'project'}, and its data set was {tmp_path / 'project' / 'none'})"
+    said = f"none: no such data set here {was}: give it as --data_path\n"
+    assert tool("evaluate", "--checkpoint", run / part, "--out", "out")[::2] == (2, f"ugatit evaluate: {said}")
+    if part == ".":
+        assert tool("train", "--output_path", run, "--resume")[::2] == (2, f"ugatit train: {said}")
+        assert tool("train", "--output_path", run, "--phase", "test")[::2] == (2, f"ugatit train: {said}")
+        assert was not in tool("train", "--output_path", run, "--resume", "--data_path", "other")[2]
+
+
+def test_an_evaluation_that_failed_can_be_given_again(tool, untrained_run, picture_folder, tmp_path, monkeypatch):
+    from ugatit_train.evaluation import evaluate
+
+    line = ("evaluate", "--checkpoint", untrained_run, "--data_path", picture_folder, "--out", tmp_path / "out")
+    codes = []
+    for error in (MemoryError(), OSError(28, "No space left on device", "a2b/1.png")):
+
+        def fail(_checkpoint, _data, out, *_, error=error, **__):
+            (out / "a2b").mkdir()
+            (out / "a2b" / "0.png").write_text("whole")
+            raise error
+
+        monkeypatch.setattr(evaluate, "evaluate", fail)
+        code, _, complaint = tool(*line)
+        codes.append(code)
+        assert f"the pictures in {tmp_path / 'out'} are whole; given again, it begins anew" in complaint
+    assert codes == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,14 @@ On the CPU, and with translate's pictures beside it, it is run in test_readme_ev
 import json
 import os
 import resource
+import subprocess
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+
+from .conftest import TOOLS
 
 STAND_IN = '''
 """What is used of mindspore_lite 2.10, with the types that its documentation asks for; each call is recorded."""
@@ -119,6 +122,45 @@ def test_on_a_card_mindspore_lite_is_called_as_documented(run_tool, no_mindspore
     (tmp_path / "model.mindir").write_bytes(b"damaged")
     done = step("run", "--mindir_path", "model.mindir", "--bifile_outputdir", "new")
     assert done.returncode == 2 and "MindSpore Lite cannot build it" in done.stderr and "--static" in done.stderr
+
+
+def test_a_step_that_failed_can_be_given_again(tool, tmp_path, monkeypatch):
+    from ugatit_train.inference import ascend310
+
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    line = ("infer_310", "preprocess", "--data_path", tmp_path / "a.png", "--img_size", 8)
+    line += ("--bifile_inputdir", tmp_path / "in")
+    sound = ascend310.preprocess
+
+    def full(source, out, *rest):
+        (out / "of another size.bin").write_bytes(b"1234")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ascend310, "preprocess", full)
+    code, _, complaint = tool(*line)
+    assert code == 1 and complaint.endswith("No space left on device: run it again when that is mended\n")
+    monkeypatch.setattr(ascend310, "preprocess", sound)
+    code, _, complaint = tool(*line)
+    assert code == 0 and sorted(os.listdir(tmp_path / "in")) == ["a.bin"], complaint
+    assert tool(*line)[0] == 2  # what is finished is not overwritten
+
+
+@pytest.mark.parametrize(
+    ("code", "file", "left"),
+    [(0, "x", True), (1, "x", True), (2, "x", False), (137, "x", False), (1, ".unfinished", False)],
+)
+def test_the_launcher_leaves_no_folder_of_a_step_that_failed(tmp_path, code, file, left):
+    """By a Python of its own in which the second step ends with the exit code; 1 is also that of some bad pictures."""
+    python = tmp_path / "python"
+    second = f"mkdir result_Files; touch result_Files/{file}; exit {code}"
+    python.write_text(f'#!/bin/sh\nif [ "$2" = run ]; then {second}; fi\nmkdir -p bifile_in\n')
+    python.chmod(0o755)
+    (tmp_path / "--a.mindir").write_bytes(b"a model")
+    command = ["bash", TOOLS / "run_infer_310.sh", "--a.mindir", "photos", "0"]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHON": str(python)}, check=False)
+    assert done.returncode == code
+    made = ["bifile_in", "result_Files"] if left else []
+    assert sorted(os.listdir(tmp_path)) == sorted(["--a.mindir", "python", *made])
 
 
 def test_names_are_their_own():

@@ -22,7 +22,7 @@ from .conftest import TOOLS
         (
             "profile_step",
             ("--img_size", "24", "--n_dis", "4", "--light"),
-            "what is in {} is not whole: give another --out",
+            "what is in {} is not whole; given again, it begins anew",
         ),
         ("export", ("--checkpoint", "{}"), "nothing was kept, run it again"),
     ],

@@ -30,7 +30,7 @@ def test_refusals(run_tool, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     for words, *arguments in (
-        ("exists and is not empty: give a new folder", "--out", tmp_path / "full"),
+        ("exists and is not an empty folder: give another --out", "--out", tmp_path / "full"),
         ("--img_size 26 is not a multiple of 4", "--out", tmp_path / "new", "--img_size", 26),
         ("did you mean --img_size?", "--out", tmp_path / "new", "--img-size", 64),
         ("Not a directory: give another --out", "--out", tmp_path / "full" / "file" / "x"),

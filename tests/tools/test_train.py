@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from ugatit_train.errors import UgatitError
+
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
@@ -61,6 +63,33 @@ def test_an_output_that_exists(run_tool, refused, no_mindspore, dataset, tmp_pat
     refused(run_tool("train", *arguments[:3], tmp_path / "file", env=no_mindspore), "is a file")
     refused(run_tool("train", *arguments[:3], tmp_path / "file" / "run", env=no_mindspore), "file: is a file")
     assert (tmp_path / "run" / "mine").read_text() == "x"
+
+
+def test_a_run_that_saved_nothing_can_be_begun_again(tool, dataset, tmp_path, monkeypatch):
+    """By the same command; one that has saved, and what a user has put there, stay as they are."""
+    from ugatit_train.options import config, saved
+    from ugatit_train.training import loop, runfolder
+
+    run = tmp_path / "run"
+    trained = []
+    monkeypatch.setattr(loop, "train", trained.append)
+    line = ("train", "--data_path", dataset, "--output_path", run, "--light", "--ch", 2, "--img_size", 32, "--n_dis", 4)
+    (run / "checkpoints" / "step-00000001.partial").mkdir(parents=True)
+    saved.save(config.Options(), run / "options.yaml")
+    for name in ("train.log", "metrics.jsonl", "metrics.jsonl.partial"):
+        (run / name).write_text("")
+    assert tool(*line)[0] == 0 and len(trained) == 1
+    options = config.Options(output_path=str(run))
+    with pytest.raises(config.OptionError, match="exists and is not empty"):
+        runfolder.check(options, anew=False)  # where no lock can tell that another training is at work there
+    with pytest.raises(UgatitError, match="no checkpoint yet: leave --resume out, and it begins anew"):
+        runfolder.resume(config.Options(output_path=str(run), resume=True), 1, "id", {})
+    for there in (run / "notes.txt", run / "checkpoints" / "step-00000001"):
+        there.mkdir()
+        code, _, complaint = tool(*line)
+        assert code == 2 and "exists and is not empty: give --resume to go on with its run, or" in complaint
+        there.rmdir()
+    assert len(trained) == 1
 
 
 def test_an_output_that_cannot_be_written(tool, dataset, tmp_path, monkeypatch):

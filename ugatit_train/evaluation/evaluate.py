@@ -60,8 +60,11 @@ def own_data(checkpoint: Path) -> Path:
         folder = arguments.load(checkpoint / OPTIONS_FILE).data_folder
     else:
         raise CheckpointError(f"{checkpoint}: no run and no checkpoint: give the folder of one")
-    if not folder.exists() and (words := moved_data(folder, run / OPTIONS_FILE)):
-        raise BadInputError(f"{folder}: no such data set here{words}: give it as --data_path")
+    if words := moved_data(folder, run / OPTIONS_FILE):
+        try:
+            testpictures.count(folder, "a")
+        except BadInputError:
+            raise BadInputError(f"{folder}: no such data set here{words}: give it as --data_path") from None
     return folder
 
 

@@ -59,15 +59,19 @@ class Start:
 BEGIN = Start()
 
 
-def check(options: config.Options) -> None:
-    """Raises OptionError where no run can be written, or a new one would go into a folder that is in use."""
+def check(options: config.Options, anew: bool = True) -> None:
+    """Raises OptionError where no run can be written, or a new one would go into a folder that is in use.
+
+    With `anew` a run may begin again that ended before its first checkpoint: the same command can be given again.
+    """
     folder, before = Path(options.output_path), Path(options.load_path or options.output_path)
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
         raise config.OptionError(f"{there}: is a file: give a folder as --output_path")
     if not os.access(there, os.W_OK | os.X_OK):
         raise config.OptionError(f"{there}: is not writable for this user: give another --output_path")
-    if not (options.resume and before == folder) and folder.is_dir() and any(folder.iterdir()):
+    goes_on, begins_anew = options.resume and before == folder, anew and _is_unsaved(folder)
+    if not goes_on and not begins_anew and folder.is_dir() and any(folder.iterdir()):
         remedy = "give"
         if (folder / saved.OPTIONS_FILE).exists():
             remedy = (
@@ -76,6 +80,13 @@ def check(options: config.Options) -> None:
                 else "give --resume to go on with its run, or"
             )
         raise config.OptionError(f"{folder}: exists and is not empty: {remedy} another --output_path")
+
+
+def _is_unsaved(folder: Path) -> bool:
+    """Whether all that the folder holds is a run without a checkpoint, with which nothing is lost."""
+    names = {path.name.removesuffix(".partial") for path in folder.iterdir()} if folder.is_dir() else set()
+    own_names = {saved.OPTIONS_FILE, METRICS_FILE, "train.log", "tensorboard", "samples", "profile", CHECKPOINTS}
+    return saved.OPTIONS_FILE in names <= own_names and not any((folder / CHECKPOINTS).glob("step-*[0-9]"))
 
 
 def resume(options: config.Options, world: int, dataset_id: str, state: Mapping[str, Any]) -> Start:
@@ -90,7 +101,9 @@ def resume(options: config.Options, world: int, dataset_id: str, state: Mapping[
         OptionError: the run had other networks, or an option that this version does not know.
     """
     run = Path(options.load_path or options.output_path)
-    found, meta = checkpoint.latest_good(run / CHECKPOINTS)
+    another = "begin a new run with another --output_path"
+    remedy = "leave --resume out, and it begins anew" if _is_unsaved(run) else another
+    found, meta = checkpoint.latest_good(run / CHECKPOINTS, remedy)
     data = meta["data"]
     for name, kind in {"dataset_id": str, "global_batch": int, "step": int}.items():
         if type(data.get(name)) is not kind or (name == "global_batch" and data[name] < 1):
@@ -131,15 +144,15 @@ def own(options: config.Options, checkpoint_bytes: int) -> Iterator[None]:
     descriptor = os.open(out, os.O_RDONLY)
     try:
         try:
-            locked = lock(descriptor)
+            locked = can_lock = lock(descriptor)
         except OSError as error:  # as on some network file systems
             _log.warning("%s: cannot be locked (%s): start no second training into it", out, error.strerror)
-            locked = True
+            locked, can_lock = True, False
         if not locked:
             raise config.OptionError(
                 f"{out}: another training is at work there: wait for its end, or give another --output_path"
             )
-        check(options)
+        check(options, anew=can_lock)
         _check_room(out, checkpoint_bytes, options.keep)
         before = Path(options.load_path or out)
         if options.resume and before != out and (before / METRICS_FILE).exists():  # an imported run has none
