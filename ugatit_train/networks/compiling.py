@@ -22,6 +22,7 @@ import mindspore as ms
 from mindspore import Tensor, nn
 from mindspore._c_expression import ms_ctx_param
 
+from ugatit_data.files import user_path
 from ugatit_train.errors import first_line
 from ugatit_train.networks import graphfiles, graphkey
 from ugatit_train.networks.fingerprint import UnknownValueError
@@ -47,7 +48,7 @@ def folder_of(choice: str, device_target: str) -> Path | None:
     if choice == "off" or (choice == "auto" and device_target != "CPU"):
         return None
     if choice != "auto":
-        return Path(choice)
+        return user_path(choice)
     cache = os.environ.get("XDG_CACHE_HOME", "")
     try:
         cache_home = Path(cache) if Path(cache).is_absolute() else Path("~/.cache").expanduser()

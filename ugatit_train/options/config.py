@@ -18,7 +18,15 @@ from ugatit_train.errors import UgatitError
 from ugatit_train.options.schedule import Schedule
 
 # The options that name a file or folder of this machine.
-PATHS = ("data_path", "output_path", "load_path", "inception_ckpt_path", "eval_outputdir", "graph_path")
+PATHS = (
+    "data_path",
+    "output_path",
+    "load_path",
+    "inception_ckpt_path",
+    "eval_outputdir",
+    "graph_path",
+    "compile_cache",
+)
 
 
 class OptionError(UgatitError):

@@ -179,7 +179,7 @@ def test_a_name_that_stands_twice_in_a_saved_file_is_an_error_too(tmp_path):
 def test_home_is_known_in_paths(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert all(getattr(Options(**{name: "~/x"}, phase="test"), name) == "/home/me/x" for name in config.PATHS)
-    assert {name for name in NAMES.split() if name.endswith(("_path", "dir"))} == set(config.PATHS)
+    assert {name for name in NAMES.split() if name.endswith(("_path", "dir", "_cache"))} == set(config.PATHS)
     given = arguments.given(["--data_path=~/x", "--load_path", "~", "--graph_path", "a~/~"])
     assert given == {"data_path": "/home/me/x", "load_path": "/home/me", "graph_path": "a~/~"}
 
