@@ -19,14 +19,8 @@ from ugatit_train.options.schedule import Schedule
 
 # The options that name a file or folder of this machine.
 PATHS = (
-    "data_path",
-    "output_path",
-    "load_path",
-    "inception_ckpt_path",
-    "eval_outputdir",
-    "graph_path",
-    "compile_cache",
-)
+    "data_path", "output_path", "load_path", "inception_ckpt_path", "eval_outputdir", "graph_path", "compile_cache",
+)  # fmt: skip
 
 
 class OptionError(UgatitError):
