@@ -98,7 +98,7 @@ def test_a_loader_is_not_pickled(dataset, way):
 
 
 def test_a_data_set_of_more_shards_than_descriptors_is_read(source, tmp_path, convert_folder, few_descriptors):
-    out = convert_folder(source, tmp_path / "out", shards=9)
+    out = convert_folder(source, tmp_path / "out", shards=4)
     few_descriptors(4)
     with open_loader(out, batch_size=13, img_size=SIZE) as loader:
         next(loader)
