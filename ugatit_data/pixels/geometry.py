@@ -13,7 +13,7 @@ Size = int | tuple[int, int]
 
 def sides(size: Size) -> tuple[int, int]:
     """(height, width)."""
-    return size if isinstance(size, tuple | list) else (size, size)
+    return size if isinstance(size, (tuple, list)) else (size, size)
 
 
 def resize(pixels: np.ndarray, size: Size) -> np.ndarray:
