@@ -14,8 +14,9 @@ def over_white(rgba: np.ndarray, premultiplied: bool = False) -> np.ndarray:
         alpha = rgba[part, :, 3:].astype(np.uint16)
         if premultiplied:
             out[part] = np.minimum(rgba[part, :, :3] + (255 - alpha), 255)
-        else:  # at most 255 * 255, within uint16
-            out[part] = ((rgba[part, :, :3] * alpha + 255 * (255 - alpha)).astype(np.uint32) + 127) // 255
+        else:  # (sum + 127) // 255, which is at most 65152, without a division and within uint16
+            total = rgba[part, :, :3] * alpha + (255 * (255 - alpha) + 127)
+            out[part] = (total + 1 + (total >> 8)) >> 8
     return out
 
 

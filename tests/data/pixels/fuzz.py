@@ -32,7 +32,7 @@ from ugatit_data.errors import RejectedImageError
 from ugatit_data.pixels.policy import decode
 
 MEMORY = 6 << 30  # of address space: the policy's 178 megapixels, as samples, RGBA and RGB at once, and the libraries
-SECONDS = 20  # for one file
+SECONDS = 60  # of a core, for one file: 178 megapixels with alpha take some
 EDGES = (
     0,
     1,

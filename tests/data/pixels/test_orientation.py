@@ -74,6 +74,7 @@ FILES = {
     "big endian": jpeg(SIGNATURE + exif(entry(274, 3, 1, 6, ">"), order=">")),
     "as a long": jpeg(SIGNATURE + exif(entry(274, 4, 1, 6))),
     "another tag points outside": jpeg(SIGNATURE + exif(OUTSIDE, TURN)),
+    "numbers of another tag lie outside": jpeg(SIGNATURE + exif(entry(282, 4, 10, 999_999), TURN)),
     "another tag of no known type": jpeg(SIGNATURE + exif(entry(270, 99, 7, 0), TURN)),
     "a second segment says nothing": jpeg(SIGNATURE + TURNED, SIGNATURE + exif(OUTSIDE)),
     "a second segment says otherwise": jpeg(SIGNATURE + TURNED, SIGNATURE + exif(entry(274, 3, 1, 3))),

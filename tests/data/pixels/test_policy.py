@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from ugatit_data.errors import RejectedImageError
+from ugatit_data.pixels import policy
 from ugatit_data.pixels.policy import decode
 
 RGB = cv2.resize(
@@ -125,6 +126,15 @@ def test_16_bits_become_8_by_a_shift(extension):
     decoded = decode(cv2.imencode(extension, bgr)[1].tobytes())
     np.testing.assert_array_equal(decoded.pixels, bgr[..., ::-1] >> 8)
     assert "16 bits to 8" in decoded.notes
+
+
+def test_every_colour_under_every_alpha_is_rounded_to_nearest():
+    colour, alpha = np.divmod(np.arange(65536), 256)
+    rgba = np.stack([colour] * 3 + [alpha], 1).astype(np.uint8).reshape(256, 256, 4)
+    expected = np.floor((colour * alpha + 255 * (255 - alpha)) / 255 + 0.5).reshape(256, 256)
+    found = policy.over_white(rgba)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, np.dstack([expected] * 3))
 
 
 def test_16_bit_alpha_is_laid_over_white():
