@@ -11,8 +11,8 @@
 Each kind has a decoder that is known to read it rightly (tests/data/pixels/test_second_*.py): libjpeg-turbo JPEG,
 OpenCV PNG without its animation and still WebP, Pillow BMP, animated WebP and CMYK, `tiff.py` TIFF.
 
-One file takes 4 GiB of memory at most, whatever it says of itself (measured: 3.5 GiB, an animated WebP of 178 megapixels
-with alpha; a JPEG 1.1 GiB). Whatever it does to a decoder is its own reason.
+One file takes 4 GiB of memory at most, whatever it says of itself (measured: 3.5 GiB, an animated WebP of 178
+megapixels with alpha; a JPEG 1.1 GiB). Whatever it does to a decoder is its own reason.
 
 Strictness belongs to conversion. What a data set holds is read by `decode_stored`, whatever the rules were.
 """
