@@ -161,10 +161,15 @@ class _Spectral(nn.Cell):
         w = self.weight.reshape(self.weight.shape[0], -1)
         return self.matvec_t(u, self.matvec(w, v))
 
+    def present(self):
+        """The weight as it is here. Given the Parameter itself, a Cell's own backward reads what it was when the step
+        began: the generators' gradient would go through the discriminators as they were before their update."""
+        return self.weight.value()
+
     def over(self, y, vectors):
         """y / sigma."""
         if self.by_own_backward:
-            return self.over_sigma(y, self.weight, vectors[0], vectors[1])
+            return self.over_sigma(y, self.present(), vectors[0], vectors[1])
         return y * (1 / self.sigma(vectors[0], vectors[1]))
 
 
@@ -182,7 +187,7 @@ class SpectralConv(_Spectral):
         if len(vectors) == 2 and not self.divides_output:
             y = self.conv(x, self.weight / self.sigma(vectors[0], vectors[1]))
         else:
-            y = self.conv(x, self.weight)
+            y = self.conv(x, self.present())
             if len(vectors) == 2:
                 y = self.over(y, vectors)
         return y if self.bias is None else y + self.bias.reshape(1, -1, 1, 1)

@@ -7,6 +7,7 @@ import numpy
 import pytest
 from mindspore import Parameter, Tensor
 
+from ugatit_train.networks import compiling
 from ugatit_train.training import loop
 
 from ..parity import fill
@@ -20,6 +21,7 @@ def thirty_steps(configuration, forms):
     """(the losses of each step, the Step)."""
     step, state = compile_step(configuration, forms), first_state(configuration)
     fill(step, {**state.params, **state.u})
+    compiling.graphs().compile(step, *images(0))  # the one in float32 is test_step.py's too
     return numpy.stack([step(*images(t)).asnumpy() for t in range(STEPS)]), step
 
 

@@ -5,24 +5,21 @@ MindSpore 2.10 chose for an Ascend 910B without a card; nothing was run on one. 
 networks' width. MirrorPad stands for ReflectionPad2D, an aclnn that the CPU lacks: one kernel each way.
 """
 
-import re
-from collections import Counter
-
 import mindspore
 import numpy
 import pytest
-from mindspore import Tensor
+from mindspore import ParameterTuple, Tensor, nn
 
 from ugatit_train.networks.ugatit import Discriminator, Generator
 from ugatit_train.performance.roofline import KERNELS
 from ugatit_train.training.step import Step, StepSettings
 
+from .. import graphs
 from ..stepping import ASCEND_HERE
 
-NO_KERNEL = {"MakeTuple", "TupleGetItem", "Depend", "UpdateState", "Load", "Reshape", "Return"}
 ACLOP = {
     "AddN", "Adam", "Assign", "Conv2D", "Conv2DBackpropFilter", "Conv2DBackpropInput", "FillV2", "RealDiv",
-    "ReduceMean", "ReduceSum", "RsqrtGrad", "Stack", "StridedSlice", "StridedSliceGrad",
+    "ReduceMean", "ReduceSum", "RsqrtGrad", "Stack", "StridedSlice", "StridedSliceGrad", "TensorMove",
 }  # fmt: skip
 ACLNN = {
     "Abs", "Add", "AddExt", "AddScalar", "BroadcastTo", "Cast", "Concat", "Div", "Divs", "Equal", "Exp", "Expm1",
@@ -32,31 +29,70 @@ ACLNN = {
 }  # fmt: skip
 
 
-def kernels(graph):
-    """How many of each primitive a file of the compiler's holds."""
-    with graph.open() as lines:
-        found = (re.match(r"\s+%\d+\([^)]*\) = (?:PrimFunc_)?(\w+)\(", line) for line in lines)
-        counts = Counter(match[1] for match in found if match)
-    return Counter({name: count for name, count in counts.items() if name not in NO_KERNEL})
-
-
-@pytest.mark.parametrize("light", [True, False], ids=["light", "full"])
-def test_a_step_keeps_to_the_budget_of_kernels(light, tmp_path, monkeypatch):
-    monkeypatch.setenv("MS_DEV_DUMP_IR_PASSES", "validate")
-    generators = [Generator(ASCEND_HERE, 1, 4, 256, 3, light) for _ in range(2)]
+@pytest.fixture(scope="module")
+def light_step(tmp_path_factory):
+    """The graph of a step of the light model."""
+    generators = [Generator(ASCEND_HERE, 1, 4, 256, 3, light=True) for _ in range(2)]
     discriminators = [Discriminator(ASCEND_HERE, 1, n_layers) for n_layers in (7, 7, 5, 5)]
-    mindspore.set_context(save_graphs=1, save_graphs_path=str(tmp_path))
-    try:
-        image = Tensor(numpy.zeros((1, 3, 256, 256), numpy.float32))
+    image = Tensor(numpy.zeros((1, 3, 256, 256), numpy.float32))
+    with graphs.saving(tmp_path_factory.mktemp("graphs")) as found:
         Step(generators, discriminators, StepSettings()).compile(image, image)
-    finally:
-        mindspore.set_context(save_graphs=0)
-    (graph,) = tmp_path.rglob("*_validate_*.ir")
-    found = kernels(graph)
-    assert set(found) <= ACLOP | ACLNN
-    assert 1000 < found.total() <= 4000
-    aclop = sum(count for name, count in found.items() if name in ACLOP)
-    assert aclop <= 1000
-    assert (found.total() - aclop, aclop) == pytest.approx(KERNELS[light, False], rel=0.02), (
-        "the projection counts others"
-    )
+    return found
+
+
+class Translate(nn.Cell):
+    """What a step reads of a generator."""
+
+    def __init__(self, generator):
+        super().__init__()
+        self.generator = generator
+
+    def construct(self, x):
+        y, logit, _ = self.generator(x)
+        return y, logit
+
+
+class Pass(nn.Cell):
+    """A generator's pass and its gradient for every weight."""
+
+    def __init__(self, light):
+        super().__init__()
+        self.translate = Translate(Generator(ASCEND_HERE, 1, 1, 32, 3, light))
+        self.weights = ParameterTuple(self.translate.trainable_params())
+
+    def construct(self, x, dy, dlogit):
+        y, backward = mindspore.vjp(self.translate, x, weights=self.weights)
+        return y, backward(dy, dlogit)
+
+
+def of_kind(counts):
+    """(aclnn, aclop) kernels."""
+    assert set(counts) <= ACLOP | ACLNN
+    aclop = sum(count for name, count in counts.items() if name in ACLOP)
+    return numpy.array([counts.total() - aclop, aclop])
+
+
+def check(kernels, light):
+    assert 1000 < kernels.sum() <= 4000 and kernels[1] <= 1000
+    assert tuple(kernels) == pytest.approx(KERNELS[light, False], rel=0.02), "the projection counts others"
+
+
+def test_a_step_of_the_light_model_keeps_to_the_budget_of_kernels(light_step):
+    check(of_kind(light_step.kernels()), light=True)
+
+
+def test_a_step_of_the_full_model_keeps_to_it_too(light_step, tmp_path):
+    """The models differ in what AdaLIN's parameters are computed from, once in each of a step's three passes."""
+    image, logit = Tensor(numpy.zeros((1, 3, 32, 32), numpy.float32)), Tensor(numpy.zeros((1, 2), numpy.float32))
+    found = {}
+    for light in (True, False):
+        with graphs.saving(tmp_path / str(light)) as graph:
+            Pass(light).compile(image, image, logit)
+        found[light] = of_kind(graph.kernels())
+    assert (found[True] != found[False]).any()
+    check(of_kind(light_step.kernels()) + 3 * (found[False] - found[True]), light=False)
+
+
+def test_no_order_of_the_kernels_needs_a_copy_of_a_parameter(light_step):
+    """Nor does a backward pass read what an update has replaced. (MindSpore's copies are off here: see `runtime`.)"""
+    assert light_step.misread() == []
