@@ -58,7 +58,9 @@ CONFIGURATIONS = {
     ),
     "zoo_variant_global_norm": Configuration(batch=2, clips_norm=True, loss_scale=1024, options=ZOO_VARIANT),
     "ascend_light": Configuration(n_dis=4, forms=ASCEND_HERE, options={"iteration": 1000}),
-    "ascend_full_g_first": Configuration(light=False, batch=2, forms=ASCEND_HERE, options={"update_order": "g_first"}),
+    "ascend_full_g_first": Configuration(
+        light=False, batch=2, forms=ASCEND_HERE, recompute=True, options={"update_order": "g_first"}
+    ),
 }
 
 
@@ -143,14 +145,14 @@ def run_in_a_process(name, out, recompute=False):
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parents[1],
-        env=environment | {"ONEDNN_VERBOSE": "1"},
+        env=environment | {"ONEDNN_VERBOSE": "1", "GLOG_v": "2"},
         capture_output=True,
         text=True,
         timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    out.with_suffix(".txt").write_text(done.stdout)
+    out.with_suffix(".txt").write_text(done.stdout + done.stderr)
     return read_run(out)
 
 

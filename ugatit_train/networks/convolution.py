@@ -4,6 +4,7 @@ The backward of the second kind is written out: it keeps the input only and make
 Shapes: N samples, C and O channels, H x W pixels, K = C * k * k, L output pixels; all tensors float32 NCHW.
 """
 
+import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
@@ -153,6 +154,35 @@ class PointwiseConv(nn.Cell):
         n, c, h, w = x.shape
         o = weight.shape[0]
         return self.product(weight.reshape(o, c), x.reshape(n, c, h * w)).reshape(n, o, h, w)
+
+
+class _Made(nn.Cell):
+    """conv(make(x), weight)."""
+
+    def __init__(self, make: nn.Cell, conv: nn.Cell):
+        super().__init__()
+        self.make, self.conv = make, conv
+
+    def construct(self, x, weight):
+        return self.conv(self.make(x), weight)
+
+
+class MadeAgain(OwnBackward):
+    """conv(make(x), weight) of Cells without parameters; the backward keeps x and makes what `conv` reads again.
+
+    For `saves_memory` only: without it the compiler keeps what was made.
+    """
+
+    def __init__(self, make: nn.Cell, conv: nn.Cell):
+        super().__init__()
+        self.made = _Made(make, conv)
+
+    def construct(self, x, weight):
+        return self.made(x, weight)
+
+    def bprop(self, x, weight, out, dout):
+        x, weight = self.kept(x, weight, dout)
+        return ms.vjp(self.made, x, weight)[1](dout)  # with `_, backward = ...` the convolution would run again too
 
 
 class HalfConv(nn.Cell):

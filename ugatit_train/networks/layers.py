@@ -12,7 +12,7 @@ from mindspore.ops import operations as P
 
 from ugatit_train.forms import Forms
 from ugatit_train.networks import winograd
-from ugatit_train.networks.convolution import UpConv, valid_conv
+from ugatit_train.networks.convolution import MadeAgain, UpConv, valid_conv
 from ugatit_train.networks.padding import Pad
 
 _mean = P.ReduceMean()
@@ -65,6 +65,8 @@ class UpsampledConv(Conv):
         super().__init__(forms, c_in, c_out, 3)
         self.stays_small = forms.upsampling == "small"
         self.pad = Pad(forms, 1, "edge" if self.stays_small and padding == "reflect" else padding)
+        self.enlarge = _Enlarge(self.pad)
+        self.again, self.is_plain = MadeAgain(self.enlarge, self.conv), forms.convolution == "operator"
         self.up_conv = UpConv()
         self.by_tiles = forms.tiles
         self.winograd = winograd.WinogradConv(padding, scale=2)
@@ -74,7 +76,20 @@ class UpsampledConv(Conv):
             return self.winograd(x, self.weight)
         if self.stays_small:
             return self.up_conv(self.pad(x), self.weight)
-        return self.conv(self.pad(upsample(x)), self.weight)
+        if self.is_plain and self.again.saves_memory:
+            return self.again(x, self.weight)
+        return self.conv(self.enlarge(x), self.weight)
+
+
+class _Enlarge(nn.Cell):
+    """x enlarged twice by nearest neighbour, then padded."""
+
+    def __init__(self, pad: Pad):
+        super().__init__()
+        self.pad = pad
+
+    def construct(self, x):
+        return self.pad(upsample(x))
 
 
 def leaky_relu(forms: Forms):

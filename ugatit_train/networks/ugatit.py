@@ -9,6 +9,7 @@ from mindspore import Tensor, nn, ops
 
 from ugatit_train.forms import Forms
 from ugatit_train.networks import winograd
+from ugatit_train.networks.convolution import MadeAgain
 from ugatit_train.networks.layers import (
     Attention,
     Conv,
@@ -29,12 +30,15 @@ class PaddedConv(Conv):
     def __init__(self, forms: Forms, c_in: int, c_out: int, k: int, padding: str, stride: int = 1):
         super().__init__(forms, c_in, c_out, k, stride)
         self.pad = Pad(forms, k // 2, padding)
+        self.again, self.is_plain = MadeAgain(self.pad, self.conv), forms.convolution == "operator"
         self.by_tiles = forms.tiles and (k, stride) == (3, 1)
         self.winograd = winograd.WinogradConv(padding)
 
     def construct(self, x):
         if self.by_tiles and winograd.fits(x.shape[2], x.shape[3]):
             return self.winograd(x, self.weight)
+        if self.is_plain and self.again.saves_memory:
+            return self.again(x, self.weight)
         return self.conv(self.pad(x), self.weight)
 
 

@@ -35,7 +35,7 @@ class Keeps:
 
 # Fitted to peaks on the CPU. With the operator's convolutions these hold oneDNN's buffers; a card has CANN's instead.
 KEEPS_CPU = Keeps(program=1.0, gradients_g=3.0, gradients_d=6.7, outputs=1.3)
-KEEPS_CPU_RECOMPUTED = dataclasses.replace(KEEPS_CPU, outputs=0.75)  # with --recompute, which other forms ignore
+KEEPS_CPU_RECOMPUTED = dataclasses.replace(KEEPS_CPU, outputs=0.75)  # with --recompute, not counted in other forms
 KEEPS_PLAIN = Keeps(program=1.0, gradients_g=4.2, gradients_d=3.5, outputs=7.5)
 KEEPS_ASCEND = Keeps(program=0.83, gradients_g=1.85, gradients_d=9.2, outputs=1.86)
 

@@ -14,7 +14,7 @@ from autograd.tracer import getval
 from mindspore import nn
 
 from ugatit_train.forms import ASCEND, CPU, Forms, form_for
-from ugatit_train.networks import convolution, layers, normalisation, padding
+from ugatit_train.networks import convolution, layers, normalisation, padding, ugatit
 
 from .. import reference_networks as plain
 from ..parity import Case, float32, measure
@@ -175,9 +175,21 @@ def others():
         cell = padding.Pad(forms, p, mode)
         cases[name] = Case(cell=cell, plain=lambda _, x: plain.pad(x, p, mode), inputs=(x,))
 
-    def upsampled_conv(name, forms, mode, batch):
+    def padded_conv_made_again(name, k, stride, mode):
+        cell, weight = ugatit.PaddedConv(Forms(), 6, 4, k, mode, stride), normal(4, 6, k, k)
+        cell.again.saves_memory = True
         cases[name] = Case(
-            cell=layers.UpsampledConv(forms, 6, 4, mode),
+            cell=cell,
+            plain=lambda p, x: plain.conv2d(plain.pad(x, k // 2, mode), p["weight"], stride),
+            inputs=(x,),
+            params={"weight": weight},
+        )
+
+    def upsampled_conv(name, forms, mode, batch, again=False):
+        cell = layers.UpsampledConv(forms, 6, 4, mode)
+        cell.again.saves_memory = again
+        cases[name] = Case(
+            cell=cell,
             plain=lambda p, x: plain.conv2d(plain.pad(plain.upsample(x), 1, mode), p["weight"], 1),
             inputs=(batch,),
             params={"weight": weight},
@@ -244,6 +256,8 @@ def others():
             upsampled_conv(f"upsampled_conv_{mode}_{len(batch)}", CPU, mode, batch)
             upsampled_conv(f"upsampled_conv_on_the_small_map_{mode}_{len(batch)}", CPU_BUT["tiles", False], mode, batch)
             upsampled_conv(f"upsampled_conv_plain_{mode}_{len(batch)}", Forms(), mode, batch)
+        upsampled_conv(f"upsampled_conv_made_again_{mode}", Forms(), mode, small, again=True)
+        padded_conv_made_again(f"padded_conv_made_again_{mode}", 3, 2, mode)
         sliced = dataclasses.replace(CPU, tiles=False, padding="slices")
         upsampled_conv(f"upsampled_conv_on_the_small_map_{mode}_of_slices", sliced, mode, small)
     instance_norm("instance_norm", CPU)

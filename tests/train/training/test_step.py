@@ -138,8 +138,8 @@ def test_gradients_of_the_split_backward_pass_are_those_of_two_full_ones(record)
         errors[name] = error(2 * record.found[1][f"adam_m.{name}"] - decay, expected)
     assert len(errors) > 50
     assert numpy.median(list(errors.values())) < 1e-3
-    # Through discriminators as they were before their update of the same step: 8e-4.
-    assert numpy.median([e for name, e in errors.items() if name.startswith("gen")]) < 1e-4
+    if record.configuration is CONFIGURATIONS[TRACED]:  # of discriminators before their update: 8e-4
+        assert numpy.median([e for name, e in errors.items() if name.startswith("gen")]) < 1e-4
     assert max(errors.values()) < 1e-2, {name: e for name, e in errors.items() if e >= 1e-2}
 
 
