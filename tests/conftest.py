@@ -6,6 +6,7 @@ The device can be set only as long as no kernel has run: the data engine's tests
 import logging
 import os
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from ugatit_train import runtime
 
 runtime.setup("CPU")
+# Under nohup, as a job of a server may be, SIGHUP is ignored; the tests send it, and so do their processes.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_configure(config):
