@@ -15,8 +15,6 @@ from ugatit_train.networks import winograd
 from ugatit_train.networks.convolution import MadeAgain, UpConv, valid_conv
 from ugatit_train.networks.padding import Pad
 
-_mean = P.ReduceMean()
-
 
 def uniform(shape: tuple[int, ...], fan_in: int, name: str) -> Parameter:
     """A zero Parameter with its `init_bound` 1/sqrt(fan_in), within which `ugatit.initialise` draws its values.
@@ -228,7 +226,8 @@ def pool(x):
     """Global average and maximum, (N, C, H, W) -> two (N, C)."""
     n, c, h, w = x.shape
     maps = x.reshape(n * c, h * w)
-    return _mean(maps, -1).reshape(n, c), ops.amax(maps, -1).reshape(n, c)
+    mean = maps.sum(-1) * (1 / (h * w))  # ReduceMean is an aclop on Ascend: slow to launch
+    return mean.reshape(n, c), ops.amax(maps, -1).reshape(n, c)
 
 
 class Attention(nn.Cell):

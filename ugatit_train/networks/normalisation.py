@@ -201,7 +201,8 @@ class _AdaLINOfGroups(nn.Cell):
         )
         dof_map, dof_layer, dbeta = dof_map.reshape(n, c), dof_layer.reshape(n, c), dbeta.reshape(n, c)
         if gamma.shape[0] < n:
-            dof_map, dof_layer, dbeta = _sum_kept(dof_map, 0), _sum_kept(dof_layer, 0), _sum_kept(dbeta, 0)
+            # Not ReduceSum, which is an aclop on Ascend: slow to launch.
+            dof_map, dof_layer, dbeta = dof_map.sum(0, True), dof_layer.sum(0, True), dbeta.sum(0, True)
         dof_layer = dof_layer * layer_factor
         apart = self.add(dof_layer, dof_map, -map_factor)
         drho = (gamma * apart * -1.0).sum(0)

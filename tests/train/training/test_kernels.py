@@ -11,7 +11,7 @@ import pytest
 from mindspore import ParameterTuple, Tensor, nn
 
 from ugatit_train.networks.ugatit import Discriminator, Generator
-from ugatit_train.performance.roofline import KERNELS
+from ugatit_train.performance.roofline import COPIES, KERNELS
 from ugatit_train.training.step import Step, StepSettings
 
 from .. import graphs
@@ -29,15 +29,22 @@ ACLNN = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def light_step(tmp_path_factory):
+def compiled(folder, n_res, size, n_layers):
     """The graph of a step of the light model."""
-    generators = [Generator(ASCEND_HERE, 1, 4, 256, 3, light=True) for _ in range(2)]
-    discriminators = [Discriminator(ASCEND_HERE, 1, n_layers) for n_layers in (7, 7, 5, 5)]
-    image = Tensor(numpy.zeros((1, 3, 256, 256), numpy.float32))
-    with graphs.saving(tmp_path_factory.mktemp("graphs")) as found:
+    generators = [Generator(ASCEND_HERE, 1, n_res, size, 3, light=True) for _ in range(2)]
+    discriminators = [Discriminator(ASCEND_HERE, 1, n) for n in n_layers]
+    image = Tensor(numpy.zeros((1, 3, size, size), numpy.float32))
+    with graphs.saving(folder) as found:
         Step(generators, discriminators, StepSettings()).compile(image, image)
     return found
+
+
+@pytest.fixture(scope="module")
+def light_kernels(tmp_path_factory):
+    """Of the light model, with MindSpore's copies of parameters, as a card has them: see `runtime`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MS_DEV_SIDE_EFFECT_LOAD_ELIM")
+        return of_kind(compiled(tmp_path_factory.mktemp("graphs"), 4, 256, (7, 7, 5, 5)).kernels())
 
 
 class Translate(nn.Cell):
@@ -74,14 +81,15 @@ def of_kind(counts):
 
 def check(kernels, light):
     assert 1000 < kernels.sum() <= 4000 and kernels[1] <= 1000
-    assert tuple(kernels) == pytest.approx(KERNELS[light, False], rel=0.02), "the projection counts others"
+    aclnn, aclop = KERNELS[light, False]
+    assert tuple(kernels) == pytest.approx((aclnn, aclop + COPIES[False]), rel=0.02), "the projection counts others"
 
 
-def test_a_step_of_the_light_model_keeps_to_the_budget_of_kernels(light_step):
-    check(of_kind(light_step.kernels()), light=True)
+def test_a_step_of_the_light_model_keeps_to_the_budget_of_kernels(light_kernels):
+    check(light_kernels, light=True)
 
 
-def test_a_step_of_the_full_model_keeps_to_it_too(light_step, tmp_path):
+def test_a_step_of_the_full_model_keeps_to_it_too(light_kernels, tmp_path):
     """The models differ in what AdaLIN's parameters are computed from, once in each of a step's three passes."""
     image, logit = Tensor(numpy.zeros((1, 3, 32, 32), numpy.float32)), Tensor(numpy.zeros((1, 2), numpy.float32))
     found = {}
@@ -90,9 +98,11 @@ def test_a_step_of_the_full_model_keeps_to_it_too(light_step, tmp_path):
             Pass(light).compile(image, image, logit)
         found[light] = of_kind(graph.kernels())
     assert (found[True] != found[False]).any()
-    check(of_kind(light_step.kernels()) + 3 * (found[False] - found[True]), light=False)
+    check(light_kernels + 3 * (found[False] - found[True]), light=False)
 
 
-def test_no_order_of_the_kernels_needs_a_copy_of_a_parameter(light_step):
+def test_no_order_of_the_kernels_needs_a_copy_of_a_parameter(tmp_path):
     """Nor does a backward pass read what an update has replaced. (MindSpore's copies are off here: see `runtime`.)"""
-    assert light_step.misread() == []
+    step = compiled(tmp_path, 1, 32, (4, 4, 2, 2))
+    assert step.kernels()["TensorMove"] == 0
+    assert step.misread() == []
