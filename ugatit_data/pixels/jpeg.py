@@ -145,7 +145,8 @@ def _by_pillow(
     Data that end early are found by putting others behind them: they would be taken for the missing ones.
     """
     pixels = pillow_rgb(clean, "jpeg")
-    for _, end in scans:
+    for begin, file_end in scans:
+        end = min(file_end, clean.find(END_OF_IMAGE, begin))  # Pillow reads no further than the first end marker
         longer = clean[:end] + _noise(_MORE) + clean[end:]
         if not np.array_equal(pillow_rgb(longer, "jpeg"), pixels):
             if not lenient:

@@ -3,8 +3,11 @@
 MindSpore writes MINDIR and AIR, from networks of plain forms (`Forms()`); `onnxgraph` writes ONNX.
 """
 
+import contextlib
 import dataclasses
+import re
 import shutil
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -95,7 +98,13 @@ def _write_with_mindspore(path: Path, generator, signature: Signature, file_form
         if file_format == "AIR":
             ms.export(generator, image, file_name=str(path), file_format="AIR")
             return path
-        ms.export(generator, image, file_name=str(path), file_format="MINDIR", custom_func=note)
+        # MindSpore takes no path with a space, or of other letters than these.
+        is_taken = re.fullmatch(r"[0-9a-zA-Z@_\-.:/\\]+", str(path.absolute()))
+        with contextlib.nullcontext(path.parent) if is_taken else tempfile.TemporaryDirectory() as folder:
+            made = Path(folder, path.name)
+            ms.export(generator, image, file_name=str(made), file_format="MINDIR", custom_func=note)
+            for file in [] if is_taken else Path(folder).iterdir():
+                shutil.move(file, path.parent / file.name)
     finally:
         ms.set_context(jit_syntax_level=syntax)
     for file in path.parent.rglob("*"):

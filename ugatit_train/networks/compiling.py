@@ -111,6 +111,10 @@ class GraphCache:
         except OSError as error:
             self._switch_off(f"a source file cannot be read: {error}")
             return None
+        except Exception as error:  # of a user's object that was looked at
+            name = type(error).__name__
+            _log.warning("this network is not kept in the compile cache: %s: %s", name, first_line(error))
+            return None
         if found["sources"] != _at_import:
             self._switch_off("source files of ugatit changed since this program began")
             return None
@@ -146,8 +150,8 @@ class GraphCache:
                     return False
                 if scratch.loaded(files):
                     with contextlib.suppress(OSError):
-                        os.utime(path)  # used last now
                         scratch.clear()
+                        os.utime(path)  # used last now
                     return True
         if files is None:
             try:

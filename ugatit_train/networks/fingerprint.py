@@ -7,6 +7,7 @@ it does not know raises `UnknownValueError`: nothing is left out in silence.
 import enum
 import functools
 import hashlib
+import inspect
 import sys
 import types
 from collections.abc import Mapping
@@ -50,6 +51,13 @@ def fingerprint(*values: object) -> str:
     """
     walk = _Walk()
     walk.add("", values)
+    cells = [value for value in values if isinstance(value, nn.Cell)]
+    own = {id(parameter) for cell in cells for parameter in cell.parameters_dict().values()}
+    for value in walk.kept if cells else []:
+        # MindSpore gives a graph that it loads the Parameters of its Cell; another, as of a closure, would be memory
+        # that nobody has written.
+        if isinstance(value, Parameter) and id(value) not in own:
+            raise UnknownValueError(f"the Parameter {value.name}, which is not among the network's own")
     return walk.digest.hexdigest()
 
 
@@ -95,6 +103,7 @@ class _Walk:
             self.token("array", value.dtype, value.shape, value.tobytes())
         elif isinstance(value, enum.Enum):
             self.token("enum", type(value).__qualname__, value.name)
+            self.add(f"{at}.value", value.value)
         elif isinstance(value, Mapping):
             self.token("mapping", len(value))
             for key, item in value.items():
@@ -132,12 +141,16 @@ class _Walk:
         elif isinstance(value, property | functools.cached_property):
             self.add(at, value.fget if isinstance(value, property) else value.func)
         elif isinstance(value, types.CodeType):
-            self.token("code", value.co_code, value.co_names, value.co_varnames, value.co_freevars)
+            counts = (value.co_argcount, value.co_posonlyargcount, value.co_kwonlyargcount, value.co_flags)
+            self.token("code", value.co_code, value.co_names, value.co_varnames, value.co_freevars, *counts)
             self.add(f"{at}.consts", list(value.co_consts))
         elif isinstance(value, type):
             self._class(at, value)
         elif callable(value) and isinstance(value, types.BuiltinFunctionType | np.ufunc):
             self.token("builtin", getattr(value, "__module__", ""), value.__name__)
+            bound_to = getattr(value, "__self__", None)
+            if bound_to is not None and not isinstance(bound_to, types.ModuleType):
+                self.add(f"{at}.self", bound_to)
         else:
             return False
         return True
@@ -155,13 +168,21 @@ class _Walk:
         if _library(function.__module__):
             return
         self.add(f"{at}.code", function.__code__)
+        self.token(_text(at, function))
         names = _names(function.__code__)
         for name in sorted(names & function.__globals__.keys()):
             value = function.__globals__[name]
             self.add(f"{at}.{name}", value)
-            if isinstance(value, types.ModuleType) and not _library(value.__name__):
-                for used in sorted(names & vars(value).keys()):  # module.function
-                    self.add(f"{at}.{name}.{used}", vars(value)[used])
+            self._names_of_module(f"{at}.{name}", value, names)
+
+    def _names_of_module(self, at: str, module: Any, names: set[str]) -> None:
+        """module.function, and package.module.function."""
+        if isinstance(module, types.ModuleType) and not _library(module.__name__):
+            for used in sorted(names & vars(module).keys()):
+                inner = vars(module)[used]
+                self.add(f"{at}.{used}", inner)
+                if inner is not module:
+                    self._names_of_module(f"{at}.{used}", inner, names - {used})
 
     def _class(self, at: str, cls: type) -> None:
         self.token("class", cls.__module__, cls.__qualname__)
@@ -201,3 +222,13 @@ def _names(code: types.CodeType) -> set[str]:
     """The names that a function's code uses, its inner functions' too."""
     inner = [const for const in code.co_consts if isinstance(const, types.CodeType)]
     return set(code.co_names).union(*(_names(each) for each in inner))
+
+
+def _text(at: str, function: types.FunctionType) -> str:
+    """The source that MindSpore compiles, which may be another than Python runs; ours is in the key as a whole."""
+    if (function.__module__ or "").partition(".")[0] in ("ugatit_train", "ugatit_data"):
+        return ""
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        raise UnknownValueError(f"{at.lstrip('.')}: a function without a source file") from None

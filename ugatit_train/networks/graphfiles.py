@@ -7,7 +7,9 @@ import contextlib
 import json
 import logging
 import os
+import re
 import time
+import uuid
 from pathlib import Path
 
 from ugatit_data.files import PARTIAL_SUFFIX, sha256_hex
@@ -51,7 +53,7 @@ def read(path: Path) -> dict[str, bytes] | None:
 
 def write(path: Path, files: dict[str, bytes]) -> None:
     """Keep the files of a graph. Processes that write one graph at a time have a partial file each. Raises OSError."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL_SUFFIX}")
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}{PARTIAL_SUFFIX}")  # containers have equal process ids
     try:
         partial.write_bytes(pack(files))
         os.replace(partial, path)
@@ -62,7 +64,7 @@ def write(path: Path, files: dict[str, bytes]) -> None:
 def evict(folder: Path, limit: int) -> None:
     """Removes the graphs that were used longest ago until the rest has `limit` bytes, and what dead processes left."""
     found = []
-    for path in folder.glob(f"*{SUFFIX}"):
+    for path in _ours(folder, ""):
         with contextlib.suppress(FileNotFoundError):
             found.append((path.stat().st_mtime_ns, path.stat().st_size, path))
     total = sum(size for _, size, _ in found)
@@ -70,7 +72,13 @@ def evict(folder: Path, limit: int) -> None:
         if total > limit:
             path.unlink(missing_ok=True)
             total -= size
-    for left in folder.glob(f"*{PARTIAL_SUFFIX}"):
+    for left in _ours(folder, rf"\.\w+{re.escape(PARTIAL_SUFFIX)}"):
         with contextlib.suppress(FileNotFoundError):  # another process has just removed it
             if time.time() - left.stat().st_mtime > _OLD_S:
                 left.unlink()
+
+
+def _ours(folder: Path, ending: str) -> list[Path]:
+    """The files that `write` has named: a user may give a folder that holds others."""
+    name = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}{ending}")
+    return [path for path in folder.iterdir() if name.fullmatch(path.name)]

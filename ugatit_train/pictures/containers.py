@@ -33,6 +33,8 @@ def _lengths(file: BinaryIO) -> Iterator[int]:
             return
         yield length
         start += length
+        if start >= 1 << 62:  # more than any file has, and than `seek` takes: its length is damaged
+            return
 
 
 def _length(head: bytes) -> int:

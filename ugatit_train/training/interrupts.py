@@ -30,6 +30,8 @@ def noted(at_first: Callable[[], object], at_second: Callable[[], object]) -> It
             at_first()
         elif got == [signal.SIGHUP]:
             got[0] = number
+        elif got == [signal.SIGPIPE]:  # of a closed pipe, which the loop notes here: no signal has come yet
+            got.append(number)
         elif number != signal.SIGHUP:
             got.append(number)
             at_second()

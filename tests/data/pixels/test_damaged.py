@@ -203,8 +203,9 @@ def test_an_unusual_sampling_is_read_and_checked():
         np.testing.assert_array_equal(decoded.pixels, np.asarray(image))
     begin = data.index(b"\xff\xda") + 14
     half = data[: begin + 20] + END
-    with pytest.raises(RejectedImageError, match="damaged jpeg: the picture data end early"):
-        decode(half)
+    for behind in (b"", END, bytes(100) + END):
+        with pytest.raises(RejectedImageError, match="damaged jpeg: the picture data end early"):
+            decode(half + behind)
     assert decode(half, lenient=True).notes == ("damaged: the picture data end early",)
 
 

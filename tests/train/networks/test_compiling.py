@@ -237,12 +237,16 @@ def test_the_graphs_that_were_used_longest_ago_go_first(folder, kept):
 
 
 def test_what_a_killed_process_left_goes_after_an_hour(folder, kept):
-    dead, young = (kept.with_name(f"{name}.graph.77.partial") for name in ("dead", "young"))
-    for left in (dead, young):
+    dead, young = (kept.with_name(f"{digit * 64}.graph.77.partial") for digit in "ab")
+    others = [folder / "thesis.pdf.partial", folder / "mine.graph"]
+    for left in (dead, young, *others):
         left.write_text("half")
-    os.utime(dead, (1, 1))
+    for left in (dead, *others):
+        os.utime(left, (1, 1))
     GraphCache(folder).compile(Net(3.0), X)
     assert (dead.exists(), young.exists(), kept.exists()) == (False, True, True)
+    graphfiles.evict(folder, limit=0)
+    assert [left.exists() for left in (*others, kept)] == [True, True, False]
 
 
 PROGRAM = """

@@ -1,8 +1,12 @@
 """The digest of a Cell: what of it changes the graph changes the digest, and nothing else does."""
 
 import dataclasses
+import enum
 import functools
+import importlib.util
+import linecache
 import math
+import types
 from collections import OrderedDict
 
 import mindspore as ms
@@ -150,3 +154,62 @@ def test_what_it_does_not_know_is_named_not_left_out():
         net.names["handle"] = file
         with pytest.raises(UnknownValueError, match=r"^\[0\]\.names\.handle: _io\.TextIOWrapper$"):
             fingerprint(net)
+
+
+class Outer(nn.Cell):
+    """A network that calls functions which it was given."""
+
+    def __init__(self, *functions):
+        super().__init__()
+        self.functions = functions
+
+    def construct(self, x):
+        return self.functions[0](x)
+
+
+def test_a_parameter_that_the_network_does_not_own_is_no_graph_of_the_cache():
+    """MindSpore binds none but the network's own to a graph that it loads."""
+    other = nn.PReLU()
+    with pytest.raises(UnknownValueError, match="the Parameter .*, which is not among the network's own"):
+        fingerprint(Outer(lambda x: other(x)))
+    assert fingerprint(nn.SequentialCell(other))
+
+
+class Mode(enum.Enum):
+    MEAN = 2.0
+
+
+class Later(enum.Enum):
+    MEAN = 3.0
+
+
+def test_values_behind_names_are_in_the_digest(tmp_path, monkeypatch):
+    Later.__name__, Later.__qualname__ = Mode.__name__, Mode.__qualname__
+    assert fingerprint(Mode.MEAN) != fingerprint(Later.MEAN)
+    assert fingerprint({"a": 2.0}.get) != fingerprint({"a": 3.0}.get)
+    package, inner = types.ModuleType("package_of_a_user"), types.ModuleType("package_of_a_user.inner")
+    package.inner, inner.WEIGHT = inner, 2.0
+    monkeypatch.setitem(globals(), "package_of_a_user", package)
+    before = fingerprint(by_way_of_two_modules)
+    inner.WEIGHT = 3.0
+    assert fingerprint(by_way_of_two_modules) != before
+
+
+def by_way_of_two_modules(x):
+    return x * package_of_a_user.inner.WEIGHT  # noqa: F821 (the test makes it)
+
+
+def test_the_text_that_is_compiled_is_in_the_digest(tmp_path):
+    """MindSpore compiles a function's file, which may have changed since Python read it."""
+    file = tmp_path / "losses_of_a_user.py"
+    file.write_text("def loss(x):\n    return x * 2.0\n")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    before = fingerprint(module.loss)
+    file.write_text("def loss(x):\n    return x * 30.0\n")
+    assert fingerprint(module.loss) != before
+    file.unlink()
+    linecache.clearcache()
+    with pytest.raises(UnknownValueError, match="without a source file"):
+        fingerprint(module.loss)

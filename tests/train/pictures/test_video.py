@@ -466,3 +466,10 @@ def test_without_pyav_a_video_is_refused_with_the_way_to_install_it(tmp_path, mo
         files.find_jobs([tmp_path / "in"])
     cv2.imwrite(str(tmp_path / "in" / "y.png"), QUARTERS)
     assert files.count_images(files.find_jobs([tmp_path / "in"])) == 1
+
+
+def test_a_length_that_no_file_has_is_no_crash():
+    head = b"\0\0\0\x18ftypmp42" + bytes(12)
+    for length in (1 << 62, (1 << 64) - 1):
+        file = io.BytesIO(head + b"\0\0\0\x01moov" + length.to_bytes(8, "big") + bytes(80))
+        assert sum(containers._lengths(file)) == len(head) + length

@@ -169,6 +169,15 @@ def test_a_terminal_that_closes_sends_several_signals_and_none_is_a_second_one()
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+def test_a_closed_pipe_is_no_first_signal():
+    with loop._signals() as got:
+        got.append(signal.SIGPIPE)  # as the loop notes one
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert got == [signal.SIGPIPE, signal.SIGTERM]
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
 def test_profiling_leaves_its_files_and_the_losses_as_they_are(options, straight, tmp_path):
     loop.train(dataclasses.replace(options, output_path=str(tmp_path / "run"), enable_profiling=True))
     profile = tmp_path / "run" / "profile"
