@@ -189,7 +189,8 @@ def allow_descriptors(count: int, what: str) -> None:
     if 0 <= soft < need:  # -1 is no limit
         if 0 <= hard < need:
             raise DataError(f"{what}: takes {count} open files, this process may have {hard}. Run `ulimit -n {need}`.")
-        resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))
+        # Above what is needed now, for whatever is opened beside it; some systems take no "no limit" here.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard >= 0 else need + 1024, hard))
 
 
 def available_cores() -> int:

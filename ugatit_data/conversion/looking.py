@@ -78,7 +78,8 @@ def extract(folder: Path, target: Path) -> int:
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:  # that is about an image's name
+        # A name that is too long is an image's; another name outside of the target is a shard's.
+        if error.errno != errno.ENAMETOOLONG and str(partial) in str(error.filename or partial):
             error.filename = str(target)  # what the user asked for; a full disk names nothing
         raise
     return count

@@ -50,7 +50,7 @@ def tally(receipts: list[Receipt]) -> Tally:
         for row in receipt.rows.select(["split", "domain", "key", "reason", "notes"]).to_pylist():
             if row["reason"] is None:
                 made.converted += 1
-                made.notes.update(row["notes"].split(",") if row["notes"] else ())
+                made.notes.update(note.split(":")[0] for note in row["notes"].split(",") if note)
                 continue
             made.rejected[row["reason"].split(":")[0]] += 1
             if len(made.rejected_keys) < _KEYS:

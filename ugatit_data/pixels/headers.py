@@ -132,7 +132,7 @@ def _png(data: bytes) -> Header:
             ihdr = struct.unpack(">IIBBBBB", body)
         elif kind == b"eXIf":
             exif.append(body)
-        elif kind in (b"tEXt", b"zTXt") and body.startswith(_PROFILES):
+        elif kind in (b"tEXt", b"zTXt") and body.startswith(_PROFILES) and not any(profiles):
             profiles.append(from_profile(body[len(_PROFILES[0]) :], kind == b"zTXt"))
         elif kind == b"iCCP":
             icc = True

@@ -78,7 +78,7 @@ def decode_source(found: Segments, lenient: bool) -> tuple[np.ndarray, tuple[str
         raise RejectedImageError("truncated jpeg: no end-of-image marker")
     if not found.complete and not lenient:
         raise RejectedImageError("damaged jpeg: scans are missing")
-    notes = [f"{found.stray} stray bytes left out"] if found.stray else []
+    notes = [f"stray bytes left out: {found.stray}"] if found.stray else []
     notes += ["header values corrected"] if found.corrected else []
     notes += [] if found.complete else ["damaged: scans are missing"]
     notes += [] if found.whole else ["truncated: no end-of-image marker"]
@@ -111,7 +111,7 @@ def _judged(complaint: str, found: Segments, pixels: np.ndarray, space: str, len
     behind = _BEHIND.fullmatch(complaint)
     if behind:  # the decoder had all it wanted before the picture data ended
         if not _took_filling(found, pixels, space):
-            return f"{behind[1]} stray bytes left out"
+            return f"stray bytes left out: {behind[1]}"
         complaint = "filling in the place of picture data"
     if not lenient:
         raise RejectedImageError(f"damaged jpeg: {complaint}")

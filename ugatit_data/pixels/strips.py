@@ -20,6 +20,7 @@ from ugatit_data.errors import RejectedImageError, in_words
 
 _NONE, _RLE, _FAX3, _FAX4, _LZW, _JPEG, _DEFLATE, _PACKBITS = 1, 2, 3, 4, 5, 7, 8, 32773
 _FAX = {_RLE: "tiff_ccitt", _FAX3: "group3", _FAX4: "group4"}  # Pillow's names
+_FAX_DPI = (98.0, 196.0)  # a fax's, normal and fine
 COMPRESSIONS = {_NONE, *_FAX, _LZW, _JPEG, _DEFLATE, 32946, _PACKBITS}
 
 MAX_BYTES = 178_956_970 * 4  # of samples: the policy's most pixels, of four samples of 8 bits
@@ -169,17 +170,21 @@ def _lzw(packed: bytes, need: int, layout: Layout, rows: int) -> bytes:
 
 def _fax(packed: bytes, need: int, layout: Layout, rows: int) -> bytes:
     image = _by_libtiff(packed, layout.wide, rows, 1, layout.compression, layout.fax_options)
+    if not any(packed.startswith(_fax_of(image, layout, rows, dpi)[:-4]) for dpi in _FAX_DPI):
+        raise RejectedImageError("damaged tiff: fax data that do not make a picture")
+    return np.packbits(np.asarray(image), axis=1).tobytes()
+
+
+def _fax_of(image: Image.Image, layout: Layout, rows: int, dpi: float) -> bytes:
+    """What libtiff writes for a picture: in two dimensions, it codes fewer rows alone from 150 dpi on."""
     again = io.BytesIO()
-    info = {278: rows} | ({292: layout.fax_options} if layout.compression == _FAX3 else {})
+    info = {278: rows, 282: dpi, 283: dpi, 296: 2}
+    info |= {292: layout.fax_options} if layout.compression == _FAX3 else {}
     image.save(again, "TIFF", compression=_FAX[layout.compression], tiffinfo=info)
     made = TiffImagePlugin.TiffImageFile(io.BytesIO(again.getvalue()))
     begin, size = made.tag_v2[273][0], made.tag_v2[279][0]
     expected = again.getvalue()[begin : begin + size]
-    if layout.compression == _FAX4:
-        expected = expected.rstrip(b"\0")
-    if not packed.startswith(expected[:-4]):
-        raise RejectedImageError("damaged tiff: fax data that do not make a picture")
-    return np.packbits(np.asarray(image), axis=1).tobytes()
+    return expected.rstrip(b"\0") if layout.compression == _FAX4 else expected
 
 
 def _by_libtiff(packed: bytes, width: int, rows: int, bits: int, compression: int, fax_options: int) -> Image.Image:

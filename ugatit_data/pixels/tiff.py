@@ -207,7 +207,9 @@ def _directories(data: bytes, order: str) -> list[dict[int, np.ndarray]]:
     pages: list[dict[int, np.ndarray]] = []
     (start,) = struct.unpack_from(order + "I", data, 4)
     entry = np.dtype([("tag", order + "u2"), ("kind", order + "u2"), ("count", order + "u4"), ("value", order + "u4")])
-    while start and len(pages) < _MOST_PAGES:
+    seen, values = set(), 0
+    while start and start not in seen and len(pages) < _MOST_PAGES:
+        seen.add(start)
         (count,) = struct.unpack_from(order + "H", data, start)
         end = start + 2 + 12 * count
         (following,) = struct.unpack_from(order + "I", data, end)
@@ -219,6 +221,9 @@ def _directories(data: bytes, order: str) -> list[dict[int, np.ndarray]]:
                 for tag, number in zip(listed[wanted], first[wanted], strict=True)
             }
         )
+        values += sum(map(len, pages[-1].values()))
+        if values > len(data):  # many tags may name the same bytes
+            raise RejectedImageError("damaged tiff: tags of more values than the file has bytes")
         start = following
     if not pages:
         raise RejectedImageError("damaged tiff: no page")

@@ -49,7 +49,8 @@ def test_lenient_accepts_half_a_picture_with_a_note(pictures, tmp_path, encoding
     rows = ledger(tmp_path / "strict")
     assert rows["half.jpg"]["reason"] == "damaged jpeg: Corrupt JPEG data: premature end of data segment"
     assert rows["good.jpg"]["notes"] == ""
-    assert "stray bytes left out" in rows["noisy.jpg"]["notes"]
+    assert "stray bytes left out: " in rows["noisy.jpg"]["notes"]
+    assert report.notes == {"stray bytes left out": 2}, "one line for all such pictures, whatever their numbers"
 
     report = convert(pictures, tmp_path / "lenient", encoding=encoding, lenient=True)
     assert (report.converted, report.rejected) == (6, {})

@@ -227,6 +227,23 @@ def test_a_tiff_takes_memory_by_its_size_only(name):
         tracemalloc.stop()
 
 
+def test_a_directory_that_follows_itself_is_one_and_tags_of_the_same_bytes_are_refused():
+    good = tiff_of(zlib.compress(bytes(81)), width=9, height=9)
+    count = struct.unpack_from("<H", good, begin := struct.unpack_from("<I", good, 4)[0])[0]
+    end = begin + 2 + 12 * count
+    assert not decode(good[:end] + struct.pack("<I", begin) + good[end + 4 :]).pixels.any()
+    size = 1 << 16
+    tags = [(tag, 1, size, 0) for tag in (273, 279, 324, 325)]
+    bomb = b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    tracemalloc.start()
+    try:
+        with pytest.raises(RejectedImageError, match="tags of more values than the file has bytes"):
+            decode(bomb + bytes(size - len(bomb)))
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize(("name", "data"), list(bombs()))
 def test_a_bomb_is_refused_from_its_header(name, data):
     tracemalloc.start()

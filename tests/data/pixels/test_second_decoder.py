@@ -188,6 +188,16 @@ def test_tiff_of_any_depth(bits):
 
 @pytest.mark.parametrize(("name", "compression"), [("rle", 2), ("fax3", 3), ("fax4", 4)])
 def test_fax(name, compression):
+    bits = cv2.resize(samples(1, 8), (WIDE * 3, HIGH * 3)) > 120
+    for dpi in (None, 98.0, 204.0) if compression == 3 else ():  # coded in two dimensions, by the resolution
+        buffer = io.BytesIO()
+        info = {292: 1} | ({282: dpi, 283: dpi, 296: 2} if dpi else {})
+        Image.fromarray(bits).save(buffer, "TIFF", compression="group3", tiffinfo=info)
+        np.testing.assert_array_equal(decode(buffer.getvalue()).pixels, np.repeat(bits[..., None], 3, 2) * 255)
+    a_fax_is_itself_or_refused(name, compression)
+
+
+def a_fax_is_itself_or_refused(name, compression):
     """Written by imagecodecs and by libtiff; what libtiff would read from damaged data is refused."""
     bits = cv2.resize(samples(1, 8), (WIDE * 3, HIGH * 3))[..., None] > 120
     high, wide = bits.shape[:2]
