@@ -78,8 +78,7 @@ def extract(folder: Path, target: Path) -> int:
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
-        # A name that is too long is an image's; another name outside of the target is a shard's.
-        if error.errno != errno.ENAMETOOLONG and str(partial) in str(error.filename or partial):
+        if error.errno != errno.ENAMETOOLONG:  # that is about an image's name
             error.filename = str(target)  # what the user asked for; a full disk names nothing
         raise
     return count
