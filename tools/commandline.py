@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from ugatit_data import BadInputError, DataError
 from ugatit_data.commands import command
-from ugatit_data.files import UNFINISHED, user_path
+from ugatit_data.files import UNFINISHED, lock, user_path
 from ugatit_data.storage import StorageError
 from ugatit_train import runtime
 from ugatit_train.errors import UgatitError
@@ -193,18 +193,29 @@ def filling(folder: Path) -> Iterator[None]:
 
     The file UNFINISHED is in it until the end. Whatever ends the tool before, kill -9 too, what it has written stays,
     and the next tool that is to write there empties the folder first: the same command can be given again.
+
+    Raises:
+        BadInputError: another tool is at work there, or has just ended.
     """
     was_there = folder.is_dir()
-    if was_there:
-        _empty(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / UNFINISHED).write_text(_WAS_THERE if was_there else "")
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        yield
-    except BaseException:
-        abandon(folder)
-        raise
-    (folder / UNFINISHED).unlink()
+        with contextlib.suppress(OSError):  # a file system without locks
+            if not lock(descriptor):
+                raise BadInputError(f"{folder}: another tool writes there: wait for its end, or give another folder")
+        refuse_full_folder(folder, "one")  # what was unfinished before may be whole now
+        if was_there:
+            _empty(folder)
+        (folder / UNFINISHED).write_text(_WAS_THERE if was_there else "")
+        try:
+            yield
+        except BaseException:
+            abandon(folder)
+            raise
+        (folder / UNFINISHED).unlink()
+    finally:
+        os.close(descriptor)
 
 
 _WAS_THERE = "this folder is older than the tool that fills it\n"

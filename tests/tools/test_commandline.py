@@ -133,6 +133,18 @@ def test_what_a_tool_leaves_unfinished_does_not_stand_in_the_way_of_the_next_try
         frame.refuse_full_folder(out, "--out")
 
 
+def test_a_second_tool_does_not_empty_the_folder_of_one_at_work(frame, tmp_path):
+    out = tmp_path / "out"
+    with frame.filling(out):
+        (out / "hours.png").write_text("of work")
+        frame.refuse_full_folder(out, "--out")  # looks as if one had been killed there
+        with pytest.raises(BadInputError, match="out: another tool writes there: wait for its end"), frame.filling(out):
+            raise AssertionError
+    with pytest.raises(BadInputError, match="out exists and is not an empty folder"), frame.filling(out):
+        raise AssertionError
+    assert [path.name for path in out.iterdir()] == ["hours.png"]
+
+
 @pytest.mark.parametrize("was_there", [False, True])
 def test_a_tool_that_writes_nothing_leaves_nothing(frame, tmp_path, was_there):
     out = tmp_path / "out"
