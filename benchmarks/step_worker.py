@@ -87,7 +87,7 @@ def _batches(asked: dict) -> contextlib.AbstractContextManager[Iterator]:
 def ours(asked: dict, batches: Iterator) -> Callable[[int], dict]:
     from ugatit_train import runtime
     from ugatit_train.options import config
-    from ugatit_train.training import loop
+    from ugatit_train.training import build
 
     changed = asked["options"].pop("forms", None)  # an older tree knows no forms
     if changed and changed.get("convolution") == "operator":
@@ -102,9 +102,9 @@ def ours(asked: dict, batches: Iterator) -> Callable[[int], dict]:
     if changed:
         from ugatit_train.forms import CPU
 
-        cell = loop.build_step(options, options.schedule(1000), forms=dataclasses.replace(CPU, **changed))
+        cell = build.build_step(options, options.schedule(1000), forms=dataclasses.replace(CPU, **changed))
     else:
-        cell = loop.build_step(options, options.schedule(1000))
+        cell = build.build_step(options, options.schedule(1000))
     tensor = ms.Tensor.from_numpy
     return _steps(lambda a, b: cell(tensor(a), tensor(b)).asnumpy()[:2].tolist(), batches)
 

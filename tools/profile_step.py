@@ -84,9 +84,9 @@ def main(argv: list[str]) -> int:
 def profile(options: config.Options, steps: int, out: Path) -> str:
     """Runs and records the steps; the table, which is also in `out`, as text."""
     from ugatit_train.performance import profiling
-    from ugatit_train.training import loop
+    from ugatit_train.training import build
 
-    step = _stepper(loop.build_step(options, options.schedule(1000)), options)
+    step = _stepper(build.build_step(options, options.schedule(1000)), options)
     bar = tqdm(total=2 * steps + 3, unit="step", disable=not sys.stderr.isatty())
     first_s = _timed(step, bar)
     plain_s = statistics.median(_timed(step, bar) for _ in range(steps))

@@ -100,7 +100,7 @@ def test_there_and_back_is_the_same_file(twin, files, tool, tmp_path, name):
 
 def test_training_can_go_on_from_an_import(files, tool, dataset, tmp_path):
     from ugatit_train.options import arguments, saved
-    from ugatit_train.training import checkpoint, loop
+    from ugatit_train.training import build, checkpoint
 
     code, _, complaint = tool("import_pytorch", files["light"][1], tmp_path, "--img_size", 32)
     assert code == 2 and f"{tmp_path} exists" in complaint
@@ -108,7 +108,7 @@ def test_training_can_go_on_from_an_import(files, tool, dataset, tmp_path):
     path = files["light"][1]
     assert tool("import_pytorch", path, run, "--img_size", 32, "--data_path", dataset)[0] == 0
     options = arguments.load(run / saved.OPTIONS_FILE)
-    step = loop.build_step(options, options.schedule(4))
+    step = build.build_step(options, options.schedule(4))
     found, meta = checkpoint.latest_good(run / "checkpoints")
     parameters = {p.name: p for p in step.get_parameters()}
     checkpoint.load(found, meta, parameters)  # all of the step's parameters, and no others
@@ -122,14 +122,14 @@ def test_training_can_go_on_from_an_import(files, tool, dataset, tmp_path):
 def test_training_goes_on_in_another_folder_without_a_metrics_file(files, tool, dataset, tmp_path):
     """`train --load_path RUN --resume`: an imported run has done no step, so it has no metrics."""
     from ugatit_train.options import arguments
-    from ugatit_train.training import log, loop, runfolder
+    from ugatit_train.training import build, log, loop, runfolder
 
     arrays = tmp_path / "imported"
     assert tool("import_pytorch", files["light"][1], arrays, "--img_size", 32, "--data_path", dataset)[0] == 0
     argv = ["--output_path", str(tmp_path / "run"), "--load_path", str(arrays), "--resume", "--iteration", "3"]
     options = arguments.parse(argv)
     assert options.data_folder == dataset  # the import has noted it
-    state = loop.build_step(options, options.schedule(4)).state()
+    state = build.build_step(options, options.schedule(4)).state()
     start = runfolder.resume(options, 1, loop.read_dataset(dataset).dataset_id, state)
     assert (start.step, start.loader_step) == (0, 0)
     with runfolder.own(options, 1000), log.Metrics(tmp_path / "run" / log.METRICS_FILE, start.step) as metrics:

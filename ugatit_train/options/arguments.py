@@ -18,8 +18,9 @@ import yaml
 
 from ugatit_data.commands import command
 from ugatit_data.files import user_path
-from ugatit_train.options.config import PATHS, OptionError, Options, wanted
+from ugatit_train.options.config import PATHS, OptionError, Options
 from ugatit_train.options.saved import OPTIONS_FILE, check_kept, check_names, options_of
+from ugatit_train.options.values import wanted
 
 # The model zoo's names that are no options here: the values that ask for nothing (and pass), and the tool to use.
 _OFF = (False, None, "")
@@ -259,6 +260,6 @@ def _one_line(error: argparse.ArgumentError) -> str:
     name = re.search(r'Parser key "(\w+)"', text)
     value = re.search(r"(?:Got|Given) value: (.*)", text)
     if name and value:
-        return f"--{name[1]} {value[1]}: give {wanted(name[1]) if name[1] != 'config' else 'text'}"
+        return f"--{name[1]} {value[1]}: give {wanted(Options, name[1]) if name[1] != 'config' else 'text'}"
     text = text.replace("unrecognized arguments:", "what is not an option's value:").replace("argument ", "")
     return " ".join(text.split()) + f": {command('train')} --help lists the options"

@@ -4,34 +4,21 @@
 """
 
 import dataclasses
-import functools
 import math
 import re
-import types
-import typing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ugatit_data.commands import command
 from ugatit_data.files import user_path
-from ugatit_train.errors import UgatitError
+from ugatit_train.options import values
 from ugatit_train.options.schedule import Schedule
+from ugatit_train.options.values import OptionError, option
 
 # The options that name a file or folder of this machine.
 PATHS = (
     "data_path", "output_path", "load_path", "inception_ckpt_path", "eval_outputdir", "graph_path", "compile_cache",
 )  # fmt: skip
-
-
-class OptionError(UgatitError):
-    """An option, or the file or folder that it names, cannot be used; the message is one line and names the remedy."""
-
-    exit_code = 2
-
-
-def _option(default: Any, help: str, *, least: float | None = None, above: float | None = None) -> Any:
-    """A field with its help text and its range: from `least` (inclusive), or `above` (exclusive)."""
-    return dataclasses.field(default=default, metadata={"help": help, "least": least, "above": above})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,100 +30,100 @@ class Options:
     """
 
     # where from, where to
-    dataset: str = _option("selfie2anime", "name of a converted data set in the folder ./dataset; see --data_path")
-    data_path: str = _option("", "path of a converted data set (the folder with dataset.json); beats --dataset")
-    output_path: str = _option("results", "folder of the run: options, checkpoints, metrics, sample pictures")
-    resume: bool = _option(False, "go on from the last checkpoint in --output_path, with the options saved there")
-    load_path: str = _option("", "with --resume or --phase test: folder of the run, if it is not --output_path")
-    change_batch: bool = _option(False, "with --resume: with another batch, counted over all devices")
-    phase: Literal["train", "test"] = _option("train", f"train, or test: judge a run, as {command('evaluate')} does")
-    compute_metrics: bool = _option(False, "with --phase test: KID, by --inception_ckpt_path")
-    inception_ckpt_path: str = _option("", f"with --compute_metrics: InceptionV3, see {command('import_inception')}")
-    eval_outputdir: str = _option("", "with --phase test: folder for the results; test in --output_path if not given")
-    dry_run: bool = _option(False, "check everything, print the options and an estimate of memory and time, and stop")
+    dataset: str = option("selfie2anime", "name of a converted data set in the folder ./dataset; see --data_path")
+    data_path: str = option("", "path of a converted data set (the folder with dataset.json); beats --dataset")
+    output_path: str = option("results", "folder of the run: options, checkpoints, metrics, sample pictures")
+    resume: bool = option(False, "go on from the last checkpoint in --output_path, with the options saved there")
+    load_path: str = option("", "with --resume or --phase test: folder of the run, if it is not --output_path")
+    change_batch: bool = option(False, "with --resume: with another batch, counted over all devices")
+    phase: Literal["train", "test"] = option("train", f"train, or test: judge a run, as {command('evaluate')} does")
+    compute_metrics: bool = option(False, "with --phase test: KID, by --inception_ckpt_path")
+    inception_ckpt_path: str = option("", f"with --compute_metrics: InceptionV3, see {command('import_inception')}")
+    eval_outputdir: str = option("", "with --phase test: folder for the results; test in --output_path if not given")
+    dry_run: bool = option(False, "check everything, print the options and an estimate of memory and time, and stop")
 
     # ModelArts, or other object storage: s3://BUCKET/FOLDER, obs://BUCKET/FOLDER
-    enable_modelarts: bool = _option(False, "take the data from --data_url and bring the results to --train_url")
-    data_url: str = _option("", "URL of a converted data set; it is copied into --data_path (cache/data)")
-    train_url: str = _option("", "URL that the results are copied to, at each checkpoint and at the end")
-    checkpoint_url: str = _option("", "with --resume or --phase test: URL of the run, copied into --load_path")
+    enable_modelarts: bool = option(False, "take the data from --data_url and bring the results to --train_url")
+    data_url: str = option("", "URL of a converted data set; it is copied into --data_path (cache/data)")
+    train_url: str = option("", "URL that the results are copied to, at each checkpoint and at the end")
+    checkpoint_url: str = option("", "with --resume or --phase test: URL of the run, copied into --load_path")
 
     # how long, how often
-    iteration: int | None = _option(None, "length of the run in steps; 1000000 if --epoch is not given either", least=1)
-    epoch: int | None = _option(None, "length of the run in passes of the larger domain, instead of steps", least=1)
-    decay_flag: bool = _option(True, "let the learning rate fall linearly to 0 in the last part of the run")
-    decay_epoch: int | None = _option(None, "passes before the fall begins; half of the run if not given", least=0)
-    print_freq: int | str = _option(1000, "steps between two sample pictures; with the suffix e, passes: 1e, 5e")
-    save_freq: int | str = _option(
+    iteration: int | None = option(None, "length of the run in steps; 1000000 if --epoch is not given either", least=1)
+    epoch: int | None = option(None, "length of the run in passes of the larger domain, instead of steps", least=1)
+    decay_flag: bool = option(True, "let the learning rate fall linearly to 0 in the last part of the run")
+    decay_epoch: int | None = option(None, "passes before the fall begins; half of the run if not given", least=0)
+    print_freq: int | str = option(1000, "steps between two sample pictures; with the suffix e, passes: 1e, 5e")
+    save_freq: int | str = option(
         100000, "steps between two checkpoints (half an hour at most); with the suffix e, passes: 1e, 5e"
     )
-    tensorboard: bool = _option(False, "also write TensorBoard's events into tensorboard/, by tensorboardX")
-    keep: int = _option(3, "checkpoints kept, the newest ones", least=1)
+    tensorboard: bool = option(False, "also write TensorBoard's events into tensorboard/, by tensorboardX")
+    keep: int = option(3, "checkpoints kept, the newest ones", least=1)
 
     # numbers of the training
-    batch_size: int = _option(1, "images of each domain in a step, per device", least=1)
-    lr: float = _option(1e-4, "learning rate of Adam(0.5, 0.999)", above=0)
-    weight_decay: float = _option(1e-4, "weight decay, added to the gradient", least=0)
-    adv_weight: float = _option(1.0, "weight of the adversarial loss", least=0)
-    cycle_weight: float = _option(10.0, "weight of the cycle loss", least=0)
-    identity_weight: float = _option(10.0, "weight of the identity loss", least=0)
-    cam_weight: float = _option(1000.0, "weight of the CAM loss", least=0)
-    use_global_norm: bool = _option(False, "clip the gradients of each optimizer to a global norm of 1")
-    precision: Literal["float32", "hf32", "float16"] | None = _option(
+    batch_size: int = option(1, "images of each domain in a step, per device", least=1)
+    lr: float = option(1e-4, "learning rate of Adam(0.5, 0.999)", above=0)
+    weight_decay: float = option(1e-4, "weight decay, added to the gradient", least=0)
+    adv_weight: float = option(1.0, "weight of the adversarial loss", least=0)
+    cycle_weight: float = option(10.0, "weight of the cycle loss", least=0)
+    identity_weight: float = option(10.0, "weight of the identity loss", least=0)
+    cam_weight: float = option(1000.0, "weight of the CAM loss", least=0)
+    use_global_norm: bool = option(False, "clip the gradients of each optimizer to a global norm of 1")
+    precision: Literal["float32", "hf32", "float16"] | None = option(
         None, "of the convolutions; if not given, the device's: float32 on CPU and GPU, hf32 on Ascend, "
         "float16 on the first Ascend 910, which has no other"
     )  # fmt: skip
-    amp: bool = _option(False, "the old name of --precision float16")
-    loss_scale: float | Literal["dynamic"] | None = _option(
+    amp: bool = option(False, "the old name of --precision float16")
+    loss_scale: float | Literal["dynamic"] | None = option(
         None, "factor of the losses in the backward pass, or dynamic; if not given, dynamic in float16, otherwise 1"
     )
-    update_order: Literal["d_first", "g_first"] = _option("d_first", "which is updated first: d_first is the paper's")
-    seed: int = _option(1, "seed of weights, order and augmentation (0 to 2**32 - 1)", least=0)
+    update_order: Literal["d_first", "g_first"] = option("d_first", "which is updated first: d_first is the paper's")
+    seed: int = option(1, "seed of weights, order and augmentation (0 to 2**32 - 1)", least=0)
 
     # the networks
-    light: bool = _option(False, "the light generator: its AdaLIN parameters come from pooled features")
-    ch: int = _option(64, "channels of the first layer", least=1)
-    n_res: int = _option(4, "residual blocks in each half of the generator", least=1)
-    n_dis: int = _option(6, "size of the discriminators: n_dis + 1 layers the global, n_dis - 1 the local one", least=4)
-    img_size: int | str = _option(
+    light: bool = option(False, "the light generator: its AdaLIN parameters come from pooled features")
+    ch: int = option(64, "channels of the first layer", least=1)
+    n_res: int = option(4, "residual blocks in each half of the generator", least=1)
+    n_dis: int = option(6, "size of the discriminators: n_dis + 1 layers the global, n_dis - 1 the local one", least=4)
+    img_size: int | str = option(
         256, "height and width of the images in pixels, multiples of 4; HEIGHTxWIDTH with --light: 128x256"
     )
-    img_ch: Literal[3, 1] = _option(3, "channels of the images: 3 RGB, 1 gray")
-    padding: Literal["reflect", "zero"] = _option("reflect", "padding of the convolutions: reflect is the paper's")
-    spectral_norm: bool = _option(True, "spectral norm on the discriminators (the paper's; the model zoo has none)")
-    sn_iterations: Literal["per_step", "per_pass"] = _option(
+    img_ch: Literal[3, 1] = option(3, "channels of the images: 3 RGB, 1 gray")
+    padding: Literal["reflect", "zero"] = option("reflect", "padding of the convolutions: reflect is the paper's")
+    spectral_norm: bool = option(True, "spectral norm on the discriminators (the paper's; the model zoo has none)")
+    sn_iterations: Literal["per_step", "per_pass"] = option(
         "per_step", "power iterations: one a step shared by its passes, or one a pass as in the paper's code"
     )
 
     # the machine
-    distributed: bool = _option(
+    distributed: bool = option(
         False, f"train with the processes that {command('launch')}, msrun or a rank table's platform started"
     )
-    device_target: Literal["CPU", "GPU", "Ascend"] = _option("CPU", "device to train on")
-    device_id: int = _option(0, "number of the device; not used with --distributed", least=0)
-    jit_level: Literal["O0", "O1", "O2"] | None = _option(
+    device_target: Literal["CPU", "GPU", "Ascend"] = option("CPU", "device to train on")
+    device_id: int = option(0, "number of the device; not used with --distributed", least=0)
+    jit_level: Literal["O0", "O1", "O2"] | None = option(
         None, "level of compilation: kernel by kernel (O0), with kernels fused (O1; on the CPU as O0) or, on "
         "Ascend, as one graph (O2); if not given, MindSpore's own: O0, on the first Ascend 910 O2"
     )  # fmt: skip
-    recompute: bool = _option(
+    recompute: bool = option(
         False, "keep less for the backward pass and compute it again: on the CPU a sixth less memory, a tenth more time"
     )
-    threads: int | None = _option(None, "threads that decode images; one per core if not given", least=1)
-    compile_cache: str = _option(
+    threads: int | None = option(None, "threads that decode images; one per core if not given", least=1)
+    compile_cache: str = option(
         "auto", "folder of compiled graphs, from which a start with the same settings takes its own; off: none; auto: "
         "ugatit/graphs in the user's cache folder, on the CPU only, or what UGATIT_COMPILE_CACHE says"
     )  # fmt: skip
-    enable_profiling: bool = _option(False, "profile steps 3 to 5 of the run into the folder profile of --output_path")
-    save_graphs: bool = _option(False, "write the compiler's graphs into --graph_path")
-    graph_path: str = _option("graph_path", "folder for --save_graphs")
+    enable_profiling: bool = option(False, "profile steps 3 to 5 of the run into the folder profile of --output_path")
+    save_graphs: bool = option(False, "write the compiler's graphs into --graph_path")
+    graph_path: str = option("graph_path", "folder for --save_graphs")
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if getattr(value, "shape", None) == ():  # a number of NumPy's
                 object.__setattr__(self, field.name, value.item())
-            _check_type(field.name, getattr(self, field.name))
-            _check_range(field, getattr(self, field.name))
+            values.check_type(Options, field.name, getattr(self, field.name))
+            values.check_range(field, getattr(self, field.name))
         for name in PATHS:
             if value := getattr(self, name):
                 object.__setattr__(self, name, str(user_path(value)))
@@ -187,8 +174,8 @@ class Options:
         for name in ("data_url", "train_url", "checkpoint_url"):
             if getattr(self, name) and not self.enable_modelarts:
                 raise OptionError(f"--{name} {getattr(self, name)} goes with --enable_modelarts: give both, or neither")
-        _frequency("print_freq", self.print_freq)
-        _frequency("save_freq", self.save_freq)
+        values.frequency("print_freq", self.print_freq)
+        values.frequency("save_freq", self.save_freq)
 
     def _settle_precision(self) -> None:
         """Makes `amp` and `precision` say the same; Ascend's own precision is known once its chip is."""
@@ -237,7 +224,7 @@ class Options:
             )
 
         def steps(name: str) -> int:
-            count, passes = _frequency(name, getattr(self, name))
+            count, passes = values.frequency(name, getattr(self, name))
             return count * steps_per_epoch if passes else count
 
         return Schedule(
@@ -254,47 +241,3 @@ def smallest_image(n_layers: int) -> int:
     All but the last two halve the map; those two, 4 x 4 with stride 1, take a row and a column each.
     """
     return 3 * 2 ** (n_layers - 2)
-
-
-@functools.cache
-def _allowed() -> dict[str, list[Any]]:
-    """The types and the single values that each option takes."""
-
-    def flat(hint: Any) -> list[Any]:
-        if typing.get_origin(hint) is Literal:
-            return [*typing.get_args(hint)]
-        return [kind for part in typing.get_args(hint) for kind in flat(part)] or [hint]
-
-    return {name: flat(hint) for name, hint in typing.get_type_hints(Options).items()}
-
-
-def wanted(name: str) -> str:
-    """What an option takes, in words: "a whole number or text", "reflect or zero"."""
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-    return " or ".join(words.get(kind, str(kind)) for kind in _allowed()[name] if kind is not types.NoneType)
-
-
-def _check_type(name: str, value: Any) -> None:
-    for kind in _allowed()[name]:
-        if type(value) is kind or (kind is float and type(value) is int):
-            return
-        if type(value) is type(kind) and value == kind:
-            return
-    raise OptionError(f"--{name} {value}: give {wanted(name)}")
-
-
-def _check_range(field: dataclasses.Field, value: Any) -> None:
-    least, above = field.metadata["least"], field.metadata["above"]
-    if value is None or (least is None and above is None):
-        return
-    if not math.isfinite(value) or (least is not None and value < least) or (above is not None and value <= above):
-        bound = f"{least} or more" if least is not None else f"more than {above}"
-        raise OptionError(f"--{field.name} {value} is out of range: give {bound}")
-
-
-def _frequency(name: str, value: int | str) -> tuple[int, bool]:
-    """The count of "250" or "2e", and whether it counts passes. Raises OptionError."""
-    match = re.fullmatch(r"0*([1-9]\d*)(e?)", str(value))
-    if not match:
-        raise OptionError(f"--{name} {value}: give a number of steps such as 500, or of passes such as 2e")
-    return int(match[1]), match[2] == "e"

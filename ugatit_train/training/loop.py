@@ -15,20 +15,18 @@ from ugatit_data import Loader, open_loader
 from ugatit_data.dataset.manifest import read_dataset
 from ugatit_train import runtime  # before MindSpore: it sets the environment
 from ugatit_train.errors import UgatitError
-from ugatit_train.forms import Forms, form_for
 
 # isort: split
 import mindspore as ms
 from mindspore import Parameter, Tensor
 
 from ugatit_train.networks import compiling
-from ugatit_train.networks.ugatit import Discriminator, Generator, initialise
 from ugatit_train.options import config, saved
-from ugatit_train.options.schedule import Schedule
 from ugatit_train.performance import profiling, recorded
-from ugatit_train.training import checkpoint, interrupts, log, modelarts, runfolder, workers
+from ugatit_train.training import checkpoint, faults, interrupts, log, modelarts, runfolder, workers
+from ugatit_train.training.build import build_step
 from ugatit_train.training.samples import Sampler, sample_images
-from ugatit_train.training.step import Step, StepSettings
+from ugatit_train.training.step import Step
 
 LONGEST_UNSAVED_S = 1800.0  # the model zoo's save_freq of 100,000 steps can be a day: a kill costs half an hour at most
 
@@ -41,35 +39,6 @@ class TrainingError(UgatitError):
 
 class InterruptedTraining(TrainingError):
     """A signal came: the state is saved, `--resume` goes on."""
-
-
-def build_step(options: config.Options, schedule: Schedule, world: int = 1, forms: Forms | None = None) -> Step:
-    """The networks with their first weights, and the step over them; `forms` are the device's if not given."""
-    o = options
-    forms = forms or form_for(o.device_target, half=o.precision == "float16")
-    generators = [Generator(forms, o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding) for _ in range(2)]
-    layers = (o.n_dis + 1, o.n_dis + 1, o.n_dis - 1, o.n_dis - 1)  # GA, GB, LA, LB
-    discriminators = [Discriminator(forms, o.ch, n, o.img_ch, o.padding, o.spectral_norm) for n in layers]
-    settings = StepSettings(
-        lr=o.lr,
-        weight_decay=o.weight_decay,
-        adv_weight=o.adv_weight,
-        cycle_weight=o.cycle_weight,
-        identity_weight=o.identity_weight,
-        cam_weight=o.cam_weight,
-        iteration=schedule.iteration,
-        decay_start=schedule.decay_start,
-        decay=schedule.decay,
-        sn_iterations=o.sn_iterations,
-        update_order=o.update_order,
-        use_global_norm=o.use_global_norm,
-        recompute=o.recompute,
-        loss_scale=o.loss_scale or ("dynamic" if o.precision == "float16" else 1.0),
-        world=world,
-    )
-    step = Step(generators, discriminators, settings)
-    initialise(step, o.seed)
-    return step
 
 
 def train(options: config.Options) -> None:
@@ -116,7 +85,7 @@ def train(options: config.Options) -> None:
         images_shown = sample_images(options, dataset)
         sampler = Sampler(step_cell.genA2B, step_cell.genB2A, images_shown, out / "samples", graphs)
         saved_s = time.monotonic()
-        skipped = _Skipped(state, start.step)
+        skipped = faults.Skipped(state, start.step)
         for step in range(start.step + 1, schedule.iteration + 1):
             began = time.perf_counter()
             batch = [Tensor.from_numpy(images) for images in next(loader)]
@@ -131,7 +100,9 @@ def train(options: config.Options) -> None:
 
             values = dict(zip(step_cell.loss_names, map(float, losses), strict=True))
             if not np.isfinite(losses).all():
-                raise TrainingError(f"{_not_finite(step, values, loader)}: {_way_on(out)}, or look at these images")
+                raise TrainingError(
+                    f"{faults.not_finite(step, values, loader)}: {faults.way_on(out)}, or look at these images"
+                )
             values["lr"] = schedule.learning_rate(step, options.lr)
             times = {"data_wait_s": fetched - began, "compile_s": compiled - fetched, "step_s": ended - compiled}
             if "loss_scale" in state:
@@ -173,28 +144,6 @@ def _settle_compiler(options: config.Options) -> config.Options:
     return dataclasses.replace(options, precision=runtime.set_precision(options.precision))
 
 
-class _Skipped:
-    """Tells of the steps whose gradients overflowed at a fixed loss scale, which updated nothing and do not count."""
-
-    def __init__(self, state: Mapping[str, Parameter], step: int):
-        self.state = state
-        self.count = self._now(step)
-
-    def _now(self, step: int) -> int:
-        return step - int(self.state["step"].asnumpy())
-
-    def tell(self, step: int) -> None:
-        """A warning at the first of them, and each time that they have doubled."""
-        before, self.count = self.count, self._now(step)
-        if self.count > before and self.count & before == 0:
-            _log.warning(
-                "step %d: the gradients overflow: nothing is updated (%d such steps so far): "
-                "begin a new run with a smaller --loss_scale, or with dynamic",
-                step,
-                self.count,
-            )
-
-
 def _loader(options: config.Options, worker: runtime.Worker, start_step: int) -> Loader:
     return open_loader(
         options.data_folder,
@@ -216,7 +165,7 @@ def _save(step: int, state: Mapping[str, Parameter], loader: Loader, options: co
     try:
         written = checkpoint.save(out / runfolder.CHECKPOINTS, state, meta, options.keep)
     except checkpoint.NotFiniteError as error:
-        raise TrainingError(f"step {step}: {error}: {_way_on(out)}") from None
+        raise TrainingError(f"step {step}: {error}: {faults.way_on(out)}") from None
     _log.info("saved %s", written)
 
 
@@ -233,22 +182,6 @@ def _profile(profiler: profiling.StepProfiler, step_s: float) -> None:
         profiler.step(step_s)
     except recorded.ProfileError as error:  # no reason to end a run
         _log.warning("no profile: %s", error)
-
-
-def _not_finite(step: int, losses: Mapping[str, float], loader: Loader) -> str:
-    """Which losses are not finite, and the samples of the step."""
-    bad = ", ".join(name for name, value in losses.items() if not np.isfinite(value))
-    samples = [
-        f"{domain.upper()} {[loader.keys(domain)[i].decode(errors='backslashreplace') for i in ids.tolist()]}"
-        for domain, ids in zip("ab", loader.sample_ids(loader.state()["step"] - 1), strict=True)
-    ]
-    return f"step {step}: not finite: {bad}; samples {' and '.join(samples)}"
-
-
-def _way_on(out: Path) -> str:
-    if any((out / runfolder.CHECKPOINTS).glob("step-*[0-9]")):
-        return "the last checkpoint is good: resume from it with a smaller --lr"
-    return "no checkpoint was saved yet: begin again in another --output_path with a smaller --lr"
 
 
 def _signals() -> contextlib.AbstractContextManager[list[int]]:

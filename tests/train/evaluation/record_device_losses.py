@@ -9,7 +9,7 @@ import yaml
 from ugatit_data.files import write_whole
 from ugatit_train import runtime
 from ugatit_train.evaluation.device import tiny
-from ugatit_train.training.loop import build_step
+from ugatit_train.training.build import build_step
 from ugatit_train.training.terms import TERMS, loss_names
 
 from .. import reference as ref

@@ -17,7 +17,7 @@ from ugatit_train.evaluation.device.record import CheckFailed, Result, Skipped
 from ugatit_train.evaluation.device.shared import Job, Shared
 from ugatit_train.exchange.export import Difference
 from ugatit_train.forms import ASCEND
-from ugatit_train.training import checkpoint, loop
+from ugatit_train.training import build, checkpoint
 
 from . import record_device_losses
 
@@ -132,7 +132,7 @@ def test_an_export_that_differs_or_fails_is_found(shared, result, monkeypatch):
         return folder / "file"
 
     options = tiny.options("light")
-    cell = loop.build_step(options, options.schedule(1))
+    cell = build.build_step(options, options.schedule(1))
     monkeypatch.setattr(shared, "training", lambda model: SimpleNamespace(options=options, cell=cell))
     monkeypatch.setattr(checks.exchange, "write", write)
     monkeypatch.setattr(checks.models, "from_file", lambda file: file)

@@ -13,7 +13,7 @@ from ugatit_train import runtime
 from ugatit_train.networks import graphkey
 from ugatit_train.options.config import Options
 from ugatit_train.runtime import Worker
-from ugatit_train.training import loop
+from ugatit_train.training import build
 
 STEPS_PER_EPOCH = 10
 SMALL = {"data_path": "one", "light": True, "ch": 2, "n_res": 1, "n_dis": 4, "img_size": 32, "iteration": 40}
@@ -65,7 +65,7 @@ TESTS_OWN = {"phase": "test", "compute_metrics": True}
 
 def parts(worker=Worker(), **changed):  # noqa: B008 - frozen
     options = Options(**{**SMALL, **changed})
-    step = loop.build_step(options, options.schedule(STEPS_PER_EPOCH), worker.world)
+    step = build.build_step(options, options.schedule(STEPS_PER_EPOCH), worker.world)
     image = Tensor(np.zeros((options.batch_size, options.img_ch, *options.image_size), np.float32))
     return graphkey.parts(step, (image, image), worker)
 
@@ -85,7 +85,7 @@ def test_every_option_is_on_one_of_the_lists():
 
 @pytest.mark.parametrize("name", INSIDE)
 def test_an_option_of_the_step_is_another_key(name, plain, monkeypatch):
-    monkeypatch.setattr(loop, "initialise", lambda step, seed: None)  # it takes time, and the key looks at no weight
+    monkeypatch.setattr(build, "initialise", lambda step, seed: None)  # it takes time, and the key looks at no weight
     changed, beside = INSIDE[name]
     assert graphkey.key(parts(**changed)) != graphkey.key(parts(**beside) if beside else plain)
 
@@ -123,7 +123,7 @@ def test_each_part_alone_is_another_key(plain):
 
 
 def test_inputs_and_workers(plain):
-    step = loop.build_step(Options(**SMALL), Options(**SMALL).schedule(STEPS_PER_EPOCH))
+    step = build.build_step(Options(**SMALL), Options(**SMALL).schedule(STEPS_PER_EPOCH))
     shapes = [((1, 3, 32, 32), np.float32), ((2, 3, 32, 32), np.float32), ((1, 3, 32, 36), np.float32),
               ((1, 3, 32, 32), np.float16)]  # fmt: skip
     found = [graphkey.parts(step, (Tensor(np.zeros(*each)),) * 2, Worker()) for each in shapes]

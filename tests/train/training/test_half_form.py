@@ -8,7 +8,7 @@ import pytest
 from mindspore import Parameter, Tensor
 
 from ugatit_train.networks import compiling
-from ugatit_train.training import loop
+from ugatit_train.training import faults
 
 from ..parity import fill
 from ..stepping import ASCEND_HERE, Configuration, compile_step, first_state, snapshot
@@ -63,7 +63,7 @@ def test_an_overflow_of_the_generators_alone_takes_back_the_discriminators_updat
 
 def test_a_fixed_scale_that_overflows_says_so_at_the_first_step_and_each_time_it_has_doubled(caplog):
     counted = Parameter(Tensor(7, mindspore.int32), name="step")
-    skipped = loop._Skipped({"step": counted}, 7)
+    skipped = faults.Skipped({"step": counted}, 7)
     for step, done in ((8, 8), (9, 8), (10, 8), (11, 8), (12, 9), (13, 9), (14, 10)):
         counted.set_data(Tensor(done, mindspore.int32))
         skipped.tell(step)

@@ -36,10 +36,10 @@ class Training:
         from mindspore import Tensor
 
         from ugatit_train.networks import compiling
-        from ugatit_train.training import loop
+        from ugatit_train.training import build
 
         self.options = options
-        self.cell = loop.build_step(options, options.schedule(1))
+        self.cell = build.build_step(options, options.schedule(1))
         self.batch = [Tensor(images) for images in tiny.noise(options)]
         began = time.perf_counter()
         self.loaded = compiling.GraphCache(graphs).compile(self.cell, *self.batch)
