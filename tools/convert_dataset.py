@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ugatit_data.conversion import leaks
 from ugatit_data.conversion.convert import carry_out
 from ugatit_data.conversion.parquet import ParquetSource
 from ugatit_data.conversion.plan import make_plan
@@ -21,7 +22,7 @@ from ugatit_data.conversion.workers import open_scheduler
 from ugatit_data.dataset.encodings import ENCODINGS
 from ugatit_data.files import available_cores
 
-from .commandline import Parser, path, whole, working
+from .commandline import Parser, path, say, whole, working
 
 
 def parser() -> Parser:
@@ -105,6 +106,9 @@ def _print(report: Report, out: Path) -> None:
     print(f"converted {report.converted} images, rejected {rejected}{f' ({reasons})' if reasons else ''}{resumed}")
     print(f"{out}: {_size(report.stored_bytes)}, {report.elapsed_s:.1f} s, {rate:.0f} images/s")
     print(f"data set id {report.dataset.dataset_id}")
+    tests = sum(report.dataset.num_images("test", domain) for domain in ("a", "b"))
+    if warning := leaks.warning(report.leaks, tests):
+        say("convert", warning)
 
 
 def _size(count: int) -> str:

@@ -8,32 +8,43 @@ if __name__ == "__main__":
 
     start_tool(__file__)
 
+import os
 import sys
+import warnings
 from pathlib import Path
 
+import cv2
+import numpy as np
 from tqdm import tqdm
 
-from ugatit_data import ParquetSource, repair, verify
+from ugatit_data import ParquetSource, open_loader, repair, verify
 from ugatit_data.commands import command
+from ugatit_data.conversion import leaks
 from ugatit_data.conversion.looking import extract, peek
 from ugatit_data.conversion.sources import FolderSource
-from ugatit_data.dataset.manifest import read_dataset
+from ugatit_data.dataset.manifest import read_dataset, read_manifest
 from ugatit_data.errors import BadInputError
+from ugatit_train.pictures.drawing import contact_sheet
 
-from .commandline import Parser, path, whole, working
+from .commandline import Parser, path, pixels, say, whole, working
+
+ROWS, COLUMNS = 4, 5  # of the sheet, for each domain
+CELL, CAPTION = 192, 16  # pixels of the sheet: a picture's place with its caption, and the caption's height
 
 
 def parser() -> Parser:
     made = Parser(
         "verify",
         description="Check a data set, repair it, look into it, take its images out. Without options, every file is "
-        "compared with its recorded SHA-256, and damaged records are named.",
+        "compared with its recorded SHA-256, and damaged records are named; so are test pictures that are train "
+        "pictures too, which is no damage.",
         epilog="Examples:\n"
         "  %(prog)s data/selfie2anime --deep\n"
         "  %(prog)s data/selfie2anime --repair photos/selfie2anime\n"
         "  %(prog)s data/selfie2anime --peek 3\n"
+        "  %(prog)s data/selfie2anime --sheet sheet.png\n"
         "  %(prog)s data/selfie2anime --extract photos/again\n\n"
-        "Exit code: 0 all is well, 1 something is damaged or could not be repaired, 2 bad input.",
+        "Exit code: 0 nothing is damaged, 1 something is or could not be repaired, 2 bad input.",
     )
     made.add_argument("dataset", type=path, metavar="DATASET", help=f"what {command('convert')} wrote")
     made.add_argument(
@@ -43,6 +54,13 @@ def parser() -> Parser:
     instead.add_argument("--repair", type=path, metavar="SRC", help="rewrite damaged shards from the source")
     instead.add_argument("--peek", type=whole(1), metavar="N", help="list the first N images of every domain, no check")
     instead.add_argument("--extract", type=path, metavar="FOLDER", help="write all images into a new folder")
+    instead.add_argument(
+        "--sheet",
+        type=path,
+        metavar="FILE",
+        help="draw what a training is given first, augmented, with the names, into FILE.png; no check of the rest",
+    )
+    made.add_argument("--img_size", type=pixels, default="256", help="of the training that --sheet shows, in pixels")
     made.add_argument("--source", choices=("folder", "parquet"), default="folder", dest="kind", help="what SRC holds")
     made.add_argument("--column", default="image", help="image column of the Parquet files")
     return made
@@ -54,6 +72,10 @@ def main(argv: list[str]) -> int:
         if options.peek is not None:
             for line in peek(options.dataset, options.peek):
                 print(line)
+            return 0
+        if options.sheet is not None:
+            draw(options.dataset, options.img_size, options.sheet)
+            print(f"contact sheet: {options.sheet}")
             return 0
         if options.extract is not None:
             print(f"extracted {extract(options.dataset, options.extract)} images into {options.extract}")
@@ -80,4 +102,50 @@ def _verify(folder: Path, deep: bool) -> int:
         print(f"{len(problems)} problems", file=sys.stderr)
         return 1
     print(f"{folder}: {images} images, all as recorded, id {dataset.dataset_id}")
+    found = leaks.leaks(read_manifest(folder, dataset, leaks.COLUMNS))
+    for test, train in found:
+        print(f"{test}: the same bytes as {train}")
+    if warning := leaks.warning(found, sum(dataset.num_images("test", domain) for domain in ("a", "b"))):
+        say("verify", warning)
     return 0
+
+
+def draw(folder: Path, img_size: tuple[int, int], file: Path) -> None:
+    """The first pictures of each domain that a training with seed 1 is given, as the loader delivers them, into `file`.
+
+    Raises:
+        BadInputError: there is no data set, or `file` has no ending of a picture.
+        CorruptDatasetError: a record is damaged.
+    """
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        loader = open_loader(folder, batch_size=ROWS * COLUMNS, img_size=img_size, threads=1, prefetch=1)
+    for each in warned:
+        say("verify", str(each.message))
+    columns, titles = [], []
+    with loader:
+        for domain, pictures, ids in zip(loader.domains, next(loader), loader.sample_ids(0), strict=True):
+            keys = loader.keys(domain)
+            cells = [captioned(picture, os.fsdecode(keys[i])) for picture, i in zip(pictures, ids, strict=True)]
+            columns += [cells[column::COLUMNS] for column in range(COLUMNS)]
+            titles += [f"train{domain.upper()}"] * COLUMNS
+    contact_sheet(columns, titles, file, CELL)
+
+
+def captioned(picture: np.ndarray, name: str) -> np.ndarray:
+    """The picture, uint8 (H, W, 3) RGB, as large as fits above its name, uint8 (CELL, CELL, 3) on white.
+
+    OpenCV draws ASCII only: other letters are written as their numbers. A name that is too long loses its beginning.
+    """
+    cell = np.full((CELL, CELL, 3), 255, np.uint8)
+    scale = min(CELL / picture.shape[1], (CELL - CAPTION) / picture.shape[0])
+    high, wide = (max(1, int(side * scale)) for side in picture.shape[:2])
+    left = (CELL - wide) // 2
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST  # enlarged, its own pixels show
+    cell[:high, left : left + wide] = cv2.resize(picture, (wide, high), interpolation=way)
+    font = cv2.FONT_HERSHEY_SIMPLEX, 0.36
+    shown = name.encode("ascii", "backslashreplace").decode()
+    while cv2.getTextSize(shown, *font, 1)[0][0] > CELL:
+        shown = shown[1:]
+    cv2.putText(cell, shown, (0, CELL - 5), *font, (0, 0, 0), 1, cv2.LINE_AA)
+    return cell

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ugatit_data import convert
+from ugatit_data import convert, open_loader
+from ugatit_data.conversion import leaks
 
 
 @pytest.fixture
@@ -86,3 +87,76 @@ def test_a_process_ends_with_its_own_exit_code(run_tool, dataset):
     for _ in range(10):
         done = run_tool("verify_dataset", dataset)
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
+
+
+def test_test_pictures_that_are_train_pictures_are_named_and_are_no_damage(tool, load_tool, source, tmp_path, capsys):
+    """Whatever the domain and the name; one that is rejected is in no training."""
+    (source / "testA").mkdir()
+    (source / "testB").mkdir()
+    for name, data in {
+        "testA/new.jpg": cv2.imencode(".jpg", np.zeros((40, 40, 3), np.uint8))[1].tobytes(),
+        "testA/seen.jpg": (source / "trainA" / "1.jpg").read_bytes(),
+        "testB/deep/other.jpg": (source / "trainB" / "2.jpg").read_bytes(),
+        "testB/words.jpg": b"no picture",
+        "trainB/words.jpg": b"no picture",
+    }.items():
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_bytes(data)
+    warning = (
+        "2 of 3 test pictures stand in a train folder too, byte for byte (testA/seen.jpg = trainA/1.jpg, "
+        "testB/deep/other.jpg = trainA/2.jpg): figures on them"
+    )
+    report = convert(source, tmp_path / "data")
+    load_tool("convert_dataset")._print(report, tmp_path / "data")
+    assert f"{warning} " in capsys.readouterr().err
+    code, said, complaint = tool("verify", tmp_path / "data")
+    assert code == 0 and f"ugatit verify: {warning}" in complaint
+    assert "testA/seen.jpg: the same bytes as trainA/1.jpg\n" in said
+    assert "testB/deep/other.jpg: the same bytes as trainA/2.jpg\n" in said
+    assert "new.jpg" not in said and "words.jpg" not in said
+
+
+def test_the_warning_names_the_first_few():
+    pairs = [(f"testA/{i}.jpg", f"trainA/{i}.jpg") for i in range(5)]
+    assert "(testA/0.jpg = trainA/0.jpg, testA/1.jpg = trainA/1.jpg, testA/2.jpg = trainA/2.jpg and 2 more)" in (
+        leaks.warning(pairs, 9)
+    )
+    assert leaks.warning([], 9) == ""
+
+
+def test_the_sheet_shows_what_the_loader_delivers_with_names(tool, load_tool, dataset, tmp_path):
+    code, said, complaint = tool("verify", dataset, "--sheet", tmp_path / "sheet.png", "--img_size", "64x88")
+    assert (code, said, complaint) == (0, f"contact sheet: {tmp_path / 'sheet.png'}\n", "")
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))[..., ::-1]
+    cell = load_tool("verify_dataset").CELL
+    assert sheet.shape[1] > 10 * cell
+    with open_loader(dataset, batch_size=20, img_size=(64, 88), threads=1) as loader:
+        batch, ids = next(loader), loader.sample_ids(0)
+        assert loader.keys("b")[ids[1][7]] in (b"0.jpg", b"1.jpg", b"2.jpg")
+    for domain, place in ((0, 0), (1, 7)):  # the first of A, and the eighth of B: row 1, column 2 of its block
+        x, y = 4 + (5 * domain + place % 5) * (cell + 4), 24 + place // 5 * (cell + 4)
+        shown = sheet[y : y + int(64 * cell / 88), x : x + cell]
+        enlarged = cv2.resize(batch[domain][place], (cell, shown.shape[0]), interpolation=cv2.INTER_NEAREST)
+        assert np.array_equal(shown, enlarged)
+        caption = sheet[y + cell - 16 : y + cell, x : x + cell]
+        assert (caption < 128).any() and (caption[:, cell // 2 :] == 255).all()  # "1.jpg" is short
+
+
+@pytest.mark.parametrize("name", ["é" * 100 + ".jpg", "n\udcff" * 60, "x.jpg"])
+def test_a_name_of_any_letters_and_length_fits_under_its_picture(load_tool, name):
+    verify = load_tool("verify_dataset")
+    for shape in ((10, 30, 3), (500, 300, 3), (1, 900, 3)):
+        cell = verify.captioned(np.full(shape, 90, np.uint8), name)
+        assert cell.shape == (verify.CELL, verify.CELL, 3)
+        assert (cell == 90).all(2).any() and (cell[-verify.CAPTION :] < 80).any()
+
+
+def test_a_sheet_that_cannot_be_written_or_is_enlarged(tool, source, dataset, tmp_path):
+    code, _, complaint = tool("verify", dataset, "--sheet", tmp_path / "sheet")
+    assert code == 2 and "sheet: no writer for ''" in complaint
+    convert(source, tmp_path / "small", encoding="raw", stored_size=32)
+    code, _, complaint = tool("verify", tmp_path / "small", "--sheet", tmp_path / "sheet.png", "--img_size", 32)
+    assert code == 0 and complaint.count("\n") == 1
+    assert "ugatit verify: images are stored at 32 pixels and enlarged to img_size + 30 = 62" in complaint
+    code, _, complaint = tool("verify", tmp_path / "small", "--sheet", tmp_path / "s.png", "--peek", 1)
+    assert code == 2 and "not allowed with argument" in complaint

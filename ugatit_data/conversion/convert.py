@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ugatit_data.conversion.jobs import RECEIPT_SUFFIX, Job, Receipt, run_job, valid_receipt
+from ugatit_data.conversion.leaks import leaks
 from ugatit_data.conversion.lock import Lock
 from ugatit_data.conversion.plan import Plan, make_plan, whole
 from ugatit_data.conversion.report import Report, empty_domain, tally
@@ -113,6 +114,7 @@ def carry_out(
         rejected=dict(counted.rejected),
         notes=dict(counted.notes),
         rejected_keys=counted.rejected_keys,
+        leaks=leaks(pa.concat_tables([receipt.rows for receipt in receipts])),
         resumed_shards=len(plan.jobs) - len(todo),
         stored_bytes=sum(file.stat().st_size for file in out.iterdir()),
         elapsed_s=time.monotonic() - began,

@@ -24,6 +24,8 @@ class Report:
     """What the decoding policy changed or ignored -> in how many images."""
     rejected_keys: list[tuple[str, str]]
     """The first rejected images: ("trainA/name", reason)."""
+    leaks: list[tuple[str, str]]
+    """Test pictures that are train pictures too: ("testA/name", "trainA/name"). See `leaks.leaks`."""
     resumed_shards: int
     stored_bytes: int
     elapsed_s: float
