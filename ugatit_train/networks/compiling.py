@@ -1,37 +1,31 @@
 """Compiles a Cell, or loads its graph from a folder of graphs that were compiled before.
 
 MindSpore writes and reads the graphs; its own check of what fits compares source files only, so it is switched off, and
-the name of a file here, `graphkey.key`, says what fits. MindSpore reads the folder of its cache once a process: it gets
-one of the process's own, and a file goes in just before a compilation, or out after it.
+the name of a file here, `graphkey.key`, says what fits. MindSpore has a folder of its own, `graphscratch`: a file goes
+in just before a compilation, or out after it.
 """
 
-import atexit
 import contextlib
 import functools
 import logging
 import os
-import re
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import mindspore as ms
 from mindspore import Tensor, nn
-from mindspore._c_expression import ms_ctx_param
 
 from ugatit_data.files import user_path
 from ugatit_train.errors import first_line
 from ugatit_train.networks import graphfiles, graphkey
 from ugatit_train.networks.fingerprint import UnknownValueError
+from ugatit_train.networks.graphscratch import Scratch, own_scratch
 from ugatit_train.runtime import Worker, device
 
 VARIABLE = "UGATIT_COMPILE_CACHE"
 """The environment's word for `auto`: off, or a folder."""
 LIMIT = 2 << 30  # bytes of a folder
-_ROOM = 256 << 20  # bytes that must be free
 
 _log = logging.getLogger(__name__)
 _at_import = graphkey.sources()
@@ -127,7 +121,7 @@ class GraphCache:
     def _compile(self, path: Path, cell: nn.Cell, inputs: tuple[Tensor, ...]) -> bool:
         with _refusals(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
-            scratch = _scratch()
+            scratch = own_scratch()
             files = graphfiles.read(path)
             if files == {}:  # known to be one that cannot be kept
                 cell.compile(*inputs)
@@ -155,20 +149,30 @@ class GraphCache:
                     return True
         if files is None:
             try:
-                scratch.compile(cell, inputs)
+                if not scratch.compile(cell, inputs):
+                    return False
             except Exception as error:  # of the network, or of writing its graph: not every graph can be written
                 cell.compile(*inputs)
-                _log.warning("MindSpore cannot keep this graph (%s): each start compiles it", first_line(error))
-                with _refusals(path.parent):
-                    graphfiles.write(path, {})
+                self._account(path, error)
                 return False
         with _refusals(path.parent):
             self._keep(path, scratch)
         return False
 
-    def _keep(self, path: Path, scratch: "_Scratch") -> None:
+    def _account(self, path: Path, error: Exception) -> None:
+        """Tells of a graph that compiles, but not while it is written: its operations may be the cause, for ever."""
+        if "export" in str(error).lower() and not isinstance(error, OSError):
+            _log.warning("MindSpore cannot keep this graph (%s): each start compiles it", first_line(error))
+            with _refusals(path.parent):
+                graphfiles.write(path, {})
+        else:
+            _log.warning("this graph is not kept this time (%s): the next start tries it again", first_line(error))
+
+    def _keep(self, path: Path, scratch: Scratch) -> None:
         files = scratch.take()
-        if files and graphkey.sources() == _at_import:
+        if not files:
+            _log.warning("MindSpore has not written this graph in %s: the next start tries it again", scratch.path)
+        elif graphkey.sources() == _at_import:
             graphfiles.write(path, files)
             graphfiles.evict(path.parent, self.limit)
         scratch.clear()
@@ -184,87 +188,3 @@ def _refusals(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise _UnusableError(f"{error.filename or folder}: {error.strerror or error}") from None
-
-
-class _Scratch:
-    """The folder of MindSpore's cache in this process. It numbers the graphs that it compiles with the cache on."""
-
-    def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="ugatit-graphs-"))
-        self.owner = os.getpid()
-        self.next = 0
-        atexit.register(self.remove)
-
-    def remove(self) -> None:
-        if os.getpid() == self.owner:  # not in a forked process
-            shutil.rmtree(self.path, ignore_errors=True)
-
-    def compile(self, cell: nn.Cell, inputs: tuple[Tensor, ...]) -> bool:
-        """Compiles with MindSpore's cache, which asks nothing; False if the cell was ready for such inputs before.
-
-        It is switched on below `ms.set_context`, with which MindSpore follows the imports of the program's file, to
-        digest their sources, and stops at a relative one.
-        """
-        force, settings, ready = "MS_DEV_FORCE_USE_COMPILE_CACHE", ms.context._context(), len(cell.compile_cache)
-        before = os.environ.get(force)
-        os.environ[force] = "1"
-        ms.set_context(compile_cache_path=str(self.path))
-        settings.set_param(ms_ctx_param.enable_compile_cache, 1)
-        try:
-            cell.compile(*inputs)
-        except BaseException:
-            self.next += 1
-            raise
-        finally:
-            settings.set_param(ms_ctx_param.enable_compile_cache, 0)
-            os.environ.pop(force)
-            if before is not None:
-                os.environ[force] = before
-        return len(cell.compile_cache) > ready
-
-    def clear(self) -> None:
-        self.path.mkdir(exist_ok=True)
-        for child in self.path.iterdir():
-            shutil.rmtree(child) if child.is_dir() else child.unlink()
-
-    def check_room(self) -> None:
-        """Raises OSError where there is too little: MindSpore does not tell when a disk is full."""
-        if shutil.disk_usage(self.path).free < _ROOM:
-            raise OSError(0, f"less than {_ROOM >> 20} MB are free", str(self.path))
-
-    def put(self, files: dict[str, bytes]) -> None:
-        """Lays a graph's files where MindSpore looks for those of the graph that it compiles next."""
-        for name, data in files.items():
-            path = self.path / _numbered(name, self.next)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-
-    def loaded(self, files: dict[str, bytes]) -> bool:
-        """Whether the files are as `put` left them after a compilation: MindSpore loaded them, and wrote nothing."""
-        if self._found() != {_numbered(name, self.next): data for name, data in files.items()}:
-            return False
-        self.next += 1
-        return True
-
-    def take(self) -> dict[str, bytes]:
-        """The files of the graph that was compiled last, with # for its number; none if MindSpore wrote none."""
-        found = self._found()
-        numbers = {int(match[1]) for name in found if (match := re.search(r"compile_cache_(\d+)\.mindir$", name))}
-        if not numbers:
-            return {}
-        self.next = max(numbers) + 1
-        return {re.sub(rf"_{max(numbers)}(?=\D*$)", "_#", name): data for name, data in found.items()}
-
-    def _found(self) -> dict[str, bytes]:
-        paths = [path for path in sorted(self.path.rglob("*")) if path.is_file() and path.suffix != ".hash"]
-        return {path.relative_to(self.path).as_posix(): path.read_bytes() for path in paths}
-
-
-def _numbered(name: str, number: int) -> str:
-    return name.replace("#", str(number))
-
-
-@functools.cache
-def _scratch() -> _Scratch:
-    """The one of this process."""
-    return _Scratch()

@@ -4,13 +4,15 @@ It follows the objects themselves, not a list of options, so a new field of a ne
 it does not know raises `UnknownValueError`: nothing is left out in silence.
 """
 
+import contextlib
 import enum
 import functools
 import hashlib
 import inspect
-import sys
+import linecache
 import types
-from collections.abc import Mapping
+from collections import namedtuple
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import mindspore as ms
@@ -18,8 +20,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 from mindspore._c_expression import MetaFuncGraph_, Primitive_
 
-# Of these a name is enough, for their versions are in the key as well.
-_LIBRARIES = frozenset(("mindspore", "numpy", "_frozen_importlib")) | sys.stdlib_module_names
+from ugatit_train.networks.libraries import MADE_AT_RUN_TIME, class_of_library, of_library
 
 # What a Cell remembers of this process, and of what it has compiled.
 _OF_THE_PROCESS = frozenset(
@@ -30,7 +31,8 @@ _OF_THE_PROCESS = frozenset(
      "_has_mutable_args_list", "__compile_cell_hook__", "sequence_modified", "__parse_method__")
 )  # fmt: skip
 # Python shares these or not as it likes: a module from a .pyc file in another way than one that it has just compiled.
-_WITHOUT_IDENTITY = (tuple, frozenset, range, slice, types.CodeType, np.generic, np.dtype)
+_WITHOUT_IDENTITY = (tuple, frozenset, range, slice, types.CodeType, types.ModuleType, np.generic, np.dtype)
+_PLAIN = (bool, int, float, complex, str, bytes)  # bool before int, which it is too
 # A differentiation keeps the last function that it was called with; the function that it made holds the same.
 _OF_THE_LAST_CALL = frozenset(("fn", "grad_fn", "weights_id"))
 _OF_A_CALL = frozenset(("hash_obj",))  # a time, in the function that a differentiation makes
@@ -51,6 +53,7 @@ def fingerprint(*values: object) -> str:
     """
     walk = _Walk()
     walk.add("", values)
+    walk.add_modules()
     cells = [value for value in values if isinstance(value, nn.Cell)]
     own = {id(parameter) for cell in cells for parameter in cell.parameters_dict().values()}
     for value in walk.kept if cells else []:
@@ -61,10 +64,6 @@ def fingerprint(*values: object) -> str:
     return walk.digest.hexdigest()
 
 
-def _library(module: str | None) -> bool:
-    return module is None or module.partition(".")[0] in _LIBRARIES
-
-
 class _Walk:
     """The digest as it grows. An object that comes again is a number, so that sharing is in it, and circles end."""
 
@@ -72,6 +71,8 @@ class _Walk:
         self.digest = hashlib.sha256()
         self.numbers: dict[int, int] = {}
         self.kept: list[object] = []  # an address must not be used again meanwhile
+        self.names: set[str] = set()  # that the functions use
+        self.modules: dict[str, types.ModuleType] = {}  # of users, that stand where anyone may ask for their names
 
     def token(self, *parts: object) -> None:
         for part in parts:
@@ -79,7 +80,7 @@ class _Walk:
             self.digest.update(b"%d:" % len(data) + data)
 
     def add(self, at: str, value: Any) -> None:
-        if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+        if value is None or type(value) in _PLAIN:
             self.token(type(value).__name__, value if isinstance(value, bytes) else repr(value))
             return
         if not isinstance(value, _WITHOUT_IDENTITY):
@@ -88,8 +89,22 @@ class _Walk:
                 return
             self.numbers[id(value)] = len(self.kept)
             self.kept.append(value)
-        if not (self._data(at, value) or self._code(at, value) or self._object(at, value)):
+        if self._data(at, value):
+            if not class_of_library(type(value)) and not isinstance(value, enum.Enum | Tensor):
+                self._attributes(at, value)
+        elif not (self._code(at, value) or self._object(at, value)):
             raise UnknownValueError(f"{at.lstrip('.')}: {type(value).__module__}.{type(value).__qualname__}")
+
+    def add_modules(self) -> None:
+        """What the functions may use of modules that an attribute holds: whatever has a name that one of them has."""
+        done: set[tuple[str, str]] = set()
+        while left := sorted(
+            {(at, name) for at, module in self.modules.items() for name in self.names & vars(module).keys()} - done
+        ):
+            for at, name in left:
+                done.add((at, name))
+                self.token(name)
+                self.add(f"{at}.{name}", vars(self.modules[at])[name])
 
     def _data(self, at: str, value: Any) -> bool:
         """Numbers and containers."""
@@ -104,6 +119,9 @@ class _Walk:
         elif isinstance(value, enum.Enum):
             self.token("enum", type(value).__qualname__, value.name)
             self.add(f"{at}.value", value.value)
+        elif isinstance(value, _PLAIN):  # a class of a user
+            plain = next(each for each in _PLAIN if isinstance(value, each))
+            self.token("plain", plain.__repr__(value))
         elif isinstance(value, Mapping):
             self.token("mapping", len(value))
             for key, item in value.items():
@@ -115,7 +133,9 @@ class _Walk:
                 self.add(f"{at}[{i}]", item)
         elif isinstance(value, set | frozenset):
             self.token("set", *sorted(fingerprint(item) for item in value))
-        elif isinstance(value, range | slice | np.dtype | type(...)) or type(value).__name__ == "Type":
+        elif isinstance(value, range | slice | np.dtype | type(...)) or (
+            type(value).__name__ == "Type" and class_of_library(type(value))
+        ):
             self.token(type(value).__name__, repr(value))
         elif type(value) in _DTYPES:
             self.token("dtype", value)
@@ -127,6 +147,8 @@ class _Walk:
         """Functions, classes and modules."""
         if isinstance(value, types.ModuleType):
             self.token("module", value.__name__)
+            if not of_library(value.__name__, vars(value)):
+                self.modules.setdefault(at, value)
         elif isinstance(value, types.FunctionType):
             self._function(at, value)
         elif isinstance(value, types.MethodType):
@@ -157,77 +179,112 @@ class _Walk:
 
     def _function(self, at: str, function: types.FunctionType) -> None:
         self.token("function", function.__module__, function.__qualname__)
+        is_library = of_library(function.__module__, function.__globals__)
+        names = set() if is_library else _names(function.__code__)
+        self.names |= names
         self.add(f"{at}.defaults", [function.__defaults__, function.__kwdefaults__])
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            if name in _OF_A_CALL and _library(function.__module__):
+            if name in _OF_A_CALL and is_library:
                 continue
             try:
-                self.add(f"{at}.{name}", cell.cell_contents)
+                self._named(f"{at}.{name}", cell.cell_contents, names)
             except ValueError:  # not bound yet
                 self.token("empty")
-        if _library(function.__module__):
+        if is_library:
             return
         self.add(f"{at}.code", function.__code__)
         self.token(_text(at, function))
-        names = _names(function.__code__)
         for name in sorted(names & function.__globals__.keys()):
-            value = function.__globals__[name]
-            self.add(f"{at}.{name}", value)
-            self._names_of_module(f"{at}.{name}", value, names)
+            self._named(f"{at}.{name}", function.__globals__[name], names)
 
-    def _names_of_module(self, at: str, module: Any, names: set[str]) -> None:
-        """module.function, and package.module.function."""
-        if isinstance(module, types.ModuleType) and not _library(module.__name__):
-            for used in sorted(names & vars(module).keys()):
-                inner = vars(module)[used]
-                self.add(f"{at}.{used}", inner)
-                if inner is not module:
-                    self._names_of_module(f"{at}.{used}", inner, names - {used})
+    def _named(self, at: str, value: Any, names: set[str]) -> None:
+        """What a function has a name for; of a module what follows: module.function, package.module.function."""
+        if not isinstance(value, types.ModuleType):
+            self.add(at, value)
+            return
+        self.token("module", value.__name__)
+        if not of_library(value.__name__, vars(value)):
+            for used in sorted(names & vars(value).keys()):
+                if vars(value)[used] is not value:
+                    self.token(used)
+                    self._named(f"{at}.{used}", vars(value)[used], names - {used})
 
     def _class(self, at: str, cls: type) -> None:
         self.token("class", cls.__module__, cls.__qualname__)
-        if _library(cls.__module__):
+        if class_of_library(cls):
             return
         self.add(f"{at}.bases", list(cls.__bases__))
         for name, member in sorted(vars(cls).items()):
-            # What __init__ did stands in the object. Slots and fields are descriptors without a value.
-            is_own = name == "__call__" or not name.startswith("__")
-            if is_own and not isinstance(member, types.MemberDescriptorType | types.GetSetDescriptorType):
+            if name.startswith("__") and name != "__ms_class__":  # the mark of MindSpore's jit_class
+                # A graph may call those that are functions, as for self[i]; what a Cell's __init__ did stands in it.
+                is_asked = isinstance(member, types.FunctionType | classmethod | staticmethod | property)
+                if not is_asked or (name == "__init__" and issubclass(cls, nn.Cell)):
+                    continue
+            if not isinstance(member, _FIELDS):
+                self.token(name)
                 self.add(f"{at}.{name}", member)
 
     def _object(self, at: str, value: Any) -> bool:
         """An object is its class and its attributes."""
-        if not hasattr(value, "__dict__"):
+        cls = type(value)
+        is_mindspore = isinstance(value, nn.Cell | Primitive_ | MetaFuncGraph_)
+        is_mindspore |= hasattr(value, "__dict__") and cls.__module__.startswith("mindspore.")
+        # A library's object may have nothing in it, such as a sentinel.
+        if not is_mindspore and (_hides(cls) or (class_of_library(cls) and any(True for _ in _state(value)))):
             return False
-        is_ours = isinstance(value, nn.Cell | Primitive_ | MetaFuncGraph_) or not _library(type(value).__module__)
-        if not is_ours and not type(value).__module__.startswith("mindspore."):
-            return False
-        self.add(f"{at}.class", type(value))
-        left_out = _OF_THE_PROCESS if isinstance(value, nn.Cell) else frozenset()
-        left_out = _OF_THE_LAST_CALL if isinstance(value, MetaFuncGraph_) else left_out
-        for name, item in vars(value).items():
-            made_when_asked_for = name.startswith("_lazy_") and not item
-            if name not in left_out and not made_when_asked_for:
-                self.token(name)
-                self.add(f"{at}.{name}", item)
+        self._attributes(at, value)
         if isinstance(value, nn.Cell):
             self.add(f"{at}.flags", dict(vars(value).get("_func_graph_flags") or {}))
         return True
 
+    def _attributes(self, at: str, value: Any) -> None:
+        self.add(f"{at}.class", type(value))
+        left_out = _OF_THE_PROCESS if isinstance(value, nn.Cell) else frozenset()
+        left_out = _OF_THE_LAST_CALL if isinstance(value, MetaFuncGraph_) else left_out
+        for name, item in _state(value):
+            made_when_asked_for = name.startswith("_lazy_") and not item
+            if name not in left_out and not made_when_asked_for:
+                self.token(name)
+                self.add(f"{at}.{name}", item)
+
 
 _DTYPES = frozenset(type(dtype) for dtype in (ms.float32, ms.int32, ms.bool_, ms.uint8))
+# Slots and fields are descriptors without a value of their own.
+_FIELDS = (types.MemberDescriptorType, types.GetSetDescriptorType, type(vars(namedtuple("_", "field"))["field"]))
+
+
+def _state(value: Any) -> Iterator[tuple[str, Any]]:
+    """The attributes of an object, those in slots of its classes too."""
+    yield from getattr(value, "__dict__", {}).items()
+    for cls in type(value).__mro__:
+        for name, slot in vars(cls).items():
+            if isinstance(slot, types.MemberDescriptorType) and cls.__flags__ & MADE_AT_RUN_TIME:
+                with contextlib.suppress(AttributeError):  # it is empty
+                    yield f"{cls.__qualname__}.{name}", slot.__get__(value)
+
+
+def _hides(cls: type) -> bool:
+    """Whether objects of a class hold more than attributes: such as those of a class in C, or of one made from it."""
+    slots = sum(isinstance(each, types.MemberDescriptorType) for base in cls.__mro__ for each in vars(base).values())
+    pointers = slots + (cls.__dictoffset__ > 0) + (cls.__weakrefoffset__ > 0)
+    return cls.__basicsize__ > object.__basicsize__ + 8 * pointers or cls.__itemsize__ > 0
 
 
 def _names(code: types.CodeType) -> set[str]:
-    """The names that a function's code uses, its inner functions' too."""
+    """The names that a function's code uses, its inner functions' too; also in words, where it asks by `getattr`."""
     inner = [const for const in code.co_consts if isinstance(const, types.CodeType)]
-    return set(code.co_names).union(*(_names(each) for each in inner))
+    words = [const for const in code.co_consts if isinstance(const, str)] if "getattr" in code.co_names else []
+    return set(code.co_names).union(words, *(_names(each) for each in inner))
 
 
 def _text(at: str, function: types.FunctionType) -> str:
     """The source that MindSpore compiles, which may be another than Python runs; ours is in the key as a whole."""
     if (function.__module__ or "").partition(".")[0] in ("ugatit_train", "ugatit_data"):
         return ""
+    inner = inspect.unwrap(function)
+    file, name = getattr(inner, "__code__", function.__code__).co_filename, function.__name__
+    if file.startswith("<") and file not in linecache.cache and name.startswith("__") and name.endswith("__"):
+        return ""  # a method that Python wrote, as for a dataclass: MindSpore can only call it
     try:
         return inspect.getsource(function)
     except (OSError, TypeError):

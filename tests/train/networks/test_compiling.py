@@ -1,8 +1,11 @@
 """Graphs from a folder: the same numbers, never another's graph; what can go wrong costs a warning at most."""
 
 import os
+import resource
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -12,7 +15,7 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn, ops
 
-from ugatit_train.networks import compiling, graphfiles, graphkey
+from ugatit_train.networks import compiling, graphfiles, graphkey, graphscratch
 from ugatit_train.networks.compiling import GraphCache, folder_of
 from ugatit_train.networks.graphfiles import pack, unpack
 
@@ -157,6 +160,86 @@ def test_a_graph_that_mindspore_cannot_write_is_compiled_at_each_start_with_one_
     assert GraphCache(folder).compile(Net(), X)
 
 
+@pytest.mark.parametrize(
+    "failure", [OSError(28, "No space left on device"), RuntimeError("Memory not enough"), PermissionError(13, "no")]
+)
+def test_what_may_pass_keeps_no_graph_out_for_ever(failure, folder, monkeypatch, caplog):
+    def fail(self, cell, inputs):
+        raise failure
+
+    with monkeypatch.context() as patch:
+        patch.setattr(graphscratch.Scratch, "compile", fail)
+        net = Net()
+        assert not GraphCache(folder).compile(net, X)
+        assert called(net) == expected()
+    assert [r.getMessage().endswith("the next start tries it again") for r in caplog.records] == [True]
+    assert not GraphCache(folder).compile(Net(), X)
+    assert GraphCache(folder).compile(Net(), X)
+
+
+def test_a_graph_that_mindspore_writes_half_is_not_kept(folder, monkeypatch, caplog):
+    """It raises nothing when a disk is full. A limit of the size of files stands for that."""
+    compile_whole = graphscratch.Scratch.compile
+
+    def compile_half(self, cell, inputs):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        try:
+            return compile_whole(self, cell, inputs)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(graphscratch.Scratch, "compile", compile_half)
+        net = Net()
+        assert not GraphCache(folder).compile(net, X)
+        assert called(net) == expected()
+    assert [r.getMessage().endswith("the next start tries it again") for r in caplog.records] == [True]
+    assert not list(folder.iterdir())
+    assert not GraphCache(folder).compile(Net(), X)
+    assert GraphCache(folder).compile(Net(), X)
+
+
+def test_folders_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    others = [tmp_path / "ugatit-graphs-of-mine", tmp_path / "ugatit-graphs-1-file", tmp_path / "ugatit-graphs-2-link"]
+    others[0].mkdir()
+    others[1].write_text("")
+    others[2].symlink_to(others[0])
+    program = "from ugatit_train.networks import graphscratch as g; print(g.own_scratch().path, flush=True); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    at = {"cwd": Path(__file__).parents[3], "env": os.environ | {"TMPDIR": str(tmp_path)}}
+    process = subprocess.Popen([sys.executable, "-c", program], **pipes, **at)
+    try:
+        of_process = Path(process.stdout.readline().strip())
+        of_process.joinpath("rank_0").mkdir()
+        mine = [graphscratch.Scratch() for _ in range(2)]
+        assert of_process.is_dir()
+        assert all(each.path.is_dir() for each in mine)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert of_process.is_dir()
+    mine.append(graphscratch.Scratch())
+    assert sorted(tmp_path.iterdir()) == sorted([*others, *(each.path for each in mine)])
+
+
+def test_a_forked_process_leaves_its_parents_folder_alone(folder, kept, monkeypatch, caplog):
+    """MindSpore in it keeps to the parent's folder and numbers."""
+    parents = graphscratch.own_scratch()
+    (parents.path / "of the parent").write_text("")
+    monkeypatch.setattr(os, "getpid", lambda: parents.owner + 1)
+    cache = GraphCache(folder)
+    for _ in range(2):
+        net = Net()
+        assert not cache.compile(net, X)
+        assert called(net) == expected()
+    monkeypatch.undo()
+    assert [r.getMessage().split(":")[0] for r in caplog.records] == ["no compile cache"]
+    assert (parents.path / "of the parent").is_file()
+    assert GraphCache(folder).compile(Net(), X)
+
+
 def test_a_cell_as_a_function_looks_once_at_each_shape(folder, monkeypatch):
     asked, cache = [], GraphCache(folder)
     monkeypatch.setattr(cache, "compile", lambda cell, *inputs: asked.append(inputs[0].shape))
@@ -190,7 +273,7 @@ def test_a_folder_that_cannot_be_used_is_one_warning(where, tmp_path, caplog):
 
 
 def test_a_full_disk_keeps_nothing(folder, monkeypatch, caplog):
-    monkeypatch.setattr(compiling.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1 << 20}))
+    monkeypatch.setattr(graphscratch.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1 << 20}))
     assert not GraphCache(folder).compile(Net(), X)
     assert "less than 256 MB are free" in caplog.text
     assert not list(folder.glob("*.graph"))
@@ -305,4 +388,4 @@ def test_mindspores_own_switch_is_as_it_was(folder, monkeypatch):
     monkeypatch.setenv("MS_DEV_FORCE_USE_COMPILE_CACHE", "0")
     GraphCache(folder).compile(Net(), X)
     assert os.environ["MS_DEV_FORCE_USE_COMPILE_CACHE"] == "0"
-    assert ms.context._context().get_param(compiling.ms_ctx_param.enable_compile_cache) == 0
+    assert ms.context._context().get_param(graphscratch.ms_ctx_param.enable_compile_cache) == 0

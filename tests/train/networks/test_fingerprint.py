@@ -6,8 +6,10 @@ import functools
 import importlib.util
 import linecache
 import math
+import sys
+import threading
 import types
-from collections import OrderedDict
+from collections import OrderedDict, deque, namedtuple
 
 import mindspore as ms
 import numpy as np
@@ -213,3 +215,162 @@ def test_the_text_that_is_compiled_is_in_the_digest(tmp_path):
     linecache.clearcache()
     with pytest.raises(UnknownValueError, match="without a source file"):
         fingerprint(module.loss)
+
+
+class Slotted:
+    __slots__ = ("__hidden", "factor")
+
+    def __init__(self, factor):
+        self.factor, self.__hidden = factor, factor + 1
+
+
+class WithAttributes(Slotted):
+    pass
+
+
+class Numbers(list):
+    """What a network asks of it is no item."""
+
+
+class Point(namedtuple("Point", "x y")):
+    __slots__ = ()
+
+
+class Turned(namedtuple("Point", "y x")):
+    __slots__ = ()
+
+
+Turned.__name__ = Turned.__qualname__ = "Point"
+
+
+def field(factor, **options):
+    @dataclasses.dataclass(**options)
+    class Field:
+        x: int = factor
+        more: list = dataclasses.field(default_factory=list)
+
+    return Field()
+
+
+def with_factor(value, factor):
+    value.factor = factor
+    return value
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        Slotted,
+        WithAttributes,
+        lambda factor: with_factor(Numbers([1]), factor),
+        lambda factor: (Point if factor == 2 else Turned)(1, 2),
+        field,
+        lambda factor: field(factor, slots=True),
+        lambda factor: dataclasses.make_dataclass("Field", [("x", int, factor)]),  # a class of the module `types`
+    ],
+)
+def test_what_an_object_holds_elsewhere_than_in_its_dict(made):
+    assert fingerprint(made(2)) == fingerprint(made(2)) != fingerprint(made(3))
+
+
+def test_what_lies_in_memory_of_a_class_in_c_is_not_left_out_in_silence():
+    class Row(deque):
+        pass
+
+    for hidden in (Row([1]), deque([1]), threading.Lock()):
+        with pytest.raises(UnknownValueError):
+            fingerprint(hidden)
+
+
+def jit_class_of(index, add):
+    class Table:
+        __getitem__, __add__ = index, add
+
+    Table.__qualname__ = "Table"
+    return Table
+
+
+def first(self, i):
+    return i
+
+
+def second(self, i):
+    return 2 * i
+
+
+def test_methods_between_underscores_of_a_jit_class():
+    table = ms.jit_class(jit_class_of(first, first))()
+    found = {fingerprint(jit_class_of(first, first)()), fingerprint(table)}
+    assert fingerprint(ms.jit_class(jit_class_of(first, first))()) in found
+    found |= {fingerprint(ms.jit_class(jit_class_of(*pair))()) for pair in ((first, second), (second, first))}
+    assert len(found) == 4
+
+
+@pytest.fixture
+def user_module(tmp_path, monkeypatch):
+    """A function that writes and imports a module of a user."""
+
+    def make(name, text):
+        file = tmp_path / f"{len(list(tmp_path.iterdir()))}" / f"{name}.py"
+        file.parent.mkdir()
+        file.write_text(text)
+        spec = importlib.util.spec_from_file_location(name, file)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)
+        spec.loader.exec_module(module)
+        return module
+
+    return make
+
+
+MODULE = "FACTOR = {}\nclass Scale:\n    factor = {}\ndef scaled(x):\n    return x * FACTOR\n"
+
+
+@pytest.mark.parametrize("name", ["colorsys", "numpy.of_mine"])
+@pytest.mark.parametrize("part", ["scaled", "Scale"])
+def test_a_module_of_a_user_with_a_librarys_name_is_the_users(part, name, user_module):
+    found = [fingerprint(getattr(user_module(name, MODULE.format(factor, factor)), part)) for factor in (2, 3)]
+    assert found[0] != found[1]
+    assert fingerprint(functools.partial(math.pow, 2)) == fingerprint(functools.partial(math.pow, 2))
+
+
+class Holder(nn.Cell):
+    def __init__(self, held):
+        super().__init__()
+        self.held = held
+
+    def construct(self, x):
+        return self.held.scaled(x) * getattr(self.held, "MORE", 1)
+
+
+class HolderOfMany(Holder):
+    def construct(self, x):
+        return self.held[0].scaled(x)
+
+
+@pytest.mark.parametrize("name", ["FACTOR", "scaled", "MORE"])
+def test_a_module_that_an_attribute_or_a_closure_holds(name, user_module):
+    module = user_module("losses_of_mine", MODULE.format(2, 2))
+
+    def closed(x):
+        return module.scaled(x) * getattr(module, "MORE", 1)
+
+    def by_default(x, losses=module):
+        return losses.scaled(x) * getattr(losses, "MORE", 1)
+
+    def found():
+        return [fingerprint(each) for each in (Holder(module), closed, by_default)]
+
+    before = found()
+    assert found() == before
+    module.other = threading.Lock()  # that nobody asks for
+    assert found() == before
+    setattr(module, name, 3 if name != "scaled" else twice)
+    assert not set(found()) & set(before)
+
+
+def test_a_module_in_a_container(user_module):
+    module = user_module("losses_of_mine", MODULE.format(2, 2))
+    before = fingerprint(HolderOfMany([module]))
+    module.FACTOR = 3
+    assert fingerprint(HolderOfMany([module])) != before
