@@ -13,8 +13,9 @@ FIND_PYTHON = for p in $(CANDIDATES); do "$$p" -c '$(USABLE)' 2>/dev/null && { e
 
 DATA ?=
 OUT ?= demo
+MINUTES ?=
 AGAINST ?= benchmarks/results/quick.json
-export DATA OUT  # through the environment: a folder's name may hold any character
+export DATA OUT MINUTES  # through the environment: a folder's name may hold any character
 
 comma := ,
 # $(call pip_install,WHAT,ITS WORDS,SIZE,DISK)
@@ -46,8 +47,8 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@$(call pip_install,.[demo$(comma)dev],PyTorch and the other packages of the tests,1 to 5 GB,6 GB)
 	@touch $@
 
-demo: install  ## make data, train, translate and draw pictures; DATA=folder uses your own trainA/ and trainB/
-	@$(PY) tools/demo.py --out "$$OUT" $${DATA:+--data "$$DATA"}
+demo: install  ## make data, train, translate and draw pictures; DATA=folder uses your own trainA/ and trainB/, MINUTES=60 trains longer
+	@$(PY) tools/demo.py --out "$$OUT" $${DATA:+--data "$$DATA"} $${MINUTES:+--minutes "$$MINUTES"}
 
 lint: $(VENV)/installed-dev  ## ruff, its formatter, and mypy
 	@$(VENV)/bin/ruff check .

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """All of it in one command: make data, train, translate, draw the result.
 
-Pictures -> data set -> training -> translated pictures -> contact sheet and curves.
+Pictures -> data set -> training -> translated pictures -> contact sheet and figures. The run's page shows its way.
 
 Each stage is one of the other tools, run as a user would run it. A stage whose result is there is not run again, so
 that the same command goes on where it was interrupted.
@@ -30,7 +30,7 @@ from ugatit_data.conversion.sources import FolderSource
 from ugatit_data.files import write_whole
 from ugatit_train.errors import UgatitError
 from ugatit_train.options import config
-from ugatit_train.pictures import drawing
+from ugatit_train.pictures import drawing, likeness
 from ugatit_train.pictures.files import beside, find_pictures, output_names, read_picture
 from ugatit_train.training import log
 
@@ -40,6 +40,8 @@ TOOLS = Path(__file__).parent
 SETTINGS_FILE = "demo.json"
 SHEET_PICTURES = 12  # of the sheet, in two blocks
 AGAIN = "the same command goes on from there"
+STEPS_PER_MINUTE = 200  # at the default sizes, on two free cores of an AMD EPYC (AVX-512); see CONTRIBUTING.md
+STEPS, SIZE, CHANNELS = 1500, 64, 32
 
 
 class StageError(UgatitError):
@@ -55,16 +57,21 @@ def parser() -> Parser:
         "demo",
         description="Make a data set, train on it, translate its test pictures, and draw the result.",
         epilog="Examples:\n"
-        "  %(prog)s                      on photographs that come with scikit-image\n"
-        "  %(prog)s --data my_pictures   on my_pictures/trainA and my_pictures/trainB\n\n"
+        "  %(prog)s                      on photographs that installed packages carry\n"
+        "  %(prog)s --data my_pictures   on my_pictures/trainA and my_pictures/trainB\n"
+        "  %(prog)s --data my_pictures --minutes 60   for longer\n\n"
         "Interrupted? The same command goes on from there.\n"
         "Exit code: 0 done, 1 a failure while running, 2 bad input.",
     )
     made.add_argument("--out", type=path, default=Path("demo"), help="folder for everything that is made")
     made.add_argument("--data", type=path, help="folder with trainA and trainB, perhaps testA; by default sample data")
-    made.add_argument("--img_size", type=whole(24), default=64, help="height and width of the images in pixels")
-    made.add_argument("--ch", type=whole(1), default=32, help="channels of the networks' first layer")
-    made.add_argument("--iteration", type=whole(1), default=600, help="training steps")
+    made.add_argument("--img_size", type=whole(24), default=SIZE, help="height and width of the images in pixels")
+    made.add_argument("--ch", type=whole(1), default=CHANNELS, help="channels of the networks' first layer")
+    length = made.add_mutually_exclusive_group()
+    length.add_argument("--iteration", type=whole(1), default=STEPS, help="training steps")
+    length.add_argument(
+        "--minutes", type=whole(1), help=f"training steps, as minutes of two free cores: {STEPS_PER_MINUTE} steps each"
+    )
     made.add_argument("--seed", type=whole(0), default=1, help="seed of everything")
     return made
 
@@ -75,6 +82,7 @@ def main(argv: list[str]) -> int:
         settings = settings_of(options)
         held_out = check(options.data) if options.data else False
         new = claim(options.out, settings)
+    print(expectation(settings, own=options.data is not None), flush=True)
     try:
         with working(AGAIN):
             run(options.out, options.data, settings, held_out)
@@ -88,8 +96,43 @@ def main(argv: list[str]) -> int:
 def settings_of(options: argparse.Namespace) -> dict:
     """What makes this demo another one than that of other options. Raises OptionError where no run can have them."""
     numbers = {name: getattr(options, name) for name in ("img_size", "ch", "iteration", "seed")}
+    if options.minutes is not None:
+        numbers["iteration"] = options.minutes * STEPS_PER_MINUTE
     config.Options(n_dis=fitting_n_dis(options.img_size), **numbers)
     return {"data": str(options.data.resolve()) if options.data else None, **numbers}
+
+
+def expectation(settings: dict, own: bool) -> str:
+    """How long it will take, and what the user's own pictures can come to in that time."""
+    steps, size, ch = settings["iteration"], settings["img_size"], settings["ch"]
+    if (size, ch) != (SIZE, CHANNELS):
+        return f"{steps} training steps at {size} px: how long they take is said when the training starts"
+    about = (
+        f"about {round(steps / STEPS_PER_MINUTE) + 2} minutes on two free cores ({steps} training steps at {size} px)"
+    )
+    if not own:
+        return about
+    return (
+        f"{about}: enough to see B's colours and first strokes on A's shapes, not a finished style; "
+        "a longer run: make demo MINUTES=60 (or --minutes 60), with another OUT"
+    )
+
+
+def training(settings: dict) -> dict[str, str | int | float | bool]:
+    """The training's options; how they were chosen: CONTRIBUTING.md, "The demo"."""
+    steps, size = settings["iteration"], settings["img_size"]
+    return {
+        "light": True,
+        "img_size": size,
+        "ch": settings["ch"],
+        "n_dis": fitting_n_dis(size),
+        "iteration": steps,
+        "lr": 4e-4,  # four times the paper's
+        "cam_weight": 100.0,  # a tenth of the paper's
+        "print_freq": max(1, steps // 12),
+        "save_freq": max(1, steps // 4),
+        "seed": settings["seed"],
+    }
 
 
 def run(out: Path, data: Path | None, settings: dict, held_out: bool) -> None:
@@ -111,11 +154,9 @@ def run(out: Path, data: Path | None, settings: dict, held_out: bool) -> None:
         train = ("--output_path", run_folder, "--resume")
     else:
         shutil.rmtree(run_folder, ignore_errors=True)  # of a run that ended before its first checkpoint
-        train = ("--data_path", dataset, "--output_path", run_folder, "--light", "--img_size", size)
-        train += ("--ch", settings["ch"], "--n_dis", fitting_n_dis(size), "--iteration", steps)
-        # Four times the paper's rate: at 1e-4 little is to be seen after 600 steps (CONTRIBUTING.md, "The demo").
-        train += ("--lr", 4e-4)
-        train += ("--print_freq", max(1, steps // 4), "--save_freq", max(1, steps // 4), "--seed", settings["seed"])
+        train = ("--data_path", dataset, "--output_path", run_folder)
+        for name, value in training(settings).items():
+            train += (f"--{name}",) if value is True else (f"--{name}", value)
     stage(seconds, "train", run_folder / "checkpoints" / f"step-{steps:08d}", "train", *train)
 
     shutil.rmtree(translated, ignore_errors=True)
@@ -123,11 +164,11 @@ def run(out: Path, data: Path | None, settings: dict, held_out: bool) -> None:
     stage(seconds, "translate", translated, *source, may_exit=(0, 1))  # 1: some pictures were bad, and are named
 
     sheet, curves = out / "contact_sheet.png", out / "loss_curves.png"
-    ratio = draw(pictures, translated, sheet, size)
+    figures = draw(pictures, translated, sheet, size)
     drawing.loss_curves(log.read_metrics(run_folder / "metrics.jsonl"), curves)
     print("time: " + ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items()))
-    print(ratio)
-    print(f"contact sheet: {sheet}\nloss curves: {curves}")
+    print(figures)
+    print(f"contact sheet: {sheet}\nloss curves: {curves}\nthe run's page: {run_folder / 'index.html'}")
 
 
 def check(data: Path) -> bool:
@@ -207,7 +248,7 @@ def hold_out(data: Path, pictures: Path) -> None:
 
 
 def draw(pictures: Path, translated: Path, sheet: Path, size: int) -> str:
-    """Write the contact sheet, and say how much nearer the translated pictures are to the true ones."""
+    """Write the contact sheet, and say how like the true pictures the translated ones are."""
     source, targets = pictures / "testA", pictures / "testA_target"
     found = find_pictures(source)
     names = output_names(found, source, [".heatmap"])
@@ -234,16 +275,21 @@ def draw(pictures: Path, translated: Path, sheet: Path, size: int) -> str:
     drawing.contact_sheet(columns, [*files] * len(blocks), sheet)
 
     if not known:
-        return "no ratio: there is no testA_target with the true pictures to measure against"
-    before = np.mean([difference(path, true[path], size) for path in rows])
-    after = np.mean([difference(made[path], true[path], size) for path in rows])
+        return "no figures: there is no testA_target with the true pictures to measure against"
+    read = {name: np.stack([read_picture(file(path), size) for path in rows]) for name, file in files.items()}
+    return told(read["input"], read["output"], read["true target"])
+
+
+def told(inputs: np.ndarray, made: np.ndarray, true: np.ndarray) -> str:
+    """The figures of translated pictures beside the inputs and beside what an affine change of colour can do."""
+    before, after = likeness.difference(inputs, true), likeness.difference(made, true)
+    coloured = likeness.recoloured(inputs, true)
+    colour = likeness.ratio(coloured, inputs, true)
+    lines = [likeness.edge_correlation(each, true) for each in (made, inputs, coloured)]
     return (
         f"mean absolute difference to the true target, of 255: input {before:.2f}, translated {after:.2f}; "
-        f"ratio {after / before:.3f} (below 1: nearer than the input)"
+        f"ratio {after / before:.3f} (below 1: nearer than the input)\n"
+        f"beside it, the best affine change of colour, which knows the target: {colour:.3f}\n"
+        f"lines where the target has them (correlation of edges): translated {lines[0]:.3f}, "
+        f"input {lines[1]:.3f}, change of colour {lines[2]:.3f}"
     )
-
-
-def difference(one: Path, other: Path, size: int) -> float:
-    """Mean absolute difference of two pictures at `size` pixels, 0-255."""
-    a, b = (read_picture(path, size).astype(np.int16) for path in (one, other))
-    return float(np.abs(a - b).mean())

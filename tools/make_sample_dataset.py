@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Make a small data set of real photographs, without a download.
 
-The photographs lie in the scikit-image wheel. Each is cut into regions, and each region belongs to one of trainA,
-trainB, testA, testB: no pixel of one is in another. An image of A is a square crop of a region. `ink` draws those of B
-over in a fixed style of ink lines and flat colour. testA_target keeps the drawing of each testA image, to measure
-learning.
+The photographs lie in wheels that are installed (see PHOTOGRAPHS). Two thirds of each are for training, the other third
+for testing or, in other photographs, for choosing options: no pixel is in two of these. An image is a square crop.
+Those of trainA and trainB come from the same thirds and are never the same crop; `ink` draws those of B over in a fixed
+style of ink lines and flat colour. testA_target keeps the drawing of each testA image, to measure learning.
 """
 
 if __name__ == "__main__":
@@ -18,6 +18,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -27,66 +28,94 @@ from ugatit_data import BadInputError
 
 from .commandline import Parser, path, whole, working
 
-# The colour photographs of scikit-image 0.22-0.25 that are in the wheel, of known licence; see the README.
-PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
-REGION_SIDE = 80  # pixels; the cells of the grid are at least as large: 126 regions, so that each folder has seen much
-TEST_SHARE = 0.2  # of a photograph's regions, for each of testA and testB
-FOLDERS = ("trainA", "trainB", "testA", "testB")
-TARGET = "testA_target"
+
+class Photograph(NamedTuple):
+    """One photograph, and the third of it that is kept from training."""
+
+    package: str  # whose wheel carries it
+    file: str  # in the package's folder
+    held: str  # the third of it that is kept: left, right or top
+    use: str  # what the kept third is for: test, or choose (options are chosen on it, never on test pictures)
+
+
+# Colour photographs, rich in content and of known licence; see the README.
+PHOTOGRAPHS = {
+    "astronaut": Photograph("skimage", "data/astronaut.png", "right", "test"),
+    "china": Photograph("sklearn", "datasets/images/china.jpg", "left", "test"),
+    "coffee": Photograph("skimage", "data/coffee.png", "right", "test"),
+    "hopper": Photograph("matplotlib", "mpl-data/sample_data/grace_hopper.jpg", "top", "test"),
+    "chelsea": Photograph("skimage", "data/chelsea.png", "right", "choose"),
+    "flower": Photograph("sklearn", "datasets/images/flower.jpg", "right", "choose"),
+    "rocket": Photograph("skimage", "data/rocket.jpg", "left", "choose"),
+}
+FOLDERS = ("trainA", "trainB", "testA", "testB", "chooseA")
+SMALLEST_CROP = {"train": 0.5, "test": 0.8, "choose": 0.8}  # of the shorter side of the region
+# Training shows about two thirds of a picture's side at a time (the paper's augmentation), so test pictures show two
+# thirds of what training pictures show, with strokes that are as wide in pixels.
+TEST_ZOOM = 1.5
 INK = (0.09, 0.10, 0.25)
 PAPER = (1.0, 0.96, 0.84)
+
+
+def target(folder: str) -> str:
+    """The folder with the drawings of the pictures of `folder`."""
+    return f"{folder}_target"
 
 
 def main(argv: list[str]) -> int:
     parser = Parser(
         "sample",
-        description="Make a small unpaired data set: photographs, and other photographs drawn in ink and flat colour.",
+        description="Make a small unpaired data set: photographs, and photographs drawn in ink and flat colour.",
         epilog="Example:\n  %(prog)s demo/images --train 200 --test 24\n\n"
         "Exit code: 0 done, 1 a failure while writing, 2 bad input.",
     )
     parser.add_argument("out", metavar="OUT", type=path, help="folder to make, with trainA trainB testA testB")
     parser.add_argument("--size", type=whole(16), default=128, help="height and width of the images in pixels")
-    parser.add_argument("--train", type=whole(1), default=200, help="images in each of trainA and trainB")
-    parser.add_argument("--test", type=whole(1), default=24, help="images in each of testA and testB")
-    parser.add_argument("--seed", type=whole(0), default=1, help="seed of the choice of regions and crops")
+    parser.add_argument("--train", type=whole(1), default=240, help="images in each of trainA and trainB")
+    parser.add_argument("--test", type=whole(1), default=24, help="images in each of testA, testB and chooseA")
+    parser.add_argument("--seed", type=whole(0), default=1, help="seed of the choice of crops")
     options = parser.parse_args(argv)
 
     if options.out.exists() or options.out.is_symlink():
         raise BadInputError(f"{options.out} exists: remove it, or give another folder")
-    folder = photograph_folder()
-    if folder is None:
-        raise BadInputError(
-            "scikit-image 0.22 to 0.25, which carries the photographs, is missing: pip install 'ugatit[demo]'"
-        )
+    files = photograph_files()
     partial = options.out.with_name(options.out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
     try:
         with working("nothing was kept, run it again", where=options.out):
-            fill(partial, folder, options)
+            fill(partial, files, options)
             partial.rename(options.out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    counts = {name: len(list((options.out / name).iterdir())) for name in (*FOLDERS, TARGET)}
+    counts = {name: len(list((options.out / name).iterdir())) for name in (*FOLDERS, target("testA"))}
     print(f"{options.out}: " + ", ".join(f"{count} in {name}" for name, count in counts.items()))
     return 0
 
 
-def fill(out: Path, source: Path, options: argparse.Namespace) -> None:
-    """Writes the images and targets into the folder `out`; `source` holds the photographs."""
-    photographs = {Path(name).stem: read(source / name) for name in PHOTOGRAPHS}
-    total = 2 * (options.train + options.test)
+def fill(out: Path, files: dict[str, Path], options: argparse.Namespace) -> None:
+    """Writes the images and targets into the folder `out`."""
+    photographs = {name: read(file) for name, file in files.items()}
+    total = 2 * options.train + 3 * options.test
     with tqdm(crops(photographs, options), total=total, unit="image", disable=not sys.stderr.isatty()) as bar:
-        for subfolder, name, image in bar:
-            write(out / subfolder / name, ink(image) if subfolder.endswith("B") else image)
-            if subfolder == "testA":
-                write(out / TARGET / name, ink(image))
+        for folder, name, image in bar:
+            drawn = ink(image, 1.0 if folder.startswith("train") else TEST_ZOOM)
+            write(out / folder / name, drawn if folder.endswith("B") else image)
+            if folder in ("testA", "chooseA"):
+                write(out / target(folder) / name, drawn)
 
 
-def photograph_folder() -> Path | None:
-    """Where scikit-image keeps its pictures, if it is installed with all of ours; found without importing it."""
-    spec = importlib.util.find_spec("skimage")
-    folder = Path(spec.origin).parent / "data" if spec and spec.origin else None
-    return folder if folder and all((folder / name).is_file() for name in PHOTOGRAPHS) else None
+def photograph_files() -> dict[str, Path]:
+    """The file of each photograph, found without importing its package. Raises BadInputError if one is missing."""
+    found = {}
+    for name, photograph in PHOTOGRAPHS.items():
+        spec = importlib.util.find_spec(photograph.package)
+        file = Path(spec.origin).parent / photograph.file if spec and spec.origin else None
+        if file is None or not file.is_file():
+            raise BadInputError(
+                f"the photograph {name}, which {photograph.package} carries, is missing: pip install 'ugatit[demo]'"
+            )
+        found[name] = file
+    return found
 
 
 def read(path: Path) -> np.ndarray:
@@ -105,55 +134,65 @@ def write(path: Path, image: np.ndarray) -> None:
     path.write_bytes(jpeg.tobytes())
 
 
-def regions(shapes: dict[str, tuple[int, int]], seed: int) -> dict[str, list[tuple[str, int, int, int, int]]]:
-    """The regions (photograph, top, left, height, width) of each folder: disjoint, a share of every photograph each.
+def regions(folder: str, shapes: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int, int, int]]:
+    """The region (top, left, height, width) of each photograph from which a folder's images are cut.
 
     `shapes`: the (height, width) of each photograph by name.
     """
-    shared: dict[str, list] = {name: [] for name in FOLDERS}
-    for number, (photograph, (height, width)) in enumerate(shapes.items()):
-        rows, columns = height // REGION_SIDE, width // REGION_SIDE
-        h, w = height // rows, width // columns
-        cells = [(photograph, h * row, w * column, h, w) for row in range(rows) for column in range(columns)]
-        cells = [cells[i] for i in np.argsort(words(seed, number, len(cells)), kind="stable")]
-        tests = max(1, round(TEST_SHARE * len(cells)))
-        trains = cells[2 * tests :]
-        half = (len(trains) + number % 2) // 2  # the odd region goes to A and to B in turn
-        parts = (trains[:half], trains[half:], cells[:tests], cells[tests : 2 * tests])
-        for folder, part in zip(FOLDERS, parts, strict=True):
-            shared[folder] += enumerate(part)
-    # The photographs in turn, so that any first few images show all of them.
-    return {folder: [cell for _, cell in sorted(part, key=lambda x: x[0])] for folder, part in shared.items()}
+    use = folder[:-1]
+    found = {}
+    for name, (height, width) in shapes.items():
+        held = PHOTOGRAPHS[name].held
+        low, high = (height // 3, height) if held == "top" else (0, height)
+        left, right = {"left": (width // 3, width), "right": (0, width - width // 3)}.get(held, (0, width))
+        if use == "train":
+            found[name] = (low, left, high - low, right - left)
+        elif use == PHOTOGRAPHS[name].use:
+            found[name] = {
+                "top": (0, 0, low, width),
+                "left": (0, 0, height, left),
+                "right": (0, right, height, width - right),
+            }[held]
+    return found
 
 
 def crops(photographs: dict[str, np.ndarray], options: argparse.Namespace) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Folder, file name and image, uint8 (size, size, 3) RGB, of every crop, 3/4 to all of a region's side."""
-    shared = regions({name: (image.shape[0], image.shape[1]) for name, image in photographs.items()}, options.seed)
-    for stream, folder in enumerate(FOLDERS, start=len(photographs)):
-        count = options.train if folder.startswith("train") else options.test
-        drawn = words(options.seed, stream, 3 * count).reshape(count, 3)
-        for i in range(count):
-            photograph, top, left, height, width = shared[folder][i % len(shared[folder])]
-            side, y, x = (int(word >> np.uint64(33)) for word in drawn[i])
-            longest = min(height, width)
-            side = longest * 3 // 4 + side % (longest - longest * 3 // 4 + 1)
-            top, left = top + y % (height - side + 1), left + x % (width - side + 1)
-            crop = photographs[photograph][top : top + side, left : left + side]
+    """Folder, file name and image, uint8 (size, size, 3) RGB, of every crop; the photographs in turn, no crop twice."""
+    shapes = {name: (image.shape[0], image.shape[1]) for name, image in photographs.items()}
+    taken = set()
+    for stream, folder in enumerate(FOLDERS):
+        shared = regions(folder, shapes)
+        use = folder[:-1]
+        # Raw Philox words stay the same in every release of NumPy.
+        words = np.random.Philox(key=np.array([options.seed, stream], np.uint64))
+        for i in range(options.train if use == "train" else options.test):
+            name = list(shared)[i % len(shared)]
+            place = (name, *square(shared[name], words.random_raw(3), SMALLEST_CROP[use]))
+            while place in taken:
+                place = (name, *square(shared[name], words.random_raw(3), SMALLEST_CROP[use]))
+            taken.add(place)
+            _, top, left, side = place
+            crop = photographs[name][top : top + side, left : left + side]
             way = cv2.INTER_AREA if options.size < side else cv2.INTER_CUBIC
-            yield folder, f"{i:04d}-{photograph}.jpg", cv2.resize(crop, (options.size,) * 2, interpolation=way)
+            yield folder, f"{i:04d}-{name}.jpg", cv2.resize(crop, (options.size,) * 2, interpolation=way)
 
 
-def words(seed: int, stream: int, count: int) -> np.ndarray:
-    """Random words, uint64 (count,). Raw Philox words stay the same in every release of NumPy."""
-    return np.random.Philox(key=np.array([seed, stream], np.uint64)).random_raw(count)
+def square(region: tuple[int, int, int, int], words: np.ndarray, smallest: float) -> tuple[int, int, int]:
+    """Top, left and side of a square in a region, by three random words, uint64 (3,)."""
+    top, left, height, width = region
+    side, y, x = (int(word >> np.uint64(33)) for word in words)
+    longest = min(height, width)
+    shortest = int(longest * smallest)
+    side = shortest + side % (longest - shortest + 1)
+    return top + y % (height - side + 1), left + x % (width - side + 1), side
 
 
-def ink(image: np.ndarray) -> np.ndarray:
+def ink(image: np.ndarray, zoom: float = 1.0) -> np.ndarray:
     """The style: five flat tones of lifted lightness on cream paper, and dark ink lines. uint8 HWC RGB in and out.
 
-    A function of the image alone; strokes widen with its side.
+    A function of the image alone; strokes widen with its side, and with `zoom` where it is a part of a larger picture.
     """
-    scale = image.shape[0] / 96
+    scale = zoom * image.shape[0] / 96
     flat = image
     for _ in range(2):
         flat = cv2.bilateralFilter(flat, 0, 40, 1.5 * scale)

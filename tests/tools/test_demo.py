@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import cv2
 import numpy as np
@@ -98,8 +99,39 @@ def test_the_ratio_and_the_sheet(load_tool, tmp_path):
 
     finished(tmp_path / "other", target=False)
     said = demo.draw(tmp_path / "other" / "images", tmp_path / "other" / "translated", tmp_path / "sheet.png", 32)
-    assert said.startswith("no ratio") and "testA_target" in said
+    assert said.startswith("no figures") and "testA_target" in said
     assert cv2.imread(str(tmp_path / "sheet.png")).shape[1] < with_target.shape[1]
+
+
+def test_the_figures_stand_beside_what_colour_alone_can_do(load_tool):
+    """Made pictures that are the change of colour without the true lines."""
+    inputs = np.random.default_rng(1).integers(0, 120, (2, 32, 32, 3), np.uint8)
+    made = 250 - inputs
+    true = made.copy()
+    true[:, :, 15] = 20  # a line
+    said = load_tool("demo").told(inputs, made, true)
+    figures = re.search(r"affine .*: ([\d.]+)\n.*translated ([\d.]+), input ([\d.]+), change of colour ([\d.]+)", said)
+    colour, translated, before, coloured = map(float, figures.groups())
+    assert 0 < colour < 0.3
+    assert translated == before and abs(coloured - before) < 0.05 and before < 0.9
+
+
+def test_minutes_are_steps_and_the_message_says_how_long(load_tool):
+    demo = load_tool("demo")
+    read = demo.parser().parse_args
+    assert demo.settings_of(read(["--minutes", "60"]))["iteration"] == 60 * demo.STEPS_PER_MINUTE
+    settings = demo.settings_of(read([]))
+    assert settings["iteration"] == demo.STEPS
+    own, sample = demo.expectation(settings, own=True), demo.expectation(settings, own=False)
+    assert own.startswith(sample) and "MINUTES=60" in own and f"{demo.STEPS} training steps" in sample
+    assert "minutes" not in demo.expectation(settings | {"ch": 8}, own=True)  # not measured: nothing is promised
+
+
+def test_the_trainings_options_are_options_of_a_run(load_tool):
+    from ugatit_train.options.config import Options
+
+    demo = load_tool("demo")
+    Options(**demo.training(demo.settings_of(demo.parser().parse_args([]))))
 
 
 def test_a_picture_that_could_not_be_translated_is_left_out(load_tool, tmp_path):
@@ -144,6 +176,7 @@ def test_data_without_a_readable_picture_leaves_nothing_behind(run_tool, tmp_pat
     ("arguments", "words"),
     [
         (("--itertion", 3), ("did you mean --iteration?",)),
+        (("--minutes", 3, "--iteration", 4), ("--iteration", "--minutes")),
         (("--img_size", 66), ("not a multiple of 4",)),
         (("--out", "file"), ("file exists and is no demo",)),
     ],

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+COUNTED = ("trainA", "trainB", "testB", "chooseA", "chooseA_target")
 SMALL = ("--size", 48, "--train", 12, "--test", 5)
 
 
@@ -24,9 +25,10 @@ def test_layout_determinism_and_targets(run_tool, load_tool, tmp_path):
         assert (done.returncode, done.stderr) == (0, "")
     found = files(tmp_path / "one")
     assert found == files(tmp_path / "two")
-    counts = {folder: sum(name.startswith(folder + "/") for name in found) for folder in ("trainA", "trainB", "testB")}
-    assert counts == {"trainA": 12, "trainB": 12, "testB": 5}
-    ink = load_tool("make_sample_dataset").ink
+    counts = {folder: sum(name.startswith(folder + "/") for name in found) for folder in COUNTED}
+    assert counts == {"trainA": 12, "trainB": 12, "testB": 5, "chooseA": 5, "chooseA_target": 5}
+    tool = load_tool("make_sample_dataset")
+    ink = tool.ink
     names = [name for name in found if name.startswith("testA/")]
     assert len(names) == 5
     for name in names:
@@ -34,7 +36,7 @@ def test_layout_determinism_and_targets(run_tool, load_tool, tmp_path):
         target = pixels(found[name.replace("testA", "testA_target")])
         assert image.shape == target.shape == (48, 48, 3)
         # JPEG changes both a little; the input is several times as far away from the target
-        restyled = np.abs(ink(image).astype(int) - target).mean()
+        restyled = np.abs(ink(image, tool.TEST_ZOOM).astype(int) - target).mean()
         assert restyled < 0.35 * np.abs(image.astype(int) - target).mean()
 
 
@@ -45,36 +47,61 @@ def test_the_seed_changes_the_images(run_tool, tmp_path):
     assert not set(one.values()) & set(two.values())
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_regions_of_the_four_folders_do_not_share_a_pixel(load_tool, seed):
+SHAPES = {"astronaut": (512, 512), "china": (427, 640), "hopper": (600, 512), "chelsea": (300, 451)}
+
+
+def test_no_pixel_is_for_training_and_for_testing_or_choosing(load_tool):
     tool = load_tool("make_sample_dataset")
-    shapes = {"astronaut": (512, 512), "chelsea": (300, 451), "rocket": (427, 640)}
-    shared = tool.regions(shapes, seed)
-    painted = {name: np.zeros(shape, int) for name, shape in shapes.items()}
-    for folder in tool.FOLDERS:
-        assert {region[0] for region in shared[folder]} == set(shapes)  # every photograph in every folder
-        for photograph, top, left, height, width in shared[folder]:
-            assert top >= 0 and left >= 0
-            assert top + height <= shapes[photograph][0] and left + width <= shapes[photograph][1]
-            painted[photograph][top : top + height, left : left + width] += 1
-    assert all(count.max() == 1 for count in painted.values())
+    shared = {folder: tool.regions(folder, SHAPES) for folder in tool.FOLDERS}
+    assert shared["trainA"] == shared["trainB"] and set(shared["trainA"]) == set(SHAPES)
+    assert shared["testA"] == shared["testB"]
+    assert set(shared["testA"]) == {"astronaut", "china", "hopper"} and set(shared["chooseA"]) == {"chelsea"}
+    for name, shape in SHAPES.items():
+        painted = np.zeros(shape, int)
+        for folder in ("trainA", "testA", "chooseA"):
+            if name in shared[folder]:
+                top, left, height, width = shared[folder][name]
+                assert top >= 0 and left >= 0 and top + height <= shape[0] and left + width <= shape[1]
+                painted[top : top + height, left : left + width] += 1
+        assert painted.max() == 1 and painted.mean() > 0.99
+        top, left, height, width = shared["trainA"][name]
+        assert height * width == pytest.approx(2 / 3 * shape[0] * shape[1], rel=0.01)
 
 
 def test_crops_stay_in_the_regions_of_their_folder(load_tool):
-    """Paint every region with the number of its folder: a crop that reached over would mix numbers."""
+    """Paint what is kept from training: a crop that reached over would mix two values."""
     tool = load_tool("make_sample_dataset")
-    shapes = {"one": (512, 512), "two": (300, 451)}
-    photographs = {name: np.zeros((*shape, 3), np.uint8) for name, shape in shapes.items()}
-    for number, folder in enumerate(tool.FOLDERS, start=1):
-        for photograph, top, left, height, width in tool.regions(shapes, 3)[folder]:
-            photographs[photograph][top : top + height, left : left + width] = 50 * number
-    options = SimpleNamespace(size=32, train=40, test=40, seed=3)
+    photographs = {name: np.full((*shape, 3), 50, np.uint8) for name, shape in SHAPES.items()}
+    for folder, value in (("testA", 100), ("chooseA", 150)):
+        for name, (top, left, height, width) in tool.regions(folder, SHAPES).items():
+            photographs[name][top : top + height, left : left + width] = value
+    options = SimpleNamespace(size=32, train=40, test=20, seed=3)
     seen = list(tool.crops(photographs, options))
-    assert len(seen) == 160
+    assert len(seen) == 2 * 40 + 3 * 20
+    values = {"trainA": 50, "trainB": 50, "testA": 100, "testB": 100, "chooseA": 150}
     for folder, _, image in seen:
-        assert np.unique(image).tolist() == [50 * (1 + tool.FOLDERS.index(folder))]
+        assert np.unique(image).tolist() == [values[folder]]
     names = [(folder, name) for folder, name, _ in seen]
     assert len(set(names)) == len(names)
+
+
+def test_no_crop_is_in_both_domains(load_tool):
+    tool = load_tool("make_sample_dataset")
+    noise = {name: np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8) for name, shape in SHAPES.items()}
+    seen = list(tool.crops(noise, SimpleNamespace(size=64, train=60, test=4, seed=1)))
+    pictures = [image.tobytes() for _, _, image in seen]
+    assert len(set(pictures)) == len(pictures)
+
+
+def test_strokes_are_as_wide_in_a_part_of_a_picture_as_in_the_whole(load_tool):
+    """The inner two thirds of a drawing are the drawing, at a zoom of 1.5, of the inner two thirds."""
+    tool = load_tool("make_sample_dataset")
+    whole = np.full((96, 96, 3), 200, np.uint8)
+    whole[40:56, 40:56] = 60
+    part = whole[16:80, 16:80]
+    inner = tool.ink(whole)[16:80, 16:80]
+    assert np.abs(tool.ink(part, tool.TEST_ZOOM).astype(int) - inner).max() <= 1
+    assert np.abs(tool.ink(part).astype(int) - inner).max() > 50
 
 
 def test_ink_is_a_function_of_the_image_and_visible(load_tool):
@@ -115,9 +142,12 @@ def test_an_output_that_exists_is_left_alone(run_tool, refused, tmp_path):
     assert files(tmp_path) == {"out/mine": b"x"}
 
 
-def test_without_scikit_image_the_extra_is_named(load_tool, tool, monkeypatch, tmp_path):
+def test_without_a_photograph_the_extra_is_named(load_tool, tool, monkeypatch, tmp_path):
     monkeypatch.setattr(load_tool("make_sample_dataset").importlib.util, "find_spec", lambda name: None)
     code, _, complaint = tool("sample", tmp_path / "out")
     assert code == 2
-    assert complaint.startswith("ugatit sample: ") and "pip install 'ugatit[demo]'" in complaint
+    assert (
+        complaint.startswith("ugatit sample: the photograph astronaut, which skimage carries")
+        and "pip install 'ugatit[demo]'" in complaint
+    )
     assert list(tmp_path.iterdir()) == []

@@ -152,8 +152,9 @@ def test_nothing_to_judge_on(tmp_path, make, directions, words):
 
 def test_the_identity_loses_against_the_true_drawings_of_the_sample_data(tmp_path):
     """For the photographs of testA, the output of a perfect translation is known."""
-    if importlib.util.find_spec("skimage") is None:
-        pytest.skip("scikit-image is not installed: no sample data")
+    missing = [name for name in ("skimage", "sklearn") if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"{missing} not installed: no sample data")
     sample = importlib.import_module("tools.make_sample_dataset")
     assert sample.main([str(tmp_path / "s"), "--size", "64", "--train", "1", "--test", "80"]) == 0
 
