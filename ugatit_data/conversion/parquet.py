@@ -157,7 +157,8 @@ def _stamps(root: Path, file: pq.ParquetFile, column: str) -> dict[int, int | No
         if _may_lack(held, f"{column}.bytes"):
             batches = file.iter_batches(1024, row_groups=[group], columns=[f"{column}.path"], use_threads=False)
             with contextlib.suppress(pa.ArrowException):  # damaged: reading the rows will tell
-                for row, value in enumerate((value for batch in batches for value in batch.column(0)), first):
+                held_names = (batch.column(batch.schema.get_field_index(column)) for batch in batches)
+                for row, value in enumerate((value for names in held_names for value in names), first):
                     name = raw(value["path"])
                     if name is not None:
                         stamps[row] = _stamp(root, name)
@@ -169,7 +170,8 @@ def _may_lack(group: pq.RowGroupMetaData, leaf: str) -> bool:
     """Whether a column of a row group may have nulls, or there is none of that name."""
     columns = (group.column(number) for number in range(group.num_columns))
     counts = (column.statistics for column in columns if column.path_in_schema == leaf)
-    return next((counts is None or not counts.has_null_count or counts.null_count > 0 for counts in counts), True)
+    found = [counts is None or not counts.has_null_count or counts.null_count > 0 for counts in counts]
+    return any(found) or not found  # a column of that name may stand beside the struct with such a field
 
 
 def _stamp(root: Path, name: bytes) -> int | None:

@@ -1,7 +1,8 @@
 """The rows of a column of images in a Parquet file, read forwards and a few at a time.
 
 A row group may hold more than 2 GiB, which no array of Arrow's takes: its rows are read in batches of some MiB. What is
-damaged costs the rows from there to the end of its row group; they are not read again.
+damaged costs the rows from there to the end of its row group; they are not read again. Those before it that are in the
+same batch are had by reading the group a second time, row by row.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ugatit_data.errors import RejectedImageError
 _BYTES, _TEXT = ("binary", "large_binary", "binary_view"), ("string", "large_string", "string_view")
 _BATCH_BYTES = 16 << 20
 _BATCH_ROWS = 1024
+_COPIES = 64 << 30  # bytes of dictionaries that are copied at most, to save the rows before a damage
 _BUFFER = 1 << 20  # through which the file is read, and not ahead: else a whole row group's column would be held
 
 
@@ -46,6 +48,11 @@ def raw(value: pa.Scalar | None) -> bytes | None:
     if isinstance(value, pa.DictionaryScalar):
         value = value.value
     return value.as_buffer().to_pybytes() if value is not None and value.is_valid else None
+
+
+def _copied(kind: pa.DataType) -> bool:
+    """Whether every batch brings a copy of a whole dictionary."""
+    return pa.types.is_dictionary(kind) or pa.types.is_struct(kind) and any(_copied(field.type) for field in kind)
 
 
 def leaves(kind: pa.DataType, column: str) -> list[str]:
@@ -77,7 +84,8 @@ class Rows:
             kind = self._file.schema_arrow.field(column).type
         except (pa.ArrowException, KeyError) as error:
             raise OSError(f"no Parquet file with this column any more ({str(error).splitlines()[0]})") from None
-        self._path, self._columns = path, leaves(kind, column)
+        self._path, self._column, self._columns = path, column, leaves(kind, column)
+        self._copied = _copied(kind)
         groups = (self._file.metadata.row_group(number) for number in range(self._file.metadata.num_row_groups))
         self._ends = list(itertools.accumulate(group.num_rows for group in groups))
         self._batch = pa.nulls(0)
@@ -105,36 +113,37 @@ class Rows:
         group = bisect.bisect_right(self._ends, number)
         if group == len(self._ends):
             raise OSError(f"{self._path.name} has {(self._ends or [0])[-1]} rows only")
-        if group != self._group or number < self._first:
-            self._open(group, self._rows_at_once(group))
         lost, reason = self._damage.get(group, (number + 1, ""))
         if number >= lost:
             raise RejectedImageError(reason)
-        try:
-            self._forward(number)
-        except pa.ArrowNotImplementedError:  # a batch of more than 2 GiB, for its rows are large ones
-            self._open(group, 1)
-            self._forward(number)
-
-    def _forward(self, number: int) -> None:
+        if group != self._group or number < self._first:
+            self._open(group, self._fewest(group) if group in self._damage else self._rows_at_once(group))
         while number >= self._first + len(self._batch):
-            first = self._first + len(self._batch)
-            try:
-                self._batch, self._first = next(self._batches).column(0), first
-            except StopIteration:
-                self._lose(first, "the row group ends early")
-            except pa.ArrowMemoryError:
-                raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) from None
-            except (pa.ArrowException, OSError) as error:
-                if isinstance(error, OSError) and error.errno is not None:
-                    raise  # the file system's: a damaged file's has no number
-                if isinstance(error, pa.ArrowNotImplementedError) and self._at_once > 1:
-                    raise
+            self._forward()
+
+    def _forward(self) -> None:
+        """Have `_batch` hold the next rows, or begin the row group again, with fewer rows a batch."""
+        first = self._first + len(self._batch)
+        try:
+            batch = next(self._batches)
+            # By name: a column "image.bytes" comes too, where the field of the struct was meant.
+            self._batch, self._first = batch.column(batch.schema.get_field_index(self._column)), first
+        except StopIteration:
+            self._lose(first, "the row group ends early")
+        except pa.ArrowMemoryError:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) from None
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the file system's: a damaged file's has no number
+            fewest = self._fewest(self._group)
+            if self._at_once <= fewest:
                 self._lose(first, str(error).splitlines()[0])
+            self._open(self._group, fewest)  # a batch of more than 2 GiB, or sound rows before the damaged one
 
     def _lose(self, first: int, reason: str) -> NoReturn:
         """From `first` on, the rows of this group cannot be had."""
         self._damage[self._group] = first, f"unreadable: {reason}"
+        self._batch, self._first, self._batches = pa.nulls(0), first, iter(())  # and their memory is free
         raise RejectedImageError(f"unreadable: {reason}") from None
 
     def _open(self, group: int, rows: int) -> None:
@@ -144,8 +153,24 @@ class Rows:
         self._batches = self._file.iter_batches(rows, row_groups=[group], columns=self._columns, use_threads=False)
 
     def _rows_at_once(self, group: int) -> int:
+        rows, size, repeated = self._measured(group)
+        fitting = _BATCH_BYTES * rows // max(size, 1)
+        if repeated and not self._copied:  # each row may be the largest value of the dictionary
+            fitting = min(fitting, _BATCH_BYTES // repeated)
+        return max(1, min(_BATCH_ROWS, fitting))
+
+    def _fewest(self, group: int) -> int:
+        """How many rows a batch has where one of them is damaged: one, if that does not take for ever."""
+        rows, size, _ = self._measured(group)
+        return max(1, -(-rows * size // _COPIES)) if self._copied else 1
+
+    def _measured(self, group: int) -> tuple[int, int, int]:
+        """Of a row group: its rows, the bytes of what is read of it, and of that the parts with a dictionary."""
         held = self._file.metadata.row_group(group)
-        return max(1, min(_BATCH_ROWS, _BATCH_BYTES * held.num_rows // max(held.total_byte_size, 1)))
+        parts = [part for part in map(held.column, range(held.num_columns)) if part.path_in_schema in self._columns]
+        sizes = [part.total_uncompressed_size for part in parts]
+        repeated = sum(size for size, part in zip(sizes, parts, strict=True) if part.has_dictionary_page)
+        return held.num_rows, sum(sizes), repeated
 
 
 class _Open(threading.local):

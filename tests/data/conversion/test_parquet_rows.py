@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -75,7 +76,8 @@ def batches(monkeypatch):
 
 
 def test_a_row_group_of_any_size_is_read_in_batches_once(root, pictures, batches, monkeypatch):
-    write(root / "trainA.parquet", pa.array([{"bytes": data, "path": None} for data in pictures], IMAGE))
+    column = pa.array([{"bytes": data, "path": None} for data in pictures], IMAGE)
+    write(root / "trainA.parquet", column, use_dictionary=False)
     assert pq.read_metadata(root / "trainA.parquet").num_row_groups == 1
     keys = [entry.key for entry in ParquetSource(root).entries()["train", "a"]]
     batches.clear()  # the listing's
@@ -112,24 +114,84 @@ def test_rows_in_any_order_are_the_rows_of_that_number(root, pictures, monkeypat
         assert source.read("train", "a", b"trainA.parquet/%010d" % number) == pictures[number]
 
 
-def test_damage_costs_the_rest_of_its_row_group_and_is_met_once(root, pictures, monkeypatch):
+@pytest.mark.parametrize(("at_once", "groups"), [(1, [0, 1, 2]), (2, [0, 1, 1, 2]), (1024, [0, 1, 1, 2])])
+@pytest.mark.parametrize("kind", [IMAGE, pa.binary()], ids=["struct", "binary"])
+def test_damage_costs_the_rest_of_its_row_group_and_is_met_once(root, pictures, monkeypatch, kind, at_once, groups):
     pages = {"compression": "snappy", "data_page_size": 1, "write_batch_size": 1, "use_dictionary": False}
-    column = pa.array([{"bytes": data, "path": None} for data in pictures], IMAGE)
-    path = write(root / "trainA.parquet", column, row_group_size=5, **pages)
+    held = [{"bytes": data, "path": None} for data in pictures] if kind == IMAGE else pictures
+    path = write(root / "trainA.parquet", pa.array(held, kind), row_group_size=5, **pages)
     data = bytearray(path.read_bytes())
     start = data.rindex(pictures[7][:4], 0, data.index(pictures[7][-60:-20]))  # in the second of three groups
     data[start - 16 : start] = b"\xff" * 16  # the head of the page and of what is compressed in it
     path.write_bytes(data)
-    opened = []
+    opened: list[int] = []
     real = pq.ParquetFile.iter_batches
     monkeypatch.setattr(
-        pq.ParquetFile, "iter_batches", lambda self, *a, **o: opened.append(o["row_groups"]) or real(self, *a, **o)
+        pq.ParquetFile, "iter_batches", lambda self, *a, **o: opened.extend(o["row_groups"]) or real(self, *a, **o)
     )
-    monkeypatch.setattr(rows, "_BATCH_ROWS", 1)
+    monkeypatch.setattr(rows, "_BATCH_ROWS", at_once)
     given = read_all(root)
     assert [each for each in given if isinstance(each, bytes)] == pictures[:7] + pictures[10:]
     assert given[7].startswith("unreadable: ") and given[7:10] == [given[7]] * 3
-    assert opened == [[0], [1], [2]]  # not once a row
+    assert opened == groups  # not once a row
+    source, before = ParquetSource(root), len(opened)
+    for number, expected in ((6, pictures[6]), (9, given[9]), (5, pictures[5]), (6, pictures[6])):
+        try:
+            assert source.read("train", "a", b"trainA.parquet/%010d" % number) == expected
+        except RejectedImageError as error:
+            assert error.reason == expected
+    assert opened[before:] == [1, 1]  # to go back
+
+
+def test_the_rows_before_a_damage_are_no_reason_to_copy_a_dictionary_for_each(root, pictures, monkeypatch):
+    path = write(root / "trainA.parquet", pa.array(pictures).dictionary_encode(), compression="none")
+    size = pq.read_metadata(path).row_group(0).column(0).total_uncompressed_size
+    for most, fewest in ((rows._COPIES, 1), (13 * size // 4 + 1, 4)):
+        monkeypatch.setattr(rows, "_COPIES", most)
+        assert rows.Rows(path, "image")._fewest(0) == fewest
+
+
+def test_rows_that_are_lost_hold_no_memory(root, monkeypatch):
+    monkeypatch.setattr(rows, "_open", rows._Open())
+    column = pa.array([bytes([i]) + os.urandom(1 << 20) for i in range(8)])
+    pages = {"compression": "none", "use_dictionary": False, "data_page_size": 1, "write_batch_size": 1}
+    path = write(root / "trainA.parquet", column, **pages)
+    data = bytearray(path.read_bytes())
+    at = data.index(column[6].as_py())
+    data[at - 24 : at] = b"\xff" * 24
+    path.write_bytes(data)
+    del column
+    source, before = ParquetSource(root), pa.total_allocated_bytes()
+    assert source.read("train", "a", b"trainA.parquet/0000000005")[0] == 5
+    with pytest.raises(RejectedImageError, match="unreadable: "):
+        source.read("train", "a", b"trainA.parquet/0000000006")
+    assert pa.total_allocated_bytes() - before < 1 << 20
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), IMAGE], ids=str)
+def test_a_large_value_that_many_rows_repeat_takes_its_memory_once(root, kind, monkeypatch):
+    monkeypatch.setattr(rows, "_open", rows._Open())
+    value = os.urandom(1 << 20)
+    held = [{"bytes": value, "path": "x"} if kind == IMAGE else value] * 200
+    write(root / "trainA.parquet", pa.array(held, kind))
+    del held
+    source, before = ParquetSource(root), pa.total_allocated_bytes()
+    for number in (0, 199):
+        assert source.read("train", "a", b"trainA.parquet/%010d" % number) == value
+        assert pa.total_allocated_bytes() - before < 32 << 20  # of 200 MiB
+
+
+def test_a_column_named_as_a_field_is_not_taken_for_it(root, pictures):
+    (root / "x.jpg").write_bytes(pictures[3])
+    held = [{"bytes": pictures[1], "path": "x.jpg"}, {"bytes": None, "path": "x.jpg"}]
+    other = {"image.bytes": pa.array(pictures[:2]), "image.path": pa.array(["gone.jpg"] * 2)}
+    for columns in ({**other, "image": pa.array(held, IMAGE)}, {"image": pa.array(held, IMAGE), **other}):
+        pq.write_table(pa.table(columns), root / "trainA.parquet")
+        assert read_all(root) == [pictures[1], pictures[3]]
+        assert not any(entry.absent for entry in ParquetSource(root).entries()["train", "a"])
+    shutil.copy(root / "trainA.parquet", root / "trainB.parquet")
+    source = ParquetSource(root, "image.bytes")
+    assert source.read("train", "a", b"trainA.parquet/0000000000") == pictures[0]
 
 
 BINARY = [pa.binary(), pa.large_binary(), pa.binary_view(), pa.dictionary(pa.int32(), pa.binary())]
