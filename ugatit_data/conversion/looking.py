@@ -56,7 +56,8 @@ def extract(folder: Path, target: Path) -> int:
     Records that are image files, and those that are the source's bytes, are written as they are, others as PNG. A name
     whose ending does not fit the contents gets one that does, unless that is another image's name, or would change the
     order of the names: converted again, with an encoding that keeps the bytes and as many shards, they are the same
-    data set.
+    data set. Not so where images were rejected and a domain has several shards: these are cut by the number of files,
+    before any is read, and the rejected ones are not there any more.
 
     Raises:
         BadInputError: `target` exists, or its file system takes two of the names for one.

@@ -56,6 +56,7 @@ def _rewrite(folder: Path, dataset: Dataset, shard: Shard, rows: list[dict], sou
         stored_size=dataset.stored_size,
         lenient=True,  # the data set may have been made so; for what was accepted without, it makes no difference
         plan_digest="",
+        recorded={row["key"]: (row["length"], row["xxh3"]) for row in rows},
     )
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-repair-", dir=folder.absolute().parent))
     try:

@@ -11,6 +11,7 @@ import numpy as np
 import simplejpeg
 
 from ugatit_data.errors import RejectedImageError
+from ugatit_data.pixels.leftover import LOST, damage, data_end
 from ugatit_data.pixels.pillow import pillow_rgb
 from ugatit_data.pixels.segments import END_OF_IMAGE, Segments
 
@@ -18,7 +19,7 @@ _KEEP_BYTES = 16 << 20  # an image that needs more gets memory of its own, so th
 _ALIGN, _SHIFT = 64, 16
 _WARNING = re.compile("Corrupt JPEG data|Inconsistent progression|Invalid SOS param|Warning: |Unknown Adobe")
 _BEHIND = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
-_MAY_BE_DATA = 2  # bytes before filling that look like it
+_AHEAD = 16  # bytes that libjpeg may have read before it stopped, and does not count
 _MORE = 4096  # bytes put behind picture data
 
 
@@ -110,31 +111,38 @@ def _judged(complaint: str, found: Segments, pixels: np.ndarray, space: str, len
         raise RejectedImageError(f"damaged jpeg: {complaint}")
     behind = _BEHIND.fullmatch(complaint)
     if behind:  # the decoder had all it wanted before the picture data ended
-        if not _took_filling(found, pixels, space):
-            return f"stray bytes left out: {behind[1]}"
-        complaint = "filling in the place of picture data"
+        complaint, left = _left_over(found, pixels, space, int(behind[1]))
+        if not complaint:
+            return f"bytes left over behind the picture data: {left}"
     if not lenient:
         raise RejectedImageError(f"damaged jpeg: {complaint}")
     return f"damaged: {complaint}"
 
 
-def _took_filling(found: Segments, pixels: np.ndarray, space: str) -> bool:
-    """Whether the file was cut and filled up, and the decoder took some of the filling for picture data.
+def _left_over(found: Segments, pixels: np.ndarray, space: str, count: int) -> tuple[str, int]:
+    """What the bytes behind the picture data say about it, if that is bad, and how many there are: `count` or more."""
 
-    Then other bytes in its place give other pixels.
-    """
+    def is_whole(data: bytes) -> bool:
+        again, complaint = _decode(data, found, space)
+        return (not complaint or _BEHIND.fullmatch(complaint) is not None) and np.array_equal(again, pixels)
+
     begin, clean = found.scans[-1][0], found.clean
-    end = clean.find(END_OF_IMAGE, begin)
-    filled = len(clean[begin:end].rstrip(clean[end - 1 : end])) + begin + _MAY_BE_DATA
-    if end - filled < 1:
-        return False
-    other = clean[:filled] + _noise(end - filled) + clean[end:]
-    return not np.array_equal(_decode(other, found, space)[0], pixels)
+    marker = clean.find(END_OF_IMAGE, begin)
+    end = data_end(is_whole, clean, max(marker - count - _AHEAD, begin + 1), marker - count)
+    _, complaint = _decode(clean[:end] + END_OF_IMAGE, found, space)
+    if complaint:  # what is left over stands where a restart marker should be, and more of the picture is missing
+        return LOST, marker - end
+    return damage(is_whole, clean, begin, end, marker), marker - end
 
 
 def _noise(size: int) -> bytes:
     """Bytes that may be picture data, and no marker; always the same."""
     return np.random.default_rng(0).integers(1, 255, size, np.uint8).tobytes()
+
+
+def _restarts(scan: bytes) -> int:
+    """How many restart markers a scan's data hold."""
+    return len(re.findall(b"\xff[\xd0-\xd7]", scan))
 
 
 def _by_pillow(
@@ -145,11 +153,31 @@ def _by_pillow(
     Data that end early are found by putting others behind them: they would be taken for the missing ones.
     """
     pixels = pillow_rgb(clean, "jpeg")
-    for begin, file_end in scans:
-        end = min(file_end, clean.find(END_OF_IMAGE, begin))  # Pillow reads no further than the first end marker
-        longer = clean[:end] + _noise(_MORE) + clean[end:]
-        if not np.array_equal(pillow_rgb(longer, "jpeg"), pixels):
-            if not lenient:
-                raise RejectedImageError("damaged jpeg: the picture data end early")
-            return pixels, (*notes, "damaged: the picture data end early")
-    return pixels, tuple(notes)
+
+    def is_whole(data: bytes) -> bool:
+        try:
+            return np.array_equal(pillow_rgb(data, "jpeg"), pixels)
+        except RejectedImageError:
+            return False
+
+    def is_whole_before(data: bytes) -> bool:
+        """Behind the end Pillow takes zeros for data; so ones must do too."""
+        return is_whole(data) and is_whole(data[: -len(END_OF_IMAGE)] + b"\xfe" * _AHEAD + END_OF_IMAGE)
+
+    complaint, longer = "", clean
+    for begin, file_end in reversed(scans):
+        marker = min(file_end, clean.find(END_OF_IMAGE, begin))  # Pillow reads no further than the first end marker
+        restart = b"\xff" + bytes([0xD0 + _restarts(clean[begin:marker]) % 8])  # the next, if the file has any
+        longer = longer[:marker] + _noise(_MORE) + restart + _noise(_MORE) + longer[marker:]
+    if not is_whole(longer):
+        complaint = "the picture data end early"
+    else:
+        begin = scans[-1][0]
+        marker = clean.find(END_OF_IMAGE, begin)
+        if is_whole_before(clean[: marker - 1] + END_OF_IMAGE):
+            end = data_end(is_whole_before, clean, begin + 1, marker - 1)
+            complaint = damage(is_whole_before, clean, begin, end, marker)
+            notes += [] if complaint else [f"bytes left over behind the picture data: {marker - end}"]
+    if complaint and not lenient:
+        raise RejectedImageError(f"damaged jpeg: {complaint}")
+    return pixels, (*notes, f"damaged: {complaint}") if complaint else tuple(notes)

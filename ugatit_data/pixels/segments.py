@@ -15,7 +15,6 @@ from ugatit_data.errors import RejectedImageError
 from ugatit_data.pixels.exif import orientation
 
 END_OF_IMAGE = b"\xff\xd9"
-NO_END = "truncated jpeg: no end-of-image marker"
 
 _BLOCK = 1 << 16  # bytes that are searched for a marker at once
 _FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive: what libjpeg-turbo decodes

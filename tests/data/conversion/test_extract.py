@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -66,6 +67,18 @@ def test_extracted_and_converted_it_is_the_same_data_set(odd, tmp_path, encoding
     assert len(names(tmp_path / "out" / "trainA")) == len(NAMES)
     convert(tmp_path / "out", tmp_path / "two", encoding=encoding, stored_size=16)
     assert read_dataset(tmp_path / "two").dataset_id == read_dataset(tmp_path / "one").dataset_id
+
+
+@pytest.mark.parametrize(("shards", "same"), [(1, True), (2, False)])
+def test_rejected_images_move_the_cuts_between_shards_only(odd, tmp_path, shards, same):
+    """As --help says: shards are cut by the number of files, before any is read."""
+    source = shutil.copytree(odd, tmp_path / "source")
+    for number in range(8):
+        (source / "trainA" / f"0{number}.jpg").write_bytes(b"no picture")
+    assert convert(source, tmp_path / "one", shards=shards).rejected == {"not an image": 8}
+    extract(tmp_path / "one", tmp_path / "out")
+    convert(tmp_path / "out", tmp_path / "two", shards=shards)
+    assert (read_dataset(tmp_path / "two").dataset_id == read_dataset(tmp_path / "one").dataset_id) is same
 
 
 def test_names_get_an_ending_that_fits_where_there_is_room(odd, tmp_path):

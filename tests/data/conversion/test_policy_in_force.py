@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ugatit_data import convert, open_loader, repair, verify
+from ugatit_data import BadInputError, convert, open_loader, repair, verify
 from ugatit_data.conversion import jobs
 from ugatit_data.conversion.plan import make_plan
 from ugatit_data.conversion.sources import FolderSource
@@ -49,8 +49,8 @@ def test_lenient_accepts_half_a_picture_with_a_note(pictures, tmp_path, encoding
     rows = ledger(tmp_path / "strict")
     assert rows["half.jpg"]["reason"] == "damaged jpeg: Corrupt JPEG data: premature end of data segment"
     assert rows["good.jpg"]["notes"] == ""
-    assert "stray bytes left out: " in rows["noisy.jpg"]["notes"]
-    assert report.notes == {"stray bytes left out": 2}, "one line for all such pictures, whatever their numbers"
+    assert "bytes left over behind the picture data: 99" in rows["noisy.jpg"]["notes"]
+    assert report.notes == {"bytes left over behind the picture data": 2}, "one line, whatever the numbers"
 
     report = convert(pictures, tmp_path / "lenient", encoding=encoding, lenient=True)
     assert (report.converted, report.rejected) == (6, {})
@@ -112,6 +112,25 @@ def test_what_older_rules_let_in_is_read_as_before_and_named(pictures, tmp_path,
         "record 3 (turned.jpg): is read as it always was, but today's rules would read it otherwise: "
         "orientation 3 applied",
     ]
+
+
+def test_what_older_rules_kept_is_repaired(pictures, tmp_path, monkeypatch):
+    """Today the noisy one would be stored as PNG, the half one would be rejected: the data set has their bytes."""
+    (pictures / "trainA" / "fatal.jpg").write_bytes(GOOD[:-1000] + GOOD[-900:])
+    refused = policy.decode
+    with monkeypatch.context() as old:
+        old.setattr(jobs, "decode", lambda data, lenient: Decoded(np.zeros((50, 60, 3), np.uint8), True, True, ()))
+        convert(pictures, tmp_path / "old", shards=1)
+    for name in sorted(path.name for path in (tmp_path / "old").glob("*.mindrecord")):
+        whole = (tmp_path / "old" / name).read_bytes()
+        (tmp_path / "old" / name).write_bytes(whole[:-9])
+        assert repair(tmp_path / "old", pictures) == [name]
+        assert (tmp_path / "old" / name).read_bytes() == whole
+    assert jobs.decode is refused
+    (pictures / "trainA" / "noisy.jpg").write_bytes(NOISY + b"more")
+    (tmp_path / "old" / "trainA-00000-of-00001.mindrecord").unlink()
+    with pytest.raises(BadInputError, match="trainA/noisy.jpg: not the image that was converted"):
+        repair(tmp_path / "old", pictures)
 
 
 def test_any_exception_of_one_file_is_that_files_row(pictures, tmp_path, monkeypatch):

@@ -80,6 +80,35 @@ def test_half_a_jpeg_is_refused_or_noted(kind, end):
     assert np.abs(decoded.pixels[-8:] - whole[-8:]).max() > 0
 
 
+@pytest.mark.parametrize("period", [2, 3, 7, 16, 100])
+@pytest.mark.parametrize("kind", [*KINDS, "unusual"])
+def test_a_cut_jpeg_that_a_pattern_fills_up_is_refused(kind, period):
+    data = KINDS.get(kind) or unusual_sampling()
+    begin, random = data.rindex(b"\xff\xda") + 14, np.random.default_rng(period)
+    size = len(data) - begin if kind in KINDS else 24  # the rest is another picture's
+    for part in (0.1, 0.4, 0.7):
+        pattern = random.integers(0, 255, period, np.uint8).tobytes()
+        cut = data[: begin + int(size * part)].rstrip(b"\xff")
+        with pytest.raises(RejectedImageError, match="^damaged jpeg: "):
+            decode(cut + pattern * 3000 + END)
+        assert any(note.startswith("damaged: ") for note in decode(cut + pattern * 3000 + END, lenient=True).notes)
+
+
+def test_bytes_left_over_behind_a_byte_that_no_encoder_ends_with_are_damage():
+    """Encoders fill the last byte with ones; a decoder that has lost its way ends anywhere."""
+    tried = 0
+    for data in KINDS.values():
+        last = data[:-3] + bytes([data[-3] ^ 1]) + END
+        if not np.array_equal(decode(data).pixels, decode(last, lenient=True).pixels):
+            continue  # no bit of it is filling
+        tried += 1
+        for stray in (b"x" * 9, b"text" * 40):
+            assert "bytes left over behind the picture data: " in str(decode(data[:-2] + stray + END).notes)
+            with pytest.raises(RejectedImageError, match="^damaged jpeg: the picture ends in the middle of its data$"):
+                decode(last[:-2] + stray + END)
+    assert tried > 3
+
+
 def test_damage_inside_is_refused_or_noted():
     """Whatever libjpeg warns of, but for stray bytes before the end."""
     random, found = np.random.default_rng(2), collections.Counter()
@@ -169,7 +198,8 @@ def test_bytes_between_segments_leave_the_pixels_right(stray, capfd):
             if decoded.plain:  # 0xFF before a marker is filling, which nothing warns of
                 simplejpeg.decode_jpeg(file)
             else:
-                assert any("stray bytes left out" in note for note in decoded.notes) or not expected.plain
+                words = ("stray bytes left out: ", "bytes left over behind the picture data: ")
+                assert any(note.startswith(words) for note in decoded.notes) or not expected.plain
     assert capfd.readouterr() == ("", "")
 
 
