@@ -1,7 +1,8 @@
 """Options from the command line and from YAML files: which are given, which count, which are refused.
 
-Precedence, lowest first: the defaults, the run's own `options.yaml` (with `--resume` and `--phase test`), the file
-given with `--config`, the command line. Nothing here imports MindSpore: bad input is reported within a second.
+Precedence, lowest first: the defaults, those of `--preset`, the run's own `options.yaml` (with `--resume` and
+`--phase test`), the file given with `--config`, the command line. Nothing here imports MindSpore: bad input is
+reported within a second.
 """
 
 import argparse
@@ -18,9 +19,12 @@ import yaml
 
 from ugatit_data.commands import command
 from ugatit_data.files import user_path
+from ugatit_train.options import presets
 from ugatit_train.options.config import PATHS, OptionError, Options
 from ugatit_train.options.saved import OPTIONS_FILE, check_kept, check_names, options_of
 from ugatit_train.options.values import wanted
+
+_NO_FIELDS = ("config", "preset")  # options of the command line that no `Options` has
 
 # The model zoo's names that are no options here: the values that ask for nothing (and pass), and the tool to use.
 _OFF = (False, None, "")
@@ -55,19 +59,25 @@ def given(argv: list[str]) -> dict[str, Any]:
 def resolve(values: dict[str, Any]) -> Options:
     """The options of a run: the given ones, over those of the run that it resumes or tests, over the defaults.
 
+    `preset` among the given ones is the name of a set of defaults.
+
     Raises:
         OptionError: a value out of its range, options that contradict each other, or a run that is resumed or tested
             with other networks than its own.
     """
+    values = dict(values)
+    preset = values.pop("preset", None)
+    defaults = presets.defaults(preset)
     goes_on = "--phase test" if values.get("phase") == "test" else "--resume"
     if goes_on == "--resume" and not values.get("resume"):
-        return Options(**values)
+        return Options(**_merge([defaults, values]))
 
     here = values.get("output_path", Options.output_path)
     saved_file = Path(values.get("load_path") or here) / OPTIONS_FILE
     if not saved_file.is_file():
         raise OptionError(f"{goes_on}: no run in {saved_file.parent}, which has no {OPTIONS_FILE}: leave {goes_on} out")
     before = load(saved_file)
+    presets.check_fits(preset, values, before, saved_file.parent)
     options = Options(**_merge([dataclasses.asdict(before), values | {"output_path": here}]))
     check_kept(options, before, saved_file.parent)
     return options
@@ -99,6 +109,13 @@ def _parser() -> jsonargparse.ArgumentParser:
         exit_on_error=False,
     )
     parser.add_argument("--config", type=str, metavar="FILE", help="YAML file with any of the options below")
+    parser.add_argument(
+        "--preset",
+        type=str,
+        metavar="NAME",
+        help="other defaults: model_zoo (zero padding, no spectral norm, update_order g_first, loss_scale 1024, "
+        "use_global_norm) or paper (sn_iterations per_pass); the file and the options below beat them",
+    )
     hints = typing.get_type_hints(Options)
     for field in dataclasses.fields(Options):
         if hints[field.name] is bool:
@@ -130,7 +147,7 @@ def _read_argv(parser: jsonargparse.ArgumentParser, argv: list[str]) -> dict[str
                 i += not bare
             _refuse(name, _plain(value), f"--{name}")
             continue
-        if name not in ("help", "config"):
+        if name not in ("help", *_NO_FIELDS):
             _check_name(name, f"--{name}")
         kept.append(word)
     try:
@@ -218,7 +235,7 @@ def _merge(layers: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _checked(values: dict[str, Any], source: str) -> dict[str, Any]:
     """The same values. jsonargparse takes None for every type; this refuses it where the option has no such value."""
-    hints = typing.get_type_hints(Options) | {"config": str}
+    hints = typing.get_type_hints(Options) | dict.fromkeys(_NO_FIELDS, str)
     for name, value in values.items():
         if value is None and types.NoneType not in typing.get_args(hints[name]):
             raise OptionError(f"{source}: {name} has no value: give one, or leave the name out")
@@ -226,7 +243,7 @@ def _checked(values: dict[str, Any], source: str) -> dict[str, Any]:
 
 
 def _check_name(name: str, shown: str) -> None:
-    known = [field.name for field in dataclasses.fields(Options)]
+    known = [field.name for field in dataclasses.fields(Options)] + ["preset"]
     if name in known:
         return
     plain = name.replace("-", "_").lower()
@@ -260,6 +277,6 @@ def _one_line(error: argparse.ArgumentError) -> str:
     name = re.search(r'Parser key "(\w+)"', text)
     value = re.search(r"(?:Got|Given) value: (.*)", text)
     if name and value:
-        return f"--{name[1]} {value[1]}: give {wanted(Options, name[1]) if name[1] != 'config' else 'text'}"
+        return f"--{name[1]} {value[1]}: give {wanted(Options, name[1]) if name[1] not in _NO_FIELDS else 'text'}"
     text = text.replace("unrecognized arguments:", "what is not an option's value:").replace("argument ", "")
     return " ".join(text.split()) + f": {command('train')} --help lists the options"
