@@ -29,7 +29,7 @@ from .evaluate import judge
 def main(argv: list[str]) -> int:
     check_path = "check the path, and that this user may write there"
     with checking(check_path):
-        options = arguments.resolve(modelarts.copy_in(arguments.given(argv)))
+        options = arguments.resolve(modelarts.copy_in(arguments.given(argv, lambda text: say("train", text))))
         job = modelarts.how_started() if options.enable_modelarts else modelarts.Job()
     if job.why and not options.distributed:
         say("train", f"ModelArts: {job.why}")

@@ -11,6 +11,7 @@ import difflib
 import re
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,29 +20,20 @@ import yaml
 
 from ugatit_data.commands import command
 from ugatit_data.files import user_path
-from ugatit_train.options import presets
+from ugatit_train.options import modelzoo, presets, yamlfile
 from ugatit_train.options.config import PATHS, OptionError, Options
 from ugatit_train.options.saved import OPTIONS_FILE, check_kept, check_names, options_of
 from ugatit_train.options.values import wanted
 
 _NO_FIELDS = ("config", "preset")  # options of the command line that no `Options` has
-
-# The model zoo's names that are no options here: the values that ask for nothing (and pass), and the tool to use.
-_OFF = (False, None, "")
-NOT_HERE: dict[str, tuple[tuple[Any, ...], str]] = {
-    "device_num": ((1,), ""),
-    "genA2B_ckpt": (_OFF, "export"),
-    "MINDIR_outdir": (_OFF, "export"),
-    "export_file_format": (_OFF, "export"),
-    "bifile_inputdir": ((*_OFF, "./bifile_in"), "infer_310"),
-    "bifile_outputdir": ((*_OFF, "./bifile_out"), "infer_310"),
-}
+_RENAMED = {**modelzoo.RENAMED, "config_path": "config"}  # of the model zoo's command line
 
 
-def given(argv: list[str]) -> dict[str, Any]:
+def given(argv: list[str], tell: Callable[[str], object] = lambda text: None) -> dict[str, Any]:
     """The options that a command line gives, such as `["--config", "run.yaml", "--light", "--ch", "32"]`; no defaults.
 
-    `~` in a path is the home folder.
+    `~` in a path is the home folder. The model zoo's file of options is read as it means them; `tell` is called with a
+    line about what that changes.
 
     `--help` prints the manual and exits.
 
@@ -52,7 +44,12 @@ def given(argv: list[str]) -> dict[str, Any]:
     parser = _parser()
     line = _read_argv(parser, argv)
     config = line.pop("config", None)
-    values = _merge([_read_file(parser, user_path(config)), line]) if config else line
+    values = _merge([_read_file(parser, user_path(config), tell), line]) if config else line
+    if line.get("eval_outputdir") and values.get("phase") != "test":
+        raise OptionError(
+            f"--eval_outputdir {line['eval_outputdir']} goes with --phase test; the folder of the 310's pictures is "
+            f"that of {command('infer_310')}"
+        )
     return values | {name: str(user_path(values[name])) for name in PATHS if values.get(name)}
 
 
@@ -90,7 +87,7 @@ def parse(argv: list[str]) -> Options:
 
 def load(path: Path) -> Options:
     """The options of a run, from its `options.yaml`, which any version up to this one wrote. Raises OptionError."""
-    values = _read_yaml(path)
+    values = yamlfile.document(path)
     check_names(values, path)
     return options_of(_typed(_parser(), values, path), path)
 
@@ -140,13 +137,19 @@ def _read_argv(parser: jsonargparse.ArgumentParser, argv: list[str]) -> dict[str
             kept.append(word)
             continue
         name, equals, value = word[2:].partition("=")
-        if name in NOT_HERE:
+        if name in modelzoo.NOT_HERE:
             if not equals:
                 bare = i == len(argv) or argv[i].startswith("--")
                 value = "true" if bare else argv[i]
                 i += not bare
-            _refuse(name, _plain(value), f"--{name}")
+            if words := modelzoo.refusal(name, _plain(value)):
+                raise OptionError(f"--{name} {_plain(value)}: {words}")
             continue
+        if name in _RENAMED:
+            name, theirs = _RENAMED[name], name
+            if any(other.partition("=")[0] == f"--{name}" for other in argv):
+                raise OptionError(f"--{theirs} is --{name} here: give one of them")
+            word = f"--{name}{equals}{value}"
         if name not in ("help", *_NO_FIELDS):
             _check_name(name, f"--{name}")
         kept.append(word)
@@ -157,57 +160,27 @@ def _read_argv(parser: jsonargparse.ArgumentParser, argv: list[str]) -> dict[str
     return _checked(found.as_dict(), "the command line")
 
 
-def _read_file(parser: jsonargparse.ArgumentParser, path: Path) -> dict[str, Any]:
-    """What a file of `--config` gives, without defaults."""
-    values = _read_yaml(path)
-    for name in [*values]:
-        if name in NOT_HERE:
-            _refuse(name, values.pop(name), f"{path}: {name}")
-        else:
-            _check_name(name, f"{path}: {name}")
+def _read_file(parser: jsonargparse.ArgumentParser, path: Path, tell: Callable[[str], object]) -> dict[str, Any]:
+    """What a file of `--config` gives, without defaults. All names that are no options are in one message."""
+    documents = yamlfile.documents(path)
+    values = documents[0]
+    problems: list[str] = []
+    told: list[str] = []
+    is_the_zoos = modelzoo.is_its_file(documents)
+    if is_the_zoos:
+        values, told, problems = modelzoo.translate(values)
+    for name, value in documents[0].items():
+        if name in modelzoo.NOT_HERE:
+            words = modelzoo.refusal(name, value)
+            problems += [f"{name} {value}: {words}"] if words else []
+        elif name not in modelzoo.RENAMED and (words := _unknown(name)):
+            problems.append(f"{name}: {words}")
+    if problems:
+        raise OptionError(f"{path}: {'; '.join(problems)}")
+    if is_the_zoos:
+        preset = [] if "preset" in values else ["its networks and order of updates are --preset model_zoo"]
+        tell(f"{path} is the model zoo's: {'; '.join(told + preset)}")
     return _typed(parser, values, path)
-
-
-class _TwiceError(yaml.YAMLError):
-    """A name that stands twice in a mapping; the arguments are the name, its first line and its second."""
-
-
-class _Reader(yaml.SafeLoader):
-    """YAML's safe reader, but a name that stands twice is an error: its own takes the last value in silence."""
-
-    def construct_mapping(self, node, deep=False):
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                continue
-            line = key.start_mark.line + 1
-            if key.value in lines:
-                raise _TwiceError(key.value, lines[key.value], line)
-            lines[key.value] = line
-        return super().construct_mapping(node, deep)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    """What a YAML file of options holds; the values are not checked."""
-    try:
-        values = yaml.load(path.read_text(), _Reader)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise OptionError(
-            f"{path}: {reason}: give a YAML file of options, as {OPTIONS_FILE} in a run's folder"
-        ) from None
-    except _TwiceError as error:
-        name, first, second = error.args
-        raise OptionError(f"{path}, line {second}: {name} stands in line {first} too: remove one of the two") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise OptionError(
-            f"{path}, line {mark.line + 1 if mark else '?'}: not YAML: write one `name: value` a line"
-        ) from None
-    values = {} if values is None else values
-    if not isinstance(values, dict):
-        raise OptionError(f"{path}: holds a {type(values).__name__}, not options: write one `name: value` a line")
-    return {str(name): value for name, value in values.items()}
 
 
 def _typed(parser: jsonargparse.ArgumentParser, values: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -243,15 +216,20 @@ def _checked(values: dict[str, Any], source: str) -> dict[str, Any]:
 
 
 def _check_name(name: str, shown: str) -> None:
+    if words := _unknown(name, "--"):
+        raise OptionError(f"{shown}: {words}")
+
+
+def _unknown(name: str, dashes: str = "") -> str:
+    """Why there is no option of this name, and which may be meant; nothing if there is one."""
     known = [field.name for field in dataclasses.fields(Options)] + ["preset"]
     if name in known:
-        return
+        return ""
     plain = name.replace("-", "_").lower()
     begun = [option for option in known if plain and option.startswith(plain)]
     close = begun or difflib.get_close_matches(plain, [*known, "config"], n=1)
-    dashes = "--" if shown.startswith("--") else ""
     remedy = f"did you mean {dashes}{close[0]}?" if close else f"{command('train')} --help lists the options"
-    raise OptionError(f"{shown}: unknown option: {remedy}")
+    return f"unknown option: {remedy}"
 
 
 def _plain(text: str) -> Any:
@@ -260,15 +238,6 @@ def _plain(text: str) -> Any:
         return yaml.safe_load(text) if text else ""
     except yaml.YAMLError:
         return text
-
-
-def _refuse(name: str, value: Any, shown: str) -> None:
-    passing, tool = NOT_HERE[name]
-    remedy = f"the number of devices is the launcher's: use {command('launch')}"
-    if tool:
-        remedy = f"it is an option of {command(tool)}: leave it out"
-    if not any(value is fine or (value == fine and not isinstance(value, bool)) for fine in passing):
-        raise OptionError(f"{shown} {value}: {remedy}")
 
 
 def _one_line(error: argparse.ArgumentError) -> str:
