@@ -12,10 +12,12 @@ from ugatit_data import BadInputError
 from ugatit_data.commands import command
 from ugatit_train import runtime
 from ugatit_train.evaluation import evaluate
+from ugatit_train.training import best
 
 from .commandline import (
     Parser,
     abandon,
+    add_which,
     checking,
     end_when_interrupted,
     filling,
@@ -51,6 +53,7 @@ def parser() -> Parser:
     )
     made.add_argument("--features", type=path, help="InceptionV3 for KID: .ckpt or .onnx; a substitute without it")
     made.add_argument("--direction", choices=("a2b", "b2a", "both"), default="both", help="what to judge")
+    add_which(made)
     made.add_argument("--device_target", choices=runtime.DEVICE_TARGETS, default="CPU", help="device to run on")
     made.add_argument("--device_id", type=whole(0), default=0, help="number of the device")
     return made
@@ -63,6 +66,7 @@ def main(argv: list[str]) -> int:
         options.checkpoint,
         options.data_path,
         options.out,
+        which=options.which,
         inception=options.features,
         directions=evaluate.DIRECTIONS if options.direction == "both" else (options.direction,),
         device=(options.device_target, options.device_id),
@@ -75,13 +79,15 @@ def judge(
     data: Path | None,
     out: Path,
     *,
+    which: str = "last",
     inception: Path | None,
     directions: tuple[str, ...] = evaluate.DIRECTIONS,
     device: tuple[str, int],
 ) -> int:
     """Evaluates a run for `tool`, evaluate or train, into the folder `out`, prints the figures; the exit code.
 
-    `data` of None is the run's own, `inception` of None the substitute; `device` is its target and number.
+    `which` is that of `best.choose`, `data` of None is the run's own, `inception` of None the substitute; `device` is
+    its target and number.
     """
     refuse_full_folder(out, "--out")
     if not checkpoint.is_dir():
@@ -94,6 +100,7 @@ def judge(
 
     end_when_interrupted(tool, again, clean_up)
     with checking():
+        checkpoint = best.choose(checkpoint, which)
         data = data or evaluate.own_data(checkpoint)
         evaluate.check(data, directions)
     with working(again, memory=f"free some; {again}"), filling(out):

@@ -21,9 +21,10 @@ from ugatit_train.exchange import export
 from ugatit_train.inference import models
 from ugatit_train.pictures import drawing
 from ugatit_train.pictures.files import find_pictures, read_picture
+from ugatit_train.training import best
 from ugatit_train.training.checkpoint import GENERATORS, CheckpointError
 
-from .commandline import Failure, Parser, checking, end_when_interrupted, path, pixels, say, whole, working
+from .commandline import Failure, Parser, add_which, checking, end_when_interrupted, path, pixels, say, whole, working
 
 COUNT = 5  # pictures to compare with
 
@@ -57,6 +58,7 @@ def parser() -> Parser:
     made.add_argument(
         "--pictures", type=path, help=f"compare on the first {COUNT} of these that can be read, not on random ones"
     )
+    add_which(made)
     made.add_argument("--device_target", choices=runtime.DEVICE_TARGETS, default="CPU", help="device to run on")
     made.add_argument("--device_id", type=whole(0), default=0, help="number of the device")
     return made
@@ -69,6 +71,7 @@ def main(argv: list[str]) -> int:
     again = "nothing was kept, run it again"
     end_when_interrupted("export", again, lambda: shutil.rmtree(partial, ignore_errors=True))
     with checking():
+        options.checkpoint = best.choose(options.checkpoint, options.which)
         found = find_pictures(options.pictures) if options.pictures else []
         runtime.let_plain_convolutions_be_fast()
         runtime.setup(options.device_target, options.device_id)  # MindSpore loads here

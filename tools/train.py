@@ -17,6 +17,7 @@ from ugatit_data import BadInputError
 from ugatit_data.commands import command
 from ugatit_data.dataset.manifest import DATASET_FILE, read_dataset
 from ugatit_train import runtime
+from ugatit_train.evaluation import judging
 from ugatit_train.evaluation.evaluate import METRICS_FILE
 from ugatit_train.options import arguments, config, saved
 from ugatit_train.performance import ceilings, planner
@@ -40,6 +41,7 @@ def main(argv: list[str]) -> int:
         return test(options)
     with checking(check_path):
         steps = check_data(options)
+        judging.check(options)
         runfolder.check(options)
         check_extras(options)
     print(saved.describe(options), end="", flush=True)
@@ -56,9 +58,6 @@ def main(argv: list[str]) -> int:
             return launch(job.cluster(port, logs()), argv)
 
     end_when_interrupted("train", "no step was made: run it again")
-    # MindSpore loads here, after every check that does not need it
-    from ugatit_train.training import loop
-
     resume = "--resume goes on from the last checkpoint"
     with working(
         f"when that is mended, {resume}",
@@ -66,7 +65,7 @@ def main(argv: list[str]) -> int:
         memory=planner.remedy(options),
         where=options.output_path,
     ):
-        loop.train(options)
+        judging.train(options)  # MindSpore loads here, after every check that does not need it
     return 0
 
 

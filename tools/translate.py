@@ -18,10 +18,12 @@ from ugatit_data.commands import command
 from ugatit_train import runtime
 from ugatit_train.inference import models, translate
 from ugatit_train.pictures.files import count_images, find_jobs
+from ugatit_train.training import best
 
 from .commandline import (
     Parser,
     abandon,
+    add_which,
     checking,
     end_when_interrupted,
     filling,
@@ -76,6 +78,7 @@ def parser() -> Parser:
     made.add_argument("--heatmap", action="store_true", help="also write where the generator looks (red is most)")
     made.add_argument("--side_by_side", action="store_true", help="also write input and output in one picture")
     made.add_argument("--batch", type=whole(1), default=1, help="pictures of one size that go through together")
+    add_which(made)
     made.add_argument("--device_target", choices=runtime.DEVICE_TARGETS, default="CPU", help="device to run on")
     made.add_argument("--device_id", type=whole(0), default=0, help="number of the device")
     return made
@@ -86,6 +89,8 @@ def main(argv: list[str]) -> int:
     refuse_full_folder(options.out, "--out")
     if options.checkpoint and not options.checkpoint.is_dir():
         raise BadInputError(f"{options.checkpoint}: no such folder: give a run's --output_path as --checkpoint")
+    if options.which == "best" and not options.checkpoint:
+        raise BadInputError("--which best goes with --checkpoint: give both, or neither")
     whole_so_far = f"what is in {options.out} so far is whole; given again, it begins anew"
 
     def clean_up() -> None:
@@ -94,6 +99,8 @@ def main(argv: list[str]) -> int:
 
     end_when_interrupted("translate", whole_so_far, clean_up)
     with checking():
+        if options.checkpoint:
+            options.checkpoint = best.choose(options.checkpoint, options.which)
         jobs = find_jobs(options.sources, translate.endings(options.heatmap, options.side_by_side))
         opened = open_model(options)
 

@@ -17,10 +17,10 @@ from ugatit_train.errors import UgatitError
 
 if TYPE_CHECKING:
     from ugatit_train.evaluation.evaluate import evaluate
+    from ugatit_train.evaluation.judging import train
     from ugatit_train.inference.models import open_generator
     from ugatit_train.inference.translate import translate
     from ugatit_train.options.config import Options
-    from ugatit_train.training.loop import train
 
 __version__ = "0.2.0.dev0"
 
@@ -30,7 +30,7 @@ _HOMES = {
     "Options": "ugatit_train.options.config",
     "evaluate": "ugatit_train.evaluation.evaluate",
     "open_generator": "ugatit_train.inference.models",
-    "train": "ugatit_train.training.loop",
+    "train": "ugatit_train.evaluation.judging",
     "translate": "ugatit_train.inference.translate",
 }
 

@@ -19,7 +19,7 @@ LOOP = """
 import json, os, sys, types
 from pathlib import Path
 
-def train(options):
+def train(options, open_judge):
     from ugatit_train import runtime
     import mindspore
     worker = runtime.setup(options.device_target, options.device_id, options.distributed)

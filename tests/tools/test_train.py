@@ -72,7 +72,7 @@ def test_a_run_that_saved_nothing_can_be_begun_again(tool, dataset, tmp_path, mo
 
     run = tmp_path / "run"
     trained = []
-    monkeypatch.setattr(loop, "train", trained.append)
+    monkeypatch.setattr(loop, "train", lambda options, _: trained.append(options))
     line = ("train", "--data_path", dataset, "--output_path", run, "--light", "--ch", 2, "--img_size", 32, "--n_dis", 4)
     (run / "checkpoints" / "step-00000001.partial").mkdir(parents=True)
     saved.save(config.Options(), run / "options.yaml")
@@ -101,7 +101,7 @@ def test_an_output_that_cannot_be_written(tool, dataset, tmp_path, monkeypatch):
 
 def test_a_full_disk_names_the_run_and_the_remedy(tool, dataset, tmp_path, monkeypatch):
 
-    def no_space(_options):
+    def no_space(_options, _open_judge):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # what a write, unlike an open, raises
 
     from ugatit_train.training import loop

@@ -21,7 +21,7 @@ HOMES = {
     "UgatitError": "errors",
     "evaluate": "evaluation.evaluate",
     "open_generator": "inference.models",
-    "train": "training.loop",
+    "train": "evaluation.judging",
     "translate": "inference.translate",
 }
 

@@ -50,6 +50,21 @@ def open_features(path: Path | None) -> Features:
     """
     if path is None:
         return Features(metric="smoke_mmd", origin="built in", extract=smoke)
+    run = _opener(path)(path)
+
+    def extract(picture: np.ndarray) -> np.ndarray:
+        return run(to_inception(picture))[0]
+
+    return Features(metric="kid", origin=f"{path.name}, sha256 {sha256_file(path)}", extract=extract)
+
+
+def check(path: Path | None) -> None:
+    """Raises FeaturesError where a file is not there, or not of a kind that `open_features` takes."""
+    if path is not None:
+        _opener(path)
+
+
+def _opener(path: Path) -> Callable[[Path], Callable[[np.ndarray], np.ndarray]]:
     if not path.is_file():
         raise FeaturesError(f"{path}: no such file of an InceptionV3: check the path, or leave it out for a smoke run")
     openers = {".onnx": _open_onnx, ".ckpt": _open_checkpoint}
@@ -57,12 +72,7 @@ def open_features(path: Path | None) -> Features:
         is_torch = path.suffix in (".pth", ".pt")
         remedy = f"make a .ckpt of it with {command('import_inception')}" if is_torch else "give those"
         raise FeaturesError(f"{path}: features come from .onnx or .ckpt files: {remedy}")
-    run = openers[path.suffix](path)
-
-    def extract(picture: np.ndarray) -> np.ndarray:
-        return run(to_inception(picture))[0]
-
-    return Features(metric="kid", origin=f"{path.name}, sha256 {sha256_file(path)}", extract=extract)
+    return openers[path.suffix]
 
 
 def to_inception(picture: np.ndarray) -> np.ndarray:

@@ -38,7 +38,9 @@ class Options:
     change_batch: bool = option(False, "with --resume: with another batch, counted over all devices")
     phase: Literal["train", "test"] = option("train", f"train, or test: judge a run, as {command('evaluate')} does")
     compute_metrics: bool = option(False, "with --phase test: KID, by --inception_ckpt_path")
-    inception_ckpt_path: str = option("", f"with --compute_metrics: InceptionV3, see {command('import_inception')}")
+    inception_ckpt_path: str = option(
+        "", f"with --compute_metrics or --eval_freq: InceptionV3 for KID, see {command('import_inception')}"
+    )
     eval_outputdir: str = option("", "with --phase test: folder for the results; test in --output_path if not given")
     dry_run: bool = option(False, "check everything, print the options and an estimate of memory and time, and stop")
 
@@ -57,6 +59,10 @@ class Options:
     save_freq: int | str = option(
         100000, "steps between two checkpoints (half an hour at most); with the suffix e, passes: 1e, 5e"
     )
+    eval_freq: int | str | None = option(
+        None, "steps between two evaluations on test pictures, 100 of each domain at most; the best checkpoint is kept;"
+        " by KID with --inception_ckpt_path; with the suffix e, passes: 1e, 5e; none if not given"
+    )  # fmt: skip
     tensorboard: bool = option(False, "also write TensorBoard's events into tensorboard/, by tensorboardX")
     keep: int = option(3, "checkpoints kept, the newest ones", least=1)
 
@@ -176,6 +182,8 @@ class Options:
                 raise OptionError(f"--{name} {getattr(self, name)} goes with --enable_modelarts: give both, or neither")
         values.frequency("print_freq", self.print_freq)
         values.frequency("save_freq", self.save_freq)
+        if self.eval_freq is not None:
+            values.frequency("eval_freq", self.eval_freq)
 
     def _settle_precision(self) -> None:
         """Makes `amp` and `precision` say the same; Ascend's own precision is known once its chip is."""
@@ -232,6 +240,7 @@ class Options:
             decay_start=decay_start if self.decay_flag else iteration,
             print_every=steps("print_freq"),
             save_every=steps("save_freq"),
+            evaluate_every=None if self.eval_freq is None else steps("eval_freq"),
         )
 
 

@@ -22,7 +22,7 @@ VALUES_OF_0_1: dict[str, Any] = {
     "change_batch": False, "phase": "train", "compute_metrics": False, "inception_ckpt_path": "", "eval_outputdir": "",
     "dry_run": False, "enable_modelarts": False, "data_url": "", "train_url": "", "checkpoint_url": "",
     "iteration": None, "epoch": None, "decay_flag": True, "decay_epoch": None, "print_freq": 1000,
-    "save_freq": 100000, "tensorboard": False, "keep": 3,
+    "save_freq": 100000, "eval_freq": None, "tensorboard": False, "keep": 3,
     "batch_size": 1, "lr": 1e-4, "weight_decay": 1e-4, "adv_weight": 1.0, "cycle_weight": 10.0,
     "identity_weight": 10.0, "cam_weight": 1000.0, "use_global_norm": False, "amp": False, "loss_scale": None,
     "update_order": "d_first", "seed": 1,

@@ -26,6 +26,7 @@ class Schedule:
     decay_start: int
     print_every: int
     save_every: int
+    evaluate_every: int | None = None  # never
     decay: Decay = linear
 
     def learning_rate(self, step: int, first: float) -> float:

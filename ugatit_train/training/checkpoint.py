@@ -1,5 +1,7 @@
 """Checkpoints: the whole state of a training as one folder, `checkpoints/step-00000100/`, which a rename commits.
 
+The best one, `checkpoints/best-00000100/` (`best.py`), is such a folder too, and as good to go on from.
+
 genA2B.safetensors, genB2A.safetensors   the generators' weights, all that translation needs
 training.safetensors                     the rest of `Step.state()`: discriminators, vectors, moments, step
 checkpoint.json                          step, data position, options, SHA-256 and size of each file, own digest
@@ -7,6 +9,7 @@ checkpoint.json                          step, data position, options, SHA-256 a
 
 import json
 import logging
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,9 +68,17 @@ def save(folder: Path, parameters: Mapping[str, Any], meta: Mapping[str, Any], k
         OSError: the disk is full or not writable; the older checkpoints stay as they were.
         NotFiniteError: a value is NaN or infinite; likewise.
     """
+    final = commit(folder / f"step-{meta['step']:08d}", parameters, meta)
+    for old in committed(folder, "step")[:-keep]:
+        remove(old)
+    return final
+
+
+def commit(final: Path, parameters: Mapping[str, Any], meta: Mapping[str, Any]) -> Path:
+    """Writes the checkpoint `final`, whole or not at all, and gives it; arguments and errors as those of `save`."""
+    folder = final.parent
     folder.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
-    final = folder / f"step-{meta['step']:08d}"
     partial = final.with_name(final.name + ".partial")
     partial.mkdir()
     try:
@@ -76,11 +87,9 @@ def save(folder: Path, parameters: Mapping[str, Any], meta: Mapping[str, Any], k
         shutil.rmtree(partial, ignore_errors=True)  # a full disk needs the room
         raise
     if final.exists():  # a run that went on from an older checkpoint does this step again
-        _remove(final)
+        remove(final)
     partial.rename(final)
     fsync(folder)
-    for old in _committed(folder)[:-keep]:
-        _remove(old)
     return final
 
 
@@ -108,7 +117,7 @@ def _finite(name: str, array: np.ndarray) -> np.ndarray:
     return array
 
 
-def _remove(checkpoint: Path) -> None:
+def remove(checkpoint: Path) -> None:
     """Renames it first: a kill half way leaves no folder that looks like a checkpoint."""
     doomed = checkpoint.with_name(checkpoint.name + ".removed")
     checkpoint.rename(doomed)
@@ -117,14 +126,15 @@ def _remove(checkpoint: Path) -> None:
 
 def _sweep(folder: Path) -> None:
     """Removes what a killed run left. Nothing reads these names."""
-    for pattern in ("step-*.partial", "step-*.removed"):
+    for pattern in ("*.partial", "*.removed"):
         for left in folder.glob(pattern):
             shutil.rmtree(left)
 
 
-def _committed(folder: Path) -> list[Path]:
-    """The checkpoints, oldest first."""
-    return sorted(path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdigit())
+def committed(folder: Path, kind: str = "*") -> list[Path]:
+    """The checkpoints, oldest first: all of them, or those of a kind, "step" or "best"."""
+    found = [path for path in folder.glob(f"{kind}-*") if re.fullmatch(r"(step|best)-\d+", path.name)]
+    return sorted(found, key=lambda path: (int(path.name[5:]), path.name))
 
 
 def read_meta(checkpoint: Path) -> dict[str, Any]:
@@ -195,7 +205,7 @@ def latest_good(
         NewerCheckpointError: a later version of ugatit wrote the newest one: going on from an older one would lose it.
         CheckpointError: there is none; the message ends with `remedy`.
     """
-    found = _committed(folder)
+    found = committed(folder)
     for checkpoint in reversed(found):
         try:
             meta = read_meta(checkpoint)

@@ -8,7 +8,7 @@ import numpy as np
 from mindspore import Parameter
 
 from ugatit_data import Loader
-from ugatit_train.training import runfolder
+from ugatit_train.training import checkpoint, runfolder
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +46,6 @@ def not_finite(step: int, losses: Mapping[str, float], loader: Loader) -> str:
 
 
 def way_on(out: Path) -> str:
-    if any((out / runfolder.CHECKPOINTS).glob("step-*[0-9]")):
+    if checkpoint.committed(out / runfolder.CHECKPOINTS):
         return "the last checkpoint is good: resume from it with a smaller --lr"
     return "no checkpoint was saved yet: begin again in another --output_path with a smaller --lr"

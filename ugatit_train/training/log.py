@@ -177,6 +177,18 @@ def read_metrics(path: Path, last: int | None = None) -> list[dict[str, Any]]:
         MetricsError: a line in the middle is not a step.
         OSError: the file cannot be read.
     """
+    return read_lines(path, last, _is_step, "not a step of a run")
+
+
+def _is_step(line: Any) -> bool:
+    return all(type(value) in (int, float) for value in line.values())
+
+
+def read_lines(path: Path, last: int | None, is_good: Callable[[Any], bool], complaint: str) -> list[dict[str, Any]]:
+    """The lines of a file of steps, as `read_metrics`; a line that is not `is_good` is an error with the `complaint`.
+
+    `is_good` may raise what a line of another shape makes it raise.
+    """
     lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline is nothing, or a torn line
     steps: list[dict[str, Any]] = []
     for number, text in enumerate(lines, start=1):
@@ -184,9 +196,9 @@ def read_metrics(path: Path, last: int | None = None) -> list[dict[str, Any]]:
             break
         try:
             line = json.loads(text)
-            if type(line["step"]) is not int or not all(type(value) in (int, float) for value in line.values()):
+            if type(line["step"]) is not int or not is_good(line):
                 raise ValueError("other values")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            raise MetricsError(f"{path}, line {number}: not a step of a run: remove the line, or the file") from None
+            raise MetricsError(f"{path}, line {number}: {complaint}: remove the line, or the file") from None
         steps.append(line)
     return steps if last is None else [line for line in steps if line["step"] <= last]

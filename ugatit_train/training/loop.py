@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,11 +23,25 @@ from mindspore import Parameter, Tensor
 
 from ugatit_train.networks import compiling
 from ugatit_train.options import config, saved
+from ugatit_train.options.schedule import Schedule
 from ugatit_train.performance import profiling, recorded
-from ugatit_train.training import checkpoint, faults, interrupts, log, modelarts, runfolder, workers
+from ugatit_train.training import (
+    best,
+    checkpoint,
+    evaluations,
+    faults,
+    interrupts,
+    log,
+    modelarts,
+    runfolder,
+    workers,
+)  # fmt: skip
 from ugatit_train.training.build import build_step
 from ugatit_train.training.samples import Sampler, sample_images
 from ugatit_train.training.step import Step
+
+OpenJudge = Callable[[config.Options], evaluations.Judge]
+"""Opens what judges a run with these options; it is called if they ask for that."""
 
 LONGEST_UNSAVED_S = 1800.0  # the model zoo's save_freq of 100,000 steps can be a day: a kill costs half an hour at most
 
@@ -41,22 +56,8 @@ class InterruptedTraining(TrainingError):
     """A signal came: the state is saved, `--resume` goes on."""
 
 
-def train(options: config.Options) -> None:
-    """Trains to the end of the schedule, from the last good checkpoint if `options.resume`.
-
-    Writes into `output_path`: options.yaml, train.log, metrics.jsonl, samples/, checkpoints/; and to `train_url`. The
-    data are in `data_folder`: `ugatit train` copies those of `data_url` there before.
-
-    Raises:
-        DataError: the data set cannot be read.
-        CheckpointError: there is nothing to resume from, or it belongs to other networks or data.
-        OptionError: options that do not fit the data set or the run in `output_path`.
-        DeviceError: the device cannot be used.
-        InterruptedTraining: SIGTERM, Ctrl-C or SIGHUP, unless that was ignored; the state is saved.
-        BrokenPipeError: nobody reads stdout any more; the state is saved.
-        TrainingError: a loss is not finite; the message names step, losses and samples.
-        NoRoomError, OSError: no room on the disk.
-    """
+def train(options: config.Options, open_judge: OpenJudge | None = None) -> None:
+    """Trains as `ugatit_train.train` says, which calls this with the judge for `options.eval_freq`."""
     worker = runtime.setup(options.device_target, options.device_id, options.distributed)
     options = _settle_compiler(options)
     writes = worker.rank == 0
@@ -84,6 +85,12 @@ def train(options: config.Options) -> None:
         start.tell(options, steps_per_epoch)
         images_shown = sample_images(options, dataset)
         sampler = Sampler(step_cell.genA2B, step_cell.genB2A, images_shown, out / "samples", graphs)
+        judge_at: Callable[[int], None] = lambda step: None  # noqa: E731
+        if options.eval_freq:
+            mean_over_ranks(np.zeros(1, np.float32))  # connects the ranks, for which HCCL waits less than for a step
+            if writes:
+                judge_at = _judge(options, schedule, start.step, state, loader, sampler, open_judge)
+        judge_at(start.step)
         saved_s = time.monotonic()
         skipped = faults.Skipped(state, start.step)
         for step in range(start.step + 1, schedule.iteration + 1):
@@ -113,6 +120,8 @@ def train(options: config.Options) -> None:
                 _profile(profiler, times["step_s"])
             if writes and step % schedule.print_every == 0:
                 sampler.draw(step)
+            if not signalled:
+                judge_at(step)
             last = step == schedule.iteration
             due = step % schedule.save_every == 0 or time.monotonic() - saved_s > LONGEST_UNSAVED_S
             if writes and (due or last or signalled):
@@ -159,11 +168,44 @@ def _loader(options: config.Options, worker: runtime.Worker, start_step: int) ->
     )
 
 
-def _save(step: int, state: Mapping[str, Parameter], loader: Loader, options: config.Options) -> None:
-    meta = {"step": step, "data": loader.state(), "options": saved.lasting(options)}
+def _judge(
+    options: config.Options,
+    schedule: Schedule,
+    done: int,
+    state: Mapping[str, Parameter],
+    loader: Loader,
+    sampler: Sampler,
+    open_judge: OpenJudge | None,
+) -> Callable[[int], None]:
+    """A function that judges the step of its number, if it is time."""
+
+    def save_best(step: int, evaluation: dict[str, Any]) -> None:
+        _save(step, state, loader, options, evaluation)
+
+    def judge() -> evaluations.Judge:
+        if open_judge is None:
+            raise config.OptionError("--eval_freq: the loop alone has no judge: call ugatit_train.train")
+        return open_judge(options)
+
     out = Path(options.output_path)
+    return evaluations.Judging(out, schedule, done, sampler.translators(), judge, save_best).at
+
+
+def _save(
+    step: int,
+    state: Mapping[str, Parameter],
+    loader: Loader,
+    options: config.Options,
+    evaluation: dict[str, Any] | None = None,
+) -> None:
+    """Saves a checkpoint; with an `evaluation` it is the best so far."""
+    meta = {"step": step, "data": loader.state(), "options": saved.lasting(options)}
+    folder = (out := Path(options.output_path)) / runfolder.CHECKPOINTS
     try:
-        written = checkpoint.save(out / runfolder.CHECKPOINTS, state, meta, options.keep)
+        if evaluation:
+            written = best.save(folder, state, meta | {"evaluation": evaluation})
+        else:
+            written = checkpoint.save(folder, state, meta, options.keep)
     except checkpoint.NotFiniteError as error:
         raise TrainingError(f"step {step}: {error}: {faults.way_on(out)}") from None
     _log.info("saved %s", written)

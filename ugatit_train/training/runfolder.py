@@ -13,6 +13,7 @@ from ugatit_data.files import lock
 from ugatit_train.errors import UgatitError
 from ugatit_train.options import config, saved, schedule
 from ugatit_train.training import checkpoint
+from ugatit_train.training.evaluations import EVALUATIONS_FILE
 from ugatit_train.training.log import METRICS_FILE
 
 CHECKPOINTS = "checkpoints"
@@ -85,8 +86,9 @@ def check(options: config.Options, anew: bool = True) -> None:
 def _is_unsaved(folder: Path) -> bool:
     """Whether all that the folder holds is a run without a checkpoint, with which nothing is lost."""
     names = {path.name.removesuffix(".partial") for path in folder.iterdir()} if folder.is_dir() else set()
-    own_names = {saved.OPTIONS_FILE, METRICS_FILE, "train.log", "tensorboard", "samples", "profile", CHECKPOINTS}
-    return saved.OPTIONS_FILE in names <= own_names and not any((folder / CHECKPOINTS).glob("step-*[0-9]"))
+    files = {saved.OPTIONS_FILE, METRICS_FILE, EVALUATIONS_FILE, "train.log"}
+    own_names = files | {"tensorboard", "samples", "profile", CHECKPOINTS}
+    return saved.OPTIONS_FILE in names <= own_names and not checkpoint.committed(folder / CHECKPOINTS)
 
 
 def resume(options: config.Options, world: int, dataset_id: str, state: Mapping[str, Any]) -> Start:
@@ -153,21 +155,24 @@ def own(options: config.Options, checkpoint_bytes: int) -> Iterator[None]:
                 f"{out}: another training is at work there: wait for its end, or give another --output_path"
             )
         check(options, anew=can_lock)
-        _check_room(out, checkpoint_bytes, options.keep)
+        _check_room(out, checkpoint_bytes, options)
         before = Path(options.load_path or out)
-        if options.resume and before != out and (before / METRICS_FILE).exists():  # an imported run has none
-            shutil.copyfile(before / METRICS_FILE, out / METRICS_FILE)
+        for name in (METRICS_FILE, EVALUATIONS_FILE):
+            if options.resume and before != out and (before / name).exists():  # an imported run has none
+                shutil.copyfile(before / name, out / name)
         saved.save(options, out / saved.OPTIONS_FILE)
         yield
     finally:
         os.close(descriptor)
 
 
-def _check_room(out: Path, size: int, keep: int) -> None:
-    """Raises NoRoomError where the disk has no room for `keep` checkpoints and the one being written."""
-    free, need = shutil.disk_usage(out).free, size * (keep + 1)
+def _check_room(out: Path, size: int, options: config.Options) -> None:
+    """Raises NoRoomError where the disk has no room for the checkpoints to keep and the one being written."""
+    count = options.keep + (options.eval_freq is not None)
+    best = ", the best one" if options.eval_freq is not None else ""
+    free, need = shutil.disk_usage(out).free, size * (count + 1)
     if free < need:
         raise NoRoomError(
-            f"{out}: {free / 1e9:.1f} GB free, {keep} checkpoints and the one being written take {need / 1e9:.1f} GB: "
-            "make room, or give a smaller --keep"
+            f"{out}: {free / 1e9:.1f} GB free, {options.keep} checkpoints{best} and the one being written take "
+            f"{need / 1e9:.1f} GB: make room, or give a smaller --keep"
         )

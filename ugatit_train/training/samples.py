@@ -54,6 +54,14 @@ class Sampler:
         self._images = dict(zip(self._generators, images, strict=True))
         self._folder = folder
 
+    def translators(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+        """By direction, pictures float32 (1, C, H, W) in [-1, 1] to translated ones, by the graphs of `draw`."""
+
+        def called(generator: Callable) -> Callable[[np.ndarray], np.ndarray]:
+            return lambda pictures: generator(Tensor.from_numpy(pictures))[0].asnumpy()
+
+        return {direction: called(there) for direction, (there, _) in self._generators.items()}
+
     def draw(self, step: int) -> None:
         """Writes `<step>_a2b.png` and `<step>_b2a.png`."""
         self._folder.mkdir(exist_ok=True)

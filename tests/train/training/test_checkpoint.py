@@ -1,8 +1,10 @@
 """Checkpoints: the round trip, every flipped bit found and named, a kill at any moment, what is kept."""
 
 import json
+import os
 import resource
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from ugatit_train.forms import CPU
 from ugatit_train.inference import models
 from ugatit_train.options import saved
 from ugatit_train.options.config import OptionError, Options
-from ugatit_train.training import checkpoint
+from ugatit_train.training import best, checkpoint
 
 OPTIONS = Options(img_size=32, n_dis=4, ch=2, n_res=1, light=True)
 
@@ -110,13 +112,8 @@ def test_the_newest_are_kept(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000015", "step-00000100"]
 
 
-@pytest.mark.parametrize("call", range(1, 14))
-def test_a_kill_at_any_file_operation_leaves_the_old_or_the_new_state(tmp_path, monkeypatch, call):
-    """The save dies at its n-th operation that reaches the disk, as with kill -9; nothing after it is run."""
-    save(tmp_path, 1, keep=1)
-    import os
-    from pathlib import Path
-
+def dies_at(call: int, monkeypatch, work) -> None:
+    """Does `work`, which dies at its n-th operation that reaches the disk, as with kill -9; nothing after it is run."""
     seen = 0
 
     def dying(function):
@@ -135,15 +132,34 @@ def test_a_kill_at_any_file_operation_leaves_the_old_or_the_new_state(tmp_path, 
         patch.setattr(Path, "mkdir", dying(Path.mkdir))
         patch.setattr(shutil, "rmtree", dying(shutil.rmtree))
         try:
-            save(tmp_path, 2, keep=1)
+            work()
             assert seen < call, "the save went on after it was killed"
         except SystemExit:
             assert seen == call
+
+
+@pytest.mark.parametrize("call", range(1, 14))
+def test_a_kill_at_any_file_operation_leaves_the_old_or_the_new_state(tmp_path, monkeypatch, call):
+    save(tmp_path, 1, keep=1)
+    dies_at(call, monkeypatch, lambda: save(tmp_path, 2, keep=1))
     _, meta = checkpoint.latest_good(tmp_path)
     assert meta["step"] in (1, 2)
     assert_holds(tmp_path, meta["step"])
     save(tmp_path, 3, keep=1)  # the next save sweeps up
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
+
+
+@pytest.mark.parametrize("call", range(1, 14))
+def test_a_kill_at_any_file_operation_leaves_a_best_checkpoint(tmp_path, monkeypatch, call):
+    save_best(tmp_path, 1, mean=0.5)
+    dies_at(call, monkeypatch, lambda: save_best(tmp_path, 2, mean=0.4))
+    found, meta = best.newest(tmp_path)
+    assert (meta["step"], meta["evaluation"]["a2b"]["mean"]) in ((1, 0.5), (2, 0.4))
+    assert_holds(tmp_path, meta["step"])
+    save(tmp_path, 3, keep=1)  # sweeps up, and leaves the best
+    assert best.newest(tmp_path)[0] == found
+    save_best(tmp_path, 4)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best-00000004", "step-00000003"]
 
 
 def test_a_save_that_fails_leaves_the_old_state_and_takes_no_room(tmp_path):
@@ -218,3 +234,48 @@ def test_an_option_that_a_checkpoint_does_not_have_is_that_of_0_1(tmp_path, monk
     assert evaluate.own_data(folder).name == "that of 0.1"
     with pytest.raises(pytorch.InteropError, match="trained with --padding zero"):
         pytorch.to_pytorch(folder)
+
+
+def evaluation(mean: float, features: str = "built in") -> dict:
+    return {"metric": "smoke_mmd", "features": features, "a2b": {"mean": mean}}
+
+
+def save_best(folder, step: int, mean: float = 0.5):
+    meta = {"step": step, "data": {"seed": 1}, "options": saved.lasting(OPTIONS), "evaluation": evaluation(mean)}
+    return best.save(folder, make_parameters(step), meta)
+
+
+def test_the_best_is_kept_beside_the_newest_and_is_one_to_go_on_from(tmp_path):
+    assert best.newest(tmp_path) is None
+    assert save_best(tmp_path, 2).name == "best-00000002"
+    for step in (3, 4, 5):
+        save(tmp_path, step, keep=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best-00000002", "step-00000005"]
+    assert best.newest(tmp_path)[1]["evaluation"] == evaluation(0.5)
+    assert_holds(tmp_path, 5)
+    save_best(tmp_path, 6)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best-00000006", "step-00000005"]
+    assert_holds(tmp_path, 6)  # the newest, though no save was due
+
+
+def test_which_checkpoint_is_chosen(tmp_path):
+    assert best.choose(tmp_path, "last") == tmp_path
+    with pytest.raises(checkpoint.CheckpointError, match="has no best checkpoint, .* give --which last, or train with"):
+        best.choose(tmp_path, "best")
+    path = save_best(tmp_path / "checkpoints", 2)
+    save(tmp_path / "checkpoints", 3)
+    assert best.choose(tmp_path, "best") == path
+    with pytest.raises(checkpoint.CheckpointError, match="best-00000002: is one checkpoint: give the run's folder"):
+        best.choose(path, "best")
+    (path / "genA2B.safetensors").write_bytes(b"other")
+    with pytest.raises(checkpoint.CheckpointError, match="genA2B.* damaged: 5 bytes.*, or --which last"):
+        best.choose(tmp_path, "best")
+
+
+def test_better_is_lower_by_the_same_measure(caplog):
+    assert best.is_better(evaluation(0.5), None)
+    assert best.is_better(evaluation(0.4), evaluation(0.5))
+    assert not best.is_better(evaluation(0.5), evaluation(0.5))
+    assert not best.is_better(evaluation(0.6), evaluation(0.5)) and not caplog.text
+    assert best.is_better(evaluation(0.6, "inception.ckpt"), evaluation(0.5))
+    assert "the best checkpoint was judged by smoke_mmd (built in)" in caplog.text

@@ -54,9 +54,9 @@ OUTSIDE = {
     "dataset": "other", "data_path": "two", "output_path": "elsewhere", "resume": True, "load_path": "before",
     "change_batch": True, "phase": "train", "compute_metrics": False, "inception_ckpt_path": "file",
     "eval_outputdir": "there", "dry_run": True, "enable_modelarts": True, "data_url": "s3://a/b",
-    "train_url": "s3://a/c", "checkpoint_url": "s3://a/d", "print_freq": "2e", "save_freq": 7, "tensorboard": True,
-    "keep": 1, "seed": 2, "distributed": True, "device_id": 1, "threads": 3, "compile_cache": "folder",
-    "enable_profiling": True, "save_graphs": True, "graph_path": "graphs",
+    "train_url": "s3://a/c", "checkpoint_url": "s3://a/d", "print_freq": "2e", "save_freq": 7, "eval_freq": 5,
+    "tensorboard": True, "keep": 1, "seed": 2, "distributed": True, "device_id": 1, "threads": 3,
+    "compile_cache": "folder", "enable_profiling": True, "save_graphs": True, "graph_path": "graphs",
 }  # fmt: skip
 IN_SETTINGS = {"jit_level"}  # `train` gives it to MindSpore, not to the step
 # A run with these is no training; the first has only one other value.

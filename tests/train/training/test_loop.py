@@ -20,10 +20,11 @@ import numpy as np
 import pytest
 
 from ugatit_data import convert
+from ugatit_train.evaluation import evaluate, judging
 from ugatit_train.forms import CPU
 from ugatit_train.networks.ugatit import initialise
 from ugatit_train.options import arguments, config, saved
-from ugatit_train.training import checkpoint, log, loop, runfolder
+from ugatit_train.training import best, checkpoint, evaluations, log, loop, runfolder
 from ugatit_train.training.terms import TERMS, loss_names
 
 STEPS = 30
@@ -70,7 +71,7 @@ def compiled(options):
 @pytest.fixture(autouse=True)
 def shared_step(monkeypatch, compiled, options):
     def build(asked, _schedule, _world):
-        free = ("output_path", "resume", "load_path", "change_batch", "enable_profiling", "jit_level")
+        free = ("output_path", "resume", "load_path", "change_batch", "enable_profiling", "jit_level", "eval_freq")
         assert dataclasses.replace(asked, **{name: getattr(options, name) for name in (*free, "seed")}) == options
         for parameter in compiled.get_parameters():
             if parameter.name.startswith("adam_") or parameter.name == "step":
@@ -277,6 +278,85 @@ def test_a_kill_after_step_17_and_a_damaged_newest_checkpoint(options, straight,
     assert str(damaged) in caplog.text
     assert losses(run) == losses(straight)
     assert weights_hash(run) == weights_hash(straight)
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    return tmp_path_factory.mktemp("judged") / "run"
+
+
+def run_judged(options, judged):
+    if not judged.exists():
+        judging.train(dataclasses.replace(options, output_path=str(judged), eval_freq=8))
+    return judged
+
+
+def figures(run) -> list[dict]:
+    lines = evaluations.read_evaluations(run / evaluations.EVALUATIONS_FILE)
+    return [{name: value for name, value in line.items() if name != "evaluate_s"} for line in lines]
+
+
+def best_hash(run) -> dict[str, str]:
+    [folder] = checkpoint.committed(run / "checkpoints", "best")
+    files = sorted(folder.glob("*.safetensors"))
+    assert len(files) == 3
+    return {f"{folder.name}/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def test_judging_changes_no_bit_of_the_training(options, straight, judged):
+    run_straight(options, straight)
+    run = run_judged(options, judged)
+    assert losses(run) == losses(straight)
+    for step in (17, STEPS):
+        assert weights_hash(run, step) == weights_hash(straight, step)
+
+
+def test_the_figures_are_those_of_evaluate_and_the_best_is_kept(options, judged, tmp_path, caplog):
+    run = run_judged(options, judged)
+    lines = figures(run)
+    assert [line["step"] for line in lines] == [8, 16, 24, STEPS]
+    found, meta = best.newest(run / "checkpoints")
+    lowest = min(lines, key=lambda line: line["a2b"]["mean"])
+    assert {name: value for name, value in meta["evaluation"].items() if name != "evaluate_s"} == lowest
+    assert len({line["a2b"]["mean"] for line in lines}) == len(lines)
+    result = evaluate.evaluate(found, options.data_folder, tmp_path / "evaluated")
+    assert result["step"] == lowest["step"]
+    for direction, images in (("a2b", 3), ("b2a", 2)):
+        assert lowest[direction] == result[direction]["smoke_mmd"] | {
+            "images": images, "identity": result[direction]["smoke_mmd_identity"]["mean"]
+        }  # fmt: skip
+    text = (run / "train.log").read_text()
+    assert "judging by smoke_mmd (built in) on 3 pictures of testA and 2 of testB" in text
+    assert text.count("judged in") == len(lines) and text.count("best so far") >= 1
+
+
+def test_an_interrupted_run_has_the_evaluations_and_the_best_of_a_whole_one(options, judged, tmp_path, monkeypatch):
+    """At step 16 an evaluation is due: the signal comes first, so the resumed run judges before it trains."""
+    run_judged(options, judged)
+    run = tmp_path / "run"
+    write = log.Metrics.write
+
+    def write_and_signal(self, step, values):
+        write(self, step, values)
+        if step == 15:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    asked = dataclasses.replace(options, output_path=str(run), eval_freq=8)
+    with monkeypatch.context() as patch:
+        patch.setattr(log.Metrics, "write", write_and_signal)
+        with pytest.raises(loop.InterruptedTraining, match="saved step 16"):
+            judging.train(asked)
+    assert figures(run) == figures(judged)[:1]
+    with (run / evaluations.EVALUATIONS_FILE).open("a") as file:  # as after a kill at a later step
+        file.write(json.dumps(figures(judged)[2] | {"metric": "of a killed run"}) + '\n{"step"')
+    judging.train(dataclasses.replace(asked, resume=True))
+    assert figures(run) == figures(judged)
+    assert best_hash(run) == best_hash(judged) and weights_hash(run) == weights_hash(judged)
+
+
+def test_the_loop_alone_has_no_judge(options, tmp_path):
+    with pytest.raises(config.OptionError, match="--eval_freq: the loop alone has no judge: call ugatit_train.train"):
+        loop.train(dataclasses.replace(options, output_path=str(tmp_path / "run"), eval_freq="1e"))
 
 
 def test_what_is_not_finite_stops_the_run_and_is_named(options, straight, tmp_path, monkeypatch):

@@ -1,0 +1,104 @@
+"""The judge of a training: which pictures, which figures, how long. The run that it judges: tests/train/training."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+
+from ugatit_data import BadInputError, convert
+from ugatit_train.evaluation import features, judging, kid, testpictures
+from ugatit_train.options.config import Options
+from ugatit_train.training.evaluations import describe, read_evaluations
+from ugatit_train.training.log import MetricsError
+
+SMOKE = features.smoke
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    """Twelve pictures in testA and five in testB, of other colours."""
+    root = tmp_path_factory.mktemp("judged")
+    random = np.random.default_rng(0)
+    for folder, count, dark in (("trainA", 1, 0), ("trainB", 1, 0), ("testA", 12, 0), ("testB", 5, 128)):
+        (root / "pictures" / folder).mkdir(parents=True)
+        for i in range(count):
+            picture = cv2.resize(random.integers(dark, 256, (5, 5, 3), np.uint8), (40, 40))
+            cv2.imwrite(str(root / "pictures" / folder / f"{i:02d}.png"), picture)
+    convert(root / "pictures", root / "dataset", workers=1)
+    return Options(data_path=str(root / "dataset"), img_size=32, n_dis=4, eval_freq=1)
+
+
+def as_they_are(x):
+    return x
+
+
+def vectors(options, domain, chosen):
+    found = [each.pixels for each in testpictures.read(options.data_folder, domain, options.image_size)]
+    return np.array([SMOKE(found[i]) for i in chosen])
+
+
+def test_generators_that_copy_are_as_far_as_the_pictures_themselves(options):
+    found = judging.open_judge(options)({"a2b": as_they_are, "b2a": as_they_are})
+    assert (found["metric"], found["features"]) == ("smoke_mmd", "built in")
+    expected = kid.kernel_distance(vectors(options, "a", range(12)), vectors(options, "b", range(5)))
+    assert found["a2b"] == {
+        "images": 12, "mean": expected.mean, "std": expected.std, "identity": expected.mean
+    }  # fmt: skip
+    assert found["b2a"]["images"] == 5 and found["b2a"]["mean"] == found["b2a"]["identity"] > 0
+
+
+def test_a_generator_that_hits_the_target_is_nearer_than_the_pictures(options):
+    target = [each.pixels for each in testpictures.read(options.data_folder, "b", options.image_size)]
+    drawn = iter(judging.drawing.to_network(picture, 3) for picture in target * 3)
+    found = judging.open_judge(options)({"a2b": lambda _: next(drawn), "b2a": as_they_are})
+    assert found["a2b"]["mean"] < 0 < found["a2b"]["identity"]
+
+
+def test_of_many_pictures_some_are_judged_from_all_of_them(options, monkeypatch):
+    monkeypatch.setattr(judging, "PICTURES", 5)
+    found = judging.open_judge(options)({"a2b": as_they_are, "b2a": as_they_are})
+    chosen = vectors(options, "a", (0, 2, 4, 7, 9)), vectors(options, "b", range(5))
+    assert found["a2b"]["images"] == 5 and found["a2b"]["mean"] == kid.kernel_distance(*chosen).mean
+
+
+def test_what_takes_too_long_is_given_up(options, monkeypatch, caplog):
+    monkeypatch.setattr(judging, "LONGEST_S", -1.0)
+    assert judging.open_judge(options)({"a2b": as_they_are, "b2a": as_they_are}) is None
+    assert "was given up: no more of it until the next start" in caplog.text
+
+
+def test_what_it_could_not_judge_on_is_refused_before_the_run(options, tmp_path):
+    judging.check(options)
+    with pytest.raises(features.FeaturesError, match="none.ckpt: no such file of an InceptionV3"):
+        judging.check(dataclasses.replace(options, inception_ckpt_path=str(tmp_path / "none.ckpt")))
+    (tmp_path / "trainA").mkdir()
+    for folder in ("trainA", "trainB", "testA"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / folder / "1.png"), np.zeros((40, 40, 3), np.uint8))
+    convert(tmp_path, tmp_path / "dataset", workers=1)
+    few = dataclasses.replace(options, data_path=str(tmp_path / "dataset"))
+    with pytest.raises(BadInputError, match="dataset: 1 pictures in testA, two are the least .* leave --eval_freq out"):
+        judging.train(few)
+    judging.check(dataclasses.replace(few, eval_freq=None))
+
+
+GOOD = (
+    '{"step": 1, "metric": "kid", "features": "x", "a2b": {"images": 2, "mean": 0.1, "std": 0, "identity": 0.3}, '
+    '"b2a": {"images": 2, "mean": 0.2, "std": 0, "identity": 0.4}, "evaluate_s": 2.04}\n'
+)
+
+
+def test_the_file_is_read_up_to_a_torn_line_and_a_wrong_one_is_named(tmp_path):
+    path = tmp_path / "evaluations.jsonl"
+    path.write_text(GOOD + GOOD[:50])
+    [line] = read_evaluations(path)
+    assert describe(line, True) == (
+        "step 1: judged in 2.0 s: kid A to B 0.10000 (the pictures as they are: 0.30000), "
+        "B to A 0.20000 (the pictures as they are: 0.40000): the best so far"
+    )
+    for bad in ("{}", '{"step": 1}', GOOD[:-2].replace("0.4", "null") + "}", GOOD.replace('"kid"', "1")[:-1], "[1]"):
+        path.write_text(f"{GOOD}{bad}\n")
+        with pytest.raises(MetricsError, match="evaluations.jsonl, line 2: no evaluation of a run: remove the line"):
+            read_evaluations(path)
+        assert len(read_evaluations(path, 1)) == 1

@@ -1,0 +1,119 @@
+"""Judging while a run trains: when, its figures in `evaluations.jsonl`, its best checkpoint. The judge is handed in."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ugatit_data.files import write_whole
+from ugatit_train.options.schedule import Schedule
+from ugatit_train.training import best, checkpoint, log
+
+EVALUATIONS_FILE = "evaluations.jsonl"
+DIRECTIONS = ("a2b", "b2a")
+
+Generators = Mapping[str, Callable[[np.ndarray], np.ndarray]]
+"""By direction: pictures float32 (1, C, H, W) in [-1, 1] to pictures alike."""
+Judge = Callable[[Generators], dict[str, Any] | None]
+"""Gives the figures of an evaluation, all of a line but step and time; None where it takes too long."""
+
+_log = logging.getLogger(__name__)
+
+
+class Judging:
+    """The evaluations of a run, every `schedule.evaluate_every` steps and at the end, by what `open_judge` gives.
+
+    Opening it drops what stands behind `done` in the file, as in metrics.jsonl: a resumed run does it again.
+
+    Raises:
+        MetricsError: a line is no evaluation.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        schedule: Schedule,
+        done: int,
+        generators: Generators,
+        open_judge: Callable[[], Judge],
+        save_best: Callable[[int, dict[str, Any]], object],
+    ):
+        self._schedule, self._generators, self._save_best = schedule, generators, save_best
+        self._path = out / EVALUATIONS_FILE
+        kept = read_evaluations(self._path, done) if self._path.exists() else []
+        write_whole(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._judged = kept[-1]["step"] if kept else 0
+        self._best: dict[str, Any] | None = None
+        try:
+            if there := best.newest(out / "checkpoints"):
+                self._best = there[1]["evaluation"]
+        except (checkpoint.CheckpointError, KeyError) as error:
+            _log.warning("%s. The next evaluation begins a new best.", error)
+        self._judge: Judge | None = open_judge()
+
+    def at(self, step: int) -> None:
+        """Judges the weights after `step`, if it is time and that is not done; keeps the checkpoint if it is the best.
+
+        Raises:
+            OSError: the disk is full or not writable.
+        """
+        every = self._schedule.evaluate_every or 1
+        due = step % every == 0 or step == self._schedule.iteration
+        if self._judge is None or not due or step <= self._judged:
+            return
+        began = time.perf_counter()
+        found = self._judge(self._generators)
+        if found is None:
+            self._judge = None
+            return
+        line = {"step": step} | found | {"evaluate_s": time.perf_counter() - began}
+        with self._path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        self._judged = step
+        better = best.is_better(line, self._best)
+        _log.info("%s", describe(line, better))
+        if better:
+            self._save_best(step, line)
+            self._best = line
+
+
+def describe(line: Mapping[str, Any], is_best: bool) -> str:
+    """An evaluation in one line of the log."""
+    parts = []
+    for direction in DIRECTIONS:
+        found = line[direction]
+        name = f"{direction[0].upper()} to {direction[2].upper()}"
+        parts.append(f"{name} {found['mean']:.5f} (the pictures as they are: {found['identity']:.5f})")
+    tail = ": the best so far" if is_best else ""
+    return f"step {line['step']}: judged in {line['evaluate_s']:.1f} s: {line['metric']} {', '.join(parts)}{tail}"
+
+
+def read_evaluations(path: Path, last: int | None = None) -> list[dict[str, Any]]:
+    """Every evaluation of a run's `evaluations.jsonl` in order; a torn last line is left out.
+
+    With `last`, those up to this step: what stands behind it is not looked at. A line is {"step": 2000, "metric":
+    "kid", "features": "inception.ckpt, sha256 ...", "a2b": {"images": 100, "mean": 0.1, "std": 0.01, "identity": 0.2},
+    "b2a": likewise, "evaluate_s": 9.1}: mean and deviation of the distance to the other domain, lower is better, beside
+    it that of the untouched pictures.
+
+    Raises:
+        MetricsError: a line in the middle is no evaluation.
+        OSError: the file cannot be read.
+    """
+    return log.read_lines(path, last, _is_evaluation, "no evaluation of a run")
+
+
+def _is_evaluation(line: Any) -> bool:
+    return (
+        isinstance(line["metric"], str)
+        and isinstance(line["features"], str)
+        and all(
+            type(line[direction][name]) in (int, float)
+            for direction in DIRECTIONS
+            for name in ("images", "mean", "std", "identity")
+        )
+    )
