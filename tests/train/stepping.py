@@ -145,7 +145,7 @@ def run_in_a_process(name, out, recompute=False):
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parents[1],
-        env=environment | {"ONEDNN_VERBOSE": "1", "GLOG_v": "2"},
+        env=environment | {"ONEDNN_VERBOSE": "1", "GLOG_v": "2", "GLIBC_TUNABLES": runtime.MALLOC_TUNABLES},
         capture_output=True,
         text=True,
         timeout=600,

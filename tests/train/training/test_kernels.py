@@ -17,6 +17,7 @@ import numpy
 import pytest
 from mindspore import ParameterTuple, Tensor, nn
 
+from ugatit_train import runtime
 from ugatit_train.networks.ugatit import Discriminator, Generator
 from ugatit_train.performance.roofline import COPIES, KERNELS
 from ugatit_train.training.step import Step, StepSettings
@@ -64,7 +65,9 @@ def light_kernels(tmp_path_factory):
     """
     command = [sys.executable, "-c", COUNT, str(tmp_path_factory.mktemp("graphs"))]
     tests = Path(__file__).parents[2]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)])}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)]), "GLIBC_TUNABLES": runtime.MALLOC_TUNABLES
+    }  # fmt: skip
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return of_kind(Counter(json.loads(done.stdout.splitlines()[-1])))
