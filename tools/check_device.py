@@ -17,7 +17,17 @@ from ugatit_train.evaluation.device.process import CHECKS
 from ugatit_train.evaluation.device.runner import Processes
 from ugatit_train.evaluation.device.shared import Job
 
-from .commandline import Parser, checking, end_when_interrupted, filling, path, refuse_full_folder, whole, working
+from .commandline import (
+    Parser,
+    checking,
+    end_when_interrupted,
+    filling,
+    path,
+    refuse_full_folder,
+    say_device,
+    whole,
+    working,
+)
 
 MINUTES = 5
 
@@ -57,6 +67,7 @@ def main(argv: list[str]) -> int:
     end_when_interrupted("check_device", again, processes.stop)
     with working(again, where=given.out), filling(given.out):
         began, clock = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), time.perf_counter()
+        say_device(given.device_target, given.device_id)
         sizes = speed.described(job)
         print(sizes, flush=True)
         about = {

@@ -119,6 +119,11 @@ def say(tool: str, message: str) -> None:
     print(f"{command(tool)}: {' '.join(message.split())}", file=sys.stderr)
 
 
+def say_device(target: str, number: int = 0, before: str = "") -> None:
+    """The first line that a tool prints when it goes to work: the device that it works on."""
+    print(f"{before}device: {target}" + ("" if target == "CPU" else f" {number}"), flush=True)
+
+
 @contextlib.contextmanager
 def checking(remedy: str = "check the path") -> Iterator[None]:
     """Whatever fails in here is bad input, found before any work was done: exit 2. But object storage fails by itself.

@@ -25,6 +25,7 @@ from .commandline import (
     refuse_full_folder,
     remove,
     say,
+    say_device,
     whole,
     working,
 )
@@ -103,6 +104,7 @@ def judge(
         checkpoint = best.choose(checkpoint, which)
         data = data or evaluate.own_data(checkpoint)
         evaluate.check(data, directions)
+    say_device(*device)
     with working(again, memory=f"free some; {again}"), filling(out):
         result = evaluate.evaluate(
             checkpoint, data, out, inception, directions, device_target=device[0], device_id=device[1]

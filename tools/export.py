@@ -24,7 +24,19 @@ from ugatit_train.pictures.files import find_pictures, read_picture
 from ugatit_train.training import best
 from ugatit_train.training.checkpoint import GENERATORS, CheckpointError
 
-from .commandline import Failure, Parser, add_which, checking, end_when_interrupted, path, pixels, say, whole, working
+from .commandline import (
+    Failure,
+    Parser,
+    add_which,
+    checking,
+    end_when_interrupted,
+    path,
+    pixels,
+    say,
+    say_device,
+    whole,
+    working,
+)
 
 COUNT = 5  # pictures to compare with
 
@@ -80,6 +92,7 @@ def main(argv: list[str]) -> int:
         trained = models.from_checkpoint(options.checkpoint, options.direction, any_size=True)
         signature = export.signature_for(trained, options.export_file_format, options.size, options.static)
         images = read(found, signature, options.pictures)
+    say_device(options.device_target, options.device_id)
     with working(again, where=options.out), making(partial, options.export_file_format):
         write(options, partial, trained, signature, images)
     return 0

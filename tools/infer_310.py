@@ -30,6 +30,7 @@ from .commandline import (
     path,
     pixels,
     refuse_full_folder,
+    say_device,
     whole,
     working,
 )
@@ -120,6 +121,7 @@ def run(options: argparse.Namespace) -> int:
         runtime.setup("CPU")
         runner = ascend310.cpu_runner(options.mindir_path, shape)
 
+    say_device(target, options.device_id)
     seconds = []
 
     def timed() -> Iterable[Outcome]:

@@ -30,6 +30,7 @@ from .commandline import (
     path,
     refuse_full_folder,
     say,
+    say_device,
     whole,
     working,
 )
@@ -76,6 +77,7 @@ def main(argv: list[str]) -> int:
     with checking():
         runtime.setup(options.device_target, options.device_id)  # MindSpore loads here
         options = dataclasses.replace(options, precision=runtime.set_precision(options.precision))
+    say_device(options.device_target, options.device_id)
     with working(again, memory=planner.remedy(options)), filling(given.out):
         print(profile(options, given.steps, given.out), end="")
     return 0

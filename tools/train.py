@@ -23,7 +23,7 @@ from ugatit_train.options import arguments, config, saved
 from ugatit_train.performance import ceilings, planner
 from ugatit_train.training import modelarts, runfolder, workers
 
-from .commandline import checking, end_when_interrupted, path, say, working
+from .commandline import checking, end_when_interrupted, path, say, say_device, working
 from .evaluate import judge
 
 
@@ -44,6 +44,7 @@ def main(argv: list[str]) -> int:
         judging.check(options)
         runfolder.check(options)
         check_extras(options)
+    say_device(options.device_target, options.device_id, "# ")
     print(saved.describe(options), end="", flush=True)
     if too_large := planner.warning(options):
         say("train", too_large)

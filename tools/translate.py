@@ -31,6 +31,7 @@ from .commandline import (
     pixels,
     refuse_full_folder,
     remove,
+    say_device,
     whole,
     working,
 )
@@ -104,6 +105,10 @@ def main(argv: list[str]) -> int:
         jobs = find_jobs(options.sources, translate.endings(options.heatmap, options.side_by_side))
         opened = open_model(options)
 
+    if options.onnx:
+        say_device("CPU")  # onnxruntime's, whatever --device_target says
+    else:
+        say_device(options.device_target, options.device_id)
     pace = Pace()
     opened = dataclasses.replace(opened, run=pace.watch(opened.run))
     with working(whole_so_far, memory="give a smaller --size or --batch, or --tiles"), filling(options.out):

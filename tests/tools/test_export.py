@@ -57,7 +57,7 @@ def test_the_file_agrees_with_the_checkpoint_on_five_pictures(tool, runs, photos
     code, said, complaint = tool("export", "--checkpoint", runs / kind, "--out", out, *arguments)
     assert code == 0, complaint
     path = files[kind, file_format] = out / {"ONNX": "genB2A.onnx", "MINDIR": "genB2A.mindir"}[file_format]
-    assert said.startswith(f"{path}: ") and "on 5 pictures it differs from the checkpoint by" in said
+    assert said.startswith(f"device: CPU\n{path}: ") and "on 5 pictures it differs from the checkpoint by" in said
     assert path.is_file() and not (out / "genB2A.partial").exists()
     assert path.stat().st_mode & 0o777 == 0o644
     code, _, complaint = tool("export", "--checkpoint", runs / kind, "--out", out, *arguments)
@@ -215,7 +215,8 @@ def test_air_is_written_on_ascend_and_not_compared(tool, runs, tmp_path, monkeyp
     assert code == 0, complaint
     file = str(tmp_path / "genA2B.partial" / "genA2B.air")
     assert ascend.calls == [("Ascend", 3), "float32", ("Generator", [(1, 3, SIZE, SIZE)], file, "AIR", {})]
-    assert said == f"{tmp_path / 'genA2B.air'}: written; MindSpore does not read AIR back: it was not compared\n"
+    file = tmp_path / "genA2B.air"
+    assert said == f"device: Ascend 3\n{file}: written; MindSpore does not read AIR back: it was not compared\n"
     assert (tmp_path / "genA2B.air").read_bytes() == b"air"
 
 
@@ -340,7 +341,7 @@ def test_a_hundred_mixed_pictures_in_one_command_with_one_named_failure(tool, ru
     code, said, complaint = tool("translate", *arguments)
     assert code == 1
     assert complaint.count("\n") == 1 and f"{folder / '050.jpg'}: truncated jpeg" in complaint
-    assert said.startswith(f"99 of 100 pictures translated into {tmp_path / 'out'}, 1 left out; ")
+    assert said.startswith(f"device: CPU\n99 of 100 pictures translated into {tmp_path / 'out'}, 1 left out; ")
     assert len(os.listdir(tmp_path / "out")) == 99
     for path in folder.iterdir():
         if path.name != "050.jpg":

@@ -121,6 +121,7 @@ def test_dry_run_prints_the_resolved_options_and_makes_nothing(run_tool, no_mind
     arguments = (*run, "--light", "--epoch", 2, "--ch", 8, "--dry_run")
     done = run_tool("train", *arguments, env=no_mindspore)
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("# device: CPU\n")
     assert "light: true\n" in done.stdout and "epoch: 2\n" in done.stdout
     assert re.search(r"^# memory, estimated: \d+\.\d GiB \(weights ", done.stdout, re.MULTILINE)
     assert re.search(r"^# time, estimated: \d+\.\d\d s a step, .* for 8 steps ", done.stdout, re.MULTILINE)

@@ -122,7 +122,8 @@ def test_a_launcher_takes_the_python_of_its_environment(tmp_path, script, file):
     env = {name: value for name, value in os.environ.items() if name != "PYTHON"}
     said = subprocess.check_output([folder / script, "3", "--light"], text=True, env=env)
     device = "3" if file == "launch.py" else "--device_id 3"
-    assert said == f"mine: {folder / file} {device} --light\n"
+    target = "--device_target Ascend " if file == "train.py" else ""
+    assert said == f"mine: {folder / file} {device} {target}--light\n"
 
 
 def test_its_files_run_as_scripts_too(ugatit, installed):

@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# The model zoo's name: tools/run_eval_910.sh DEVICE_ID [OPTION OF tools/train.py] ... judges a run (--output_path), on Ascend.
+exec "$(dirname "$0")/run_standalone_train.sh" "$@" --phase test --device_target Ascend
