@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from ugatit_data.files import available_cores
+from ugatit_data.files import available_cores, user_path
 
 CORES = available_cores()
+path = user_path  # `~` is the home folder, as in the tools
 
 
 class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
@@ -20,7 +20,7 @@ def parser(description: str | None, record: bool = True) -> argparse.ArgumentPar
     """A parser with `description` as its manual; with `record` it has --out, for the benchmark's record."""
     made = argparse.ArgumentParser(description=description, formatter_class=_Help, allow_abbrev=False)
     if record:
-        made.add_argument("--out", type=Path, metavar="FILE", help="the JSON record; without it, only the table")
+        made.add_argument("--out", type=path, metavar="FILE", help="the JSON record; without it, only the table")
     return made
 
 

@@ -117,10 +117,14 @@ def with_tables(text: str, root: Path) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     parser = arguments.parser(__doc__, record=False)
-    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="files of run.py or of single benchmarks")
-    parser.add_argument("--against", type=Path, nargs="*", default=[], metavar="RUN", help="an earlier run to compare")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where report.html and the charts go")
-    parser.add_argument("--readme", type=Path, metavar="FILE", help="renew the tables between its markers")
+    parser.add_argument(
+        "runs", type=arguments.path, nargs="*", metavar="RUN", help="files of run.py or of single benchmarks"
+    )
+    parser.add_argument(
+        "--against", type=arguments.path, nargs="*", default=[], metavar="RUN", help="an earlier run to compare"
+    )
+    parser.add_argument("--out", type=arguments.path, metavar="FOLDER", help="where report.html and the charts go")
+    parser.add_argument("--readme", type=arguments.path, metavar="FILE", help="renew the tables between its markers")
     options = parser.parse_args(argv)
     if not options.readme and not (options.runs and options.out):
         parser.error("give RUN files and --out FOLDER, or --readme FILE")

@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = arguments.parser(__doc__, record=False)
     parser.add_argument("--suite", choices=SUITES, default="quick", help="`tiny` is for the tests")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="some of the suite's benchmarks")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the run's record")
+    parser.add_argument("--out", type=arguments.path, required=True, metavar="FILE", help="the run's record")
     options = parser.parse_args(argv)
     chosen = {name: words for name, words in SUITES[options.suite].items() if name in (options.only or [name])}
     if not chosen:

@@ -232,7 +232,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     savings = f"also ours with the plain form of each saving, or of some: {', '.join(SAVINGS)}"
     parser.add_argument("--savings", nargs="*", metavar="NAME", help=savings)
-    parser.add_argument("--before", type=Path, metavar="FOLDER", help="a checkout of ours at another commit, beside")
+    parser.add_argument(
+        "--before", type=arguments.path, metavar="FOLDER", help="a checkout of ours at another commit, beside"
+    )
     parser.add_argument("--ceiling_scale", type=float, default=1.0, help="smaller probes of the ceilings, for tests")
     options = parser.parse_args(argv)
     if options.savings == []:

@@ -14,7 +14,7 @@ from ugatit_data.commands import command
 from ugatit_train import runtime
 from ugatit_train.evaluation.device import record, speed
 from ugatit_train.evaluation.device.process import CHECKS
-from ugatit_train.evaluation.device.runner import Processes
+from ugatit_train.evaluation.device.runner import Processes, beside
 from ugatit_train.evaluation.device.shared import Job
 
 from .commandline import (
@@ -57,12 +57,11 @@ def main(argv: list[str]) -> int:
     given = parser().parse_args(argv)
     with checking("give another --out"):
         refuse_full_folder(given.out, "--out")
-        given.out.mkdir(parents=True, exist_ok=True)
     job = Job(
         device_target=given.device_target, device_id=given.device_id, quick=given.quick,
         deadline=time.time() + 60 * given.minutes, folder=str(given.out), known={},
     )  # fmt: skip
-    processes = Processes(job, {name: (check.title, check.process) for name, check in CHECKS.items()})
+    processes = Processes(job, {name: (check.title, check.process) for name, check in CHECKS.items()}, beside(job))
     again = f"the report in {given.out} holds the checks that were done: given again, it begins anew"
     end_when_interrupted("check_device", again, processes.stop)
     with working(again, where=given.out), filling(given.out):
@@ -78,6 +77,7 @@ def main(argv: list[str]) -> int:
         for result in processes.run():
             print(result.line(), flush=True)
             results.append(result)
+            results.sort(key=lambda one: [*CHECKS].index(one.name))  # some work side by side
             made = record.whole(results, about | {"seconds": time.perf_counter() - clock})
             record.write(made, given.out)  # at each check: what ends this program leaves a report too
     print(f"{made['pass']} passed, {made['fail']} failed, {made['skipped']} skipped in {made['seconds']:.0f} s")

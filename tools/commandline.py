@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from ugatit_data import BadInputError, DataError
 from ugatit_data.commands import command
-from ugatit_data.files import UNFINISHED, lock, user_path
+from ugatit_data.files import UNFINISHED, lock, parents_made, user_path
 from ugatit_data.storage import StorageError
 from ugatit_train import runtime
 from ugatit_train.errors import UgatitError
@@ -198,9 +198,14 @@ def remove(folder: Path, pattern: str) -> None:
 
 
 def refuse_full_folder(folder: Path, option: str) -> None:
-    """Raises BadInputError where an output folder is a file, or holds something that is whole: see `filling`."""
+    """Raises BadInputError where an output folder is a file, or holds something that is whole: see `filling`.
+
+    And OSError where it cannot be made.
+    """
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / UNFINISHED).is_file()):
         raise BadInputError(f"{folder} exists and is not an empty folder: give another {option}")
+    with parents_made(folder / UNFINISHED):  # which leaves nothing: a tool may yet find something else to refuse
+        pass
 
 
 @contextlib.contextmanager

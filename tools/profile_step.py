@@ -68,7 +68,6 @@ def main(argv: list[str]) -> int:
             batch_size=given.batch_size, device_target=given.device_target, device_id=given.device_id,
         )  # fmt: skip
         refuse_full_folder(given.out, "--out")
-        given.out.mkdir(parents=True, exist_ok=True)
     if too_large := planner.warning(options):
         say("profile", too_large)
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from ugatit_data.errors import DataError
@@ -101,7 +101,7 @@ def write_whole(path: Path, content: bytes | str | Callable[[Path], object], *, 
         raise
 
 
-_PLACE_HOLDERS: dict[tuple[bytes, ...], str] = {
+_PLACE_HOLDERS = {
     (b"version https://git-lfs", b"version http://git-media"): "a pointer of Git LFS, not the file: `git lfs pull` it",
     (
         b"/annex/objects/",
@@ -113,6 +113,8 @@ _PLACE_HOLDERS: dict[tuple[bytes, ...], str] = {
         b"<html",
         b"<head",
     ): "an HTML page, not the file: download the file itself",
+}
+_OTHERS = {
     (b"<?xml", b"<error"): "an XML text, perhaps a server's error, not the file: download the file again",
     (b"{", b"["): "a JSON text, perhaps a server's error, not the file: download the file again",
     (b"\x1f\x8b", b"bzh", b"\xfd7zxz", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf"): "a compressed file: unpack it",
@@ -131,8 +133,17 @@ def stands_in(path: Path) -> str:
         return ""
     if not begin:
         return "an empty file: copy or download it again"
-    plain = begin.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    return next((words for signs, words in _PLACE_HOLDERS.items() if plain.startswith(signs)), "")
+    return place_holder(begin) or _told_by(_OTHERS, begin)
+
+
+def place_holder(begin: bytes) -> str:
+    """The same of a file's first bytes, but only of what nobody would put there as such: a pointer, a web page."""
+    return _told_by(_PLACE_HOLDERS, begin)
+
+
+def _told_by(signs: Mapping[tuple[bytes, ...], str], begin: bytes) -> str:
+    plain = begin[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return next((words for sign, words in signs.items() if plain.startswith(sign)), "")
 
 
 def fsync(path: Path) -> None:

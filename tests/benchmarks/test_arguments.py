@@ -35,6 +35,13 @@ def test_a_count_is_one_or_more(name, option, load, capsys):
         assert value in capsys.readouterr().err
 
 
+def test_a_path_may_begin_with_the_home_folder(load):
+    parse = load("arguments").parser("").parse_args
+    assert parse(["--out", "~/record.json"]).out == Path("~/record.json").expanduser()
+    for file in BENCHMARKS.glob("*.py"):
+        assert "type=Path" not in file.read_text(), file
+
+
 class Parsed(Exception):
     pass
 

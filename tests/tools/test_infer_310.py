@@ -7,6 +7,8 @@ import json
 import os
 import resource
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -153,7 +155,7 @@ def test_the_launcher_leaves_no_folder_of_a_step_that_failed(tmp_path, code, fil
     """By a Python of its own in which the second step ends with the exit code; 1 is also that of some bad pictures."""
     python = tmp_path / "python"
     second = f"mkdir result_Files; touch result_Files/{file}; exit {code}"
-    python.write_text(f'#!/bin/sh\nif [ "$2" = run ]; then {second}; fi\nmkdir -p bifile_in\n')
+    python.write_text(launchers_python(second))
     python.chmod(0o755)
     (tmp_path / "--a.mindir").write_bytes(b"a model")
     command = ["bash", TOOLS / "run_infer_310.sh", "--a.mindir", "photos", "0"]
@@ -161,6 +163,43 @@ def test_the_launcher_leaves_no_folder_of_a_step_that_failed(tmp_path, code, fil
     assert done.returncode == code
     made = ["bifile_in", "result_Files"] if left else []
     assert sorted(os.listdir(tmp_path)) == sorted(["--a.mindir", "python", *made])
+
+
+def launchers_python(second):
+    """A Python that does nothing but to make bifile_in; `second` is what it does in the second step."""
+    locks = f'if [ "$1" = -c ]; then exec "{sys.executable}" "$@"; fi'
+    return f'#!/bin/sh\n{locks}\nif [ "$2" = run ]; then {second}; fi\nmkdir -p bifile_in\n'
+
+
+def test_a_launcher_that_was_killed_is_no_obstacle_and_one_at_work_is_left_alone(tmp_path):
+    python, model, pipe = tmp_path / "python", tmp_path / "a.mindir", tmp_path / "pipe"
+    python.write_text(launchers_python(f"mkdir result_Files; cat {pipe}"))
+    python.chmod(0o755)
+    model.write_bytes(b"a model")
+    os.mkfifo(pipe)
+    work = tmp_path / "work"
+    work.mkdir()
+    settings = {"cwd": work, "env": os.environ | {"PYTHON": str(python)}, "stderr": subprocess.PIPE, "text": True}
+    command = ["bash", TOOLS / "run_infer_310.sh", model, "photos", "0"]
+    first = subprocess.Popen(command, **settings)
+    writer = pipe.open("w")  # as soon as the second step reads
+    assert "another run is at work in this folder" in subprocess.run(command, check=False, **settings).stderr
+    first.kill()
+    first.wait()
+    first.stderr.close()
+    # Its step is still at work
+    assert "another run is at work in this folder" in subprocess.run(command, check=False, **settings).stderr
+    assert {path.name for path in work.iterdir()} == {"bifile_in", "result_Files", "run_infer_310.unfinished"}
+    (work / "bifile_in" / "of the killed one").touch()
+    writer.close()
+    python.write_text(launchers_python("mkdir result_Files"))
+    while "another run" in (done := subprocess.run(command, check=False, **settings)).stderr:
+        time.sleep(0.01)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(path.relative_to(work).as_posix() for path in work.rglob("*")) == ["bifile_in", "result_Files"]
+    done = subprocess.run(command, check=False, **settings)
+    assert done.returncode == 2 and "bifile_in exists, of an earlier run" in done.stderr
+    assert sorted(path.name for path in work.rglob("*")) == ["bifile_in", "result_Files"]
 
 
 def test_names_are_their_own():

@@ -39,3 +39,4 @@ def test_refusals(run_tool, tmp_path):
         done = run_tool("profile_step", *arguments)
         assert done.returncode == 2, words
         assert words in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]  # nothing is left behind

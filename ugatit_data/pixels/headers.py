@@ -14,6 +14,7 @@ import zlib
 import numpy as np
 
 from ugatit_data.errors import RejectedImageError
+from ugatit_data.files import place_holder
 from ugatit_data.pixels.exif import from_profile, orientation
 from ugatit_data.pixels.segments import Segments, walk
 from ugatit_data.pixels.tiff import Page, read_page
@@ -83,7 +84,7 @@ def read_header(data: bytes) -> Header:
         raise RejectedImageError("empty file")
     name = sniff(data)
     if name is None:
-        raise RejectedImageError("not an image: unknown format")
+        raise RejectedImageError(f"not an image: {place_holder(data) or 'unknown format'}")
     parse = _PARSERS.get(name)
     if parse is None:
         raise RejectedImageError(f"unsupported format: {name}")

@@ -43,8 +43,9 @@ def translate(
     """Translate pictures, folders, globs and videos into the folder `out`; gives what became of each of them.
 
     Writes `<stem>.png`; with `heatmap` also `<stem>.heatmap.png`, where the generator looks (red is most); with
-    `side_by_side` also `<stem>.side_by_side.png`: input, heat map if wanted, output. A video becomes MP4 files of the
-    same names, with its sound and its frames' times. What cannot be read as a whole is reported, and the rest goes on.
+    `side_by_side` also `<stem>.side_by_side.png`: input as the model sees it, heat map if wanted, output. A video
+    becomes MP4 files of the same names, with its sound and its frames' times. What cannot be read as a whole is
+    reported, and the rest goes on.
 
     Pictures are resized to the training's size, as the training data were, unless one of these is given:
         size: (height, width) of the outputs, in pixels; a model of any size works at it, if they are multiples of 4
@@ -157,7 +158,7 @@ class _Batches:
             high, wide = picture.shape[:2]
             joined = [self._fit.joined(maps[: len(pieces)], high, wide) for maps in (outputs, heatmaps)]
             del outputs[: len(pieces)], heatmaps[: len(pieces)]
-            yield key, self._fit.beside(picture), *joined
+            yield key, drawing.as_seen(self._fit.beside(picture), self._model.signature.img_ch), *joined
 
 
 def _translated(

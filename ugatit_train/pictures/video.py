@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ugatit_data.errors import RejectedImageError
+from ugatit_data.files import place_holder
 from ugatit_data.pixels.geometry import resize
 from ugatit_data.pixels.policy import MAX_PIXELS, over_white
 from ugatit_train.pictures.containers import declared_bytes
@@ -69,6 +70,9 @@ def open_container(path: Path) -> Iterator[Any]:
             there, declared = file.seek(0, 2), declared_bytes(file)
             if there == 0:
                 raise RejectedImageError("empty file")
+            file.seek(0)
+            if words := place_holder(file.read(512)):
+                raise RejectedImageError(words)
             if declared > there:
                 raise RejectedImageError(f"truncated: {there} bytes, where {declared} are declared")
             file.seek(0)

@@ -25,13 +25,12 @@ def noted(at_first: Callable[[], object], at_second: Callable[[], object]) -> It
         return
 
     def note(number: int, _frame: object) -> None:
-        if not got:
+        before = [one for one in got if one != signal.SIGPIPE]  # of a closed pipe, which the loop notes in the list
+        if not before:
             got.append(number)
             at_first()
-        elif got == [signal.SIGHUP]:
-            got[0] = number
-        elif got == [signal.SIGPIPE]:  # of a closed pipe, which the loop notes here: no signal has come yet
-            got.append(number)
+        elif before == [signal.SIGHUP]:
+            got[got.index(signal.SIGHUP)] = number
         elif number != signal.SIGHUP:
             got.append(number)
             at_second()

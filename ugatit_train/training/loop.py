@@ -249,7 +249,10 @@ def _unread(got: list[int]) -> Callable[[], None]:
 
 
 def _interrupted(step: int, got: list[int], out: Path) -> Exception:
-    """What a run that saved `step` ends with, after the signals `got`; a closed pipe ends a tool without a word."""
-    if signal.SIGPIPE in got:
+    """What a run that saved `step` ends with, after the signals `got`; a closed pipe ends a tool without a word.
+
+    But Ctrl-C in `train | tee` closes the pipe too, and is told on stderr.
+    """
+    if {*got} == {signal.SIGPIPE}:
         return BrokenPipeError(errno.EPIPE, f"stdout is closed; saved step {step}")
     return InterruptedTraining(f"{workers.SAVED} {step}: go on with --output_path {out} --resume")

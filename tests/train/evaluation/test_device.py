@@ -257,16 +257,19 @@ for name in names:
     say(begun=name)
     if name == "crash": print("last words", file=sys.stderr, flush=True); os.kill(os.getpid(), 11)
     if name == "hang": time.sleep(600)
+    if name.startswith("meet"):
+        open(os.path.join(job["folder"], name), "w")
+        while len([each for each in os.listdir(job["folder"]) if each.startswith("meet")]) < 2: time.sleep(0.01)
     figures = {} if name == "device" and job["quick"] else {"precision": "float32", "known": job["known"]}
     say(result={"name": name, "title": "t", "status": "pass", "figures": figures})
 """
 
 
-def results_of(names, folder, monkeypatch, **job):
+def results_of(names, folder, monkeypatch, beside=(), **job):
     monkeypatch.setattr(runner, "PROGRAM", CHILD)
     job = dataclasses.replace(JOB, **{"quick": False, "folder": str(folder), "deadline": time.time() + 60, **job})
-    found = list(runner.Processes(job, {name: ("title", own) for name, own in names}).run())
-    assert [result.name for result in found] == [name for name, _ in names]
+    found = list(runner.Processes(job, {name: ("title", own) for name, own in names}, beside).run())
+    assert [result.name for result in found] == [name for name, _ in names] or beside
     return {result.name: result for result in found}
 
 
@@ -296,9 +299,38 @@ def test_the_process_at_work_is_ended_with_the_tool(monkeypatch, tmp_path):
     job = dataclasses.replace(JOB, quick=False, folder=str(tmp_path), deadline=time.time() + 60)
     processes = runner.Processes(job, {"device": ("title", "one"), "hang": ("title", "one")})
     results = processes.run()
-    assert next(results).name == "device" and processes.popen.poll() is None
-    assert processes.stop() == -signal.SIGTERM
+    assert next(results).name == "device"
+    (popen,) = processes.at_work
+    assert popen.poll() is None
+    processes.stop()
+    assert popen.poll() == -signal.SIGTERM
     results.close()
+
+
+def test_processes_work_side_by_side_when_there_is_a_device(monkeypatch, tmp_path):
+    """Those that `meet` end where both have begun, not one after the other."""
+    names = [("device", "one"), ("meet one", "one"), ("meet two", "two"), ("last", "three")]
+    found = results_of(names, tmp_path, monkeypatch, beside=("two",))
+    assert {result.status for result in found.values()} == {"pass"}
+    assert "device" in found["meet two"].figures["known"] and "meet one" in found["last"].figures["known"]
+
+
+def test_a_program_that_ends_leaves_no_process(monkeypatch, tmp_path):
+    monkeypatch.setattr(runner, "PROGRAM", CHILD)
+    job = dataclasses.replace(JOB, quick=False, folder=str(tmp_path), deadline=time.time() + 60)
+    processes = runner.Processes(job, {"device": ("t", "one"), "hang": ("t", "one"), "hang ": ("t", "two")}, ("two",))
+    results = processes.run()
+    assert next(results).name == "device"
+    at_work = [*processes.at_work]
+    results.close()  # as where the record finds no room
+    assert [popen.poll() for popen in at_work] == [-signal.SIGTERM]
+
+
+def test_processes_share_a_cpu_with_cores_and_no_card(monkeypatch):
+    for cores, device, quick, expected in ((2, "CPU", True, ("full",)), (1, "CPU", True, ()),
+                                           (2, "CPU", False, ()), (2, "Ascend", True, ())):  # fmt: skip
+        monkeypatch.setattr(runner, "available_cores", lambda cores=cores: cores)
+        assert runner.beside(dataclasses.replace(JOB, device_target=device, quick=quick)) == expected
 
 
 def test_without_the_device_nothing_else_is_tried(monkeypatch, tmp_path):

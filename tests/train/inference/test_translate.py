@@ -81,6 +81,28 @@ def test_heatmap_and_side_by_side(tmp_path):
     assert np.array_equal(read(tmp_path / "out" / "in.side_by_side.png"), together)
 
 
+def test_a_gray_models_input_is_shown_gray(tmp_path):
+    """As the network sees it: beside a colour picture its output would seem to have lost something."""
+    write(tmp_path / "in.png", noise())
+    run(tmp_path / "in.png", tmp_path / "out", side_by_side=True, img_ch=1)
+    together = read(tmp_path / "out" / "in.side_by_side.png")
+    gray = cv2.cvtColor(noise(), cv2.COLOR_RGB2GRAY)[..., None].repeat(3, axis=2)
+    assert np.array_equal(together, np.concatenate([gray, 255 - gray], axis=1))
+
+
+def test_what_stands_in_a_pictures_or_a_videos_place_is_called_by_its_name(tmp_path):
+    (tmp_path / "in").mkdir()
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    for name, data in (("a.png", pointer), ("b.mp4", pointer), ("c.jpg", b"\n<!DOCTYPE html><html>")):
+        (tmp_path / "in" / name).write_bytes(data)
+    problems = {outcome.source.name: outcome.problem for outcome in run(tmp_path / "in", tmp_path / "out")}
+    assert problems == {
+        "a.png": "not an image: a pointer of Git LFS, not the file: `git lfs pull` it",
+        "b.mp4": "a pointer of Git LFS, not the file: `git lfs pull` it",
+        "c.jpg": "not an image: an HTML page, not the file: download the file itself",
+    }
+
+
 def test_any_size_and_orientation_and_gray(tmp_path):
     from PIL import Image
 

@@ -170,13 +170,24 @@ def test_a_terminal_that_closes_sends_several_signals_and_none_is_a_second_one()
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_a_closed_pipe_is_no_first_signal():
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("pipe_first", [True, False])
+def test_ctrl_c_in_a_pipe_is_told_in_any_order(pipe_first, number, caplog):
+    """It ends the reader of `train | tee` too; a closed pipe alone is no reason to speak."""
     with loop._signals() as got:
-        got.append(signal.SIGPIPE)  # as the loop notes one
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert got == [signal.SIGPIPE, signal.SIGTERM]
+        if pipe_first:
+            loop._unread(got)()
+        os.kill(os.getpid(), number)
+        if not pipe_first:
+            loop._unread(got)()
+        assert "interrupted: saving after this step" in caplog.messages
+        assert isinstance(loop._interrupted(3, got, Path("run")), loop.InterruptedTraining)
+        if number == signal.SIGHUP:
+            os.kill(os.getpid(), signal.SIGTERM)  # the same terminal's
+            assert sorted(got) == [signal.SIGPIPE, signal.SIGTERM]
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
+    assert isinstance(loop._interrupted(3, [signal.SIGPIPE], Path("run")), BrokenPipeError)
 
 
 def test_profiling_leaves_its_files_and_the_losses_as_they_are(options, straight, tmp_path):

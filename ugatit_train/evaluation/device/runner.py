@@ -1,18 +1,22 @@
 """Starts the processes of the checks, waits for their results, ends what takes too long. MindSpore loads there only."""
 
 import dataclasses
+import functools
 import json
 import os
+import queue
 import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ugatit_train
+from ugatit_data.files import available_cores
 from ugatit_train import runtime
 from ugatit_train.evaluation.device.record import Result
 from ugatit_train.evaluation.device.shared import Job, lacks_device
@@ -22,26 +26,66 @@ LEAVING_S = 20.0  # for a process to end when it has made all of its checks
 GRACE_S = 5.0  # by SIGTERM
 
 
-class Processes:
-    """Makes checks in processes of their own; `stop` ends the one that is at work."""
+def beside(job: Job) -> tuple[str, ...]:
+    """The processes that work beside the others: on some cores, where no time is measured that is to be believed.
 
-    def __init__(self, job: Job, checks: Mapping[str, tuple[str, str]]):
-        """checks: name -> (title, process); those of one process share it, in this order."""
-        self.job, self.checks = job, checks
+    On a card they would share its memory.
+    """
+    return ("full",) if job.device_target == "CPU" and job.quick and available_cores() > 1 else ()
+
+
+class Processes:
+    """Makes checks in processes of their own; `stop` ends those that are at work."""
+
+    def __init__(self, job: Job, checks: Mapping[str, tuple[str, str]], beside: Sequence[str] = ()):
+        """checks: name -> (title, process); those of one process share it, in this order.
+
+        The processes follow each other, but for those of `beside`, which begin when there is a device.
+        """
+        self.job, self.checks, self.beside = job, checks, beside
         self.logs = Path(job.folder) / "logs"
-        self.popen: subprocess.Popen | None = None
+        self.at_work: list[subprocess.Popen] = []
+        self._found: queue.SimpleQueue[Result | BaseException | None] = queue.SimpleQueue()
 
     def run(self) -> Iterator[Result]:
         """The results of all checks, each when it is there."""
         self.logs.mkdir()
-        for process in dict.fromkeys(process for _, process in self.checks.values()):
-            left = [name for name, (_, own) in self.checks.items() if own == process]
-            while left:
-                reason = self.reason()
-                for result in [self.result(name, "skipped", reason) for name in left] if reason else self.made([*left]):
-                    left.remove(result.name)
-                    self.job = dataclasses.replace(self.job, known=self.job.known | {result.name: result.figures})
-                    yield result
+        names = list(dict.fromkeys(process for _, process in self.checks.values()))
+        self._begin([name for name in names if name not in self.beside])
+        waiting, lines = [[name] for name in names if name in self.beside], 1
+        try:
+            while lines:
+                found = self._found.get()
+                if isinstance(found, BaseException):
+                    raise found
+                if isinstance(found, Result):
+                    self.job = dataclasses.replace(self.job, known=self.job.known | {found.name: found.figures})
+                    yield found
+                else:
+                    lines -= 1
+                while waiting:
+                    self._begin(waiting.pop())
+                    lines += 1
+        finally:
+            self.stop()
+
+    def _begin(self, names: Sequence[str]) -> None:
+        threading.Thread(target=self._follow, args=(names,), daemon=True).start()
+
+    def _follow(self, names: Sequence[str]) -> None:
+        """Makes the checks of these processes, one process after the other; None is the end of what is found."""
+        try:
+            for name in names:
+                left = [check for check, (_, own) in self.checks.items() if own == name]
+                while left:
+                    reason, checks = self.reason(), [*left]
+                    skipped = (self.result(check, "skipped", reason) for check in checks)
+                    for result in skipped if reason else self.made(checks):
+                        left.remove(result.name)
+                        self._found.put(result)
+            self._found.put(None)
+        except BaseException as error:
+            self._found.put(error)
 
     def reason(self) -> str:
         """Why no other check can be made; empty if it can."""
@@ -57,7 +101,7 @@ class Processes:
         log = self.logs / f"{names[0]}.log"
         job = json.dumps([dataclasses.asdict(self.job), names])
         with log.open("wb") as said:
-            self.popen = subprocess.Popen(
+            popen = subprocess.Popen(
                 [sys.executable, "-c", PROGRAM, job],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -65,9 +109,10 @@ class Processes:
                 start_new_session=True,
                 env=environment(),
             )
+        self.at_work.append(popen)
         begun, began, late = names[0], time.time(), False
         try:
-            for line in self.answers():
+            for line in self.answers(popen):
                 answer = json.loads(line)
                 if "begun" in answer:
                     begun, began = answer["begun"], time.time()
@@ -77,19 +122,20 @@ class Processes:
         except TimeoutError:
             late = True
         finally:
-            if self.popen.stdout:
-                self.popen.stdout.close()
-        code = self.stop(0.0 if late else LEAVING_S)
+            if popen.stdout:
+                popen.stdout.close()
+        code = _ended(popen, 0.0 if late else LEAVING_S)
+        self.at_work.remove(popen)
         if begun:
             end = "the time was over: give more --minutes" if late else f"its process ended {how(code)}"
             yield self.result(
                 begun, "fail", end, seconds=time.time() - began, traceback=log.read_text(errors="replace")[-6000:]
             )
 
-    def answers(self) -> Iterator[str]:
+    def answers(self, popen: subprocess.Popen) -> Iterator[str]:
         """The lines that the process writes, to its end. Raises TimeoutError where that is later than the deadline."""
-        assert self.popen is not None and self.popen.stdout is not None  # it is a pipe
-        pipe, rest = self.popen.stdout.fileno(), b""
+        assert popen.stdout is not None  # it is a pipe
+        pipe, rest = popen.stdout.fileno(), b""
         with selectors.DefaultSelector() as ready:
             ready.register(pipe, selectors.EVENT_READ)
             while True:
@@ -101,20 +147,21 @@ class Processes:
                 *lines, rest = (rest + found).split(b"\n")
                 yield from (line.decode() for line in lines)
 
-    def stop(self, wait_s: float = 0.0) -> int:
-        """Ends the process if it has not ended after `wait_s` seconds; its exit code."""
-        if self.popen is None:
-            return 0
-        for seconds, end in ((wait_s, self.popen.terminate), (GRACE_S, self._kill)):
-            try:
-                return self.popen.wait(seconds)
-            except subprocess.TimeoutExpired:
-                end()
-        return self.popen.wait()
+    def stop(self) -> None:
+        """Ends the processes that are at work."""
+        for popen in [*self.at_work]:
+            _ended(popen, 0.0)
 
-    def _kill(self) -> None:
-        assert self.popen is not None
-        os.killpg(self.popen.pid, signal.SIGKILL)  # a session of its own, see `made`
+
+def _ended(popen: subprocess.Popen, wait_s: float) -> int:
+    """The exit code of a process, which is made to end if it has not after `wait_s` seconds."""
+    kill = functools.partial(os.killpg, popen.pid, signal.SIGKILL)  # a session of its own, see `made`
+    for seconds, end in ((wait_s, popen.terminate), (GRACE_S, kill)):
+        try:
+            return popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            end()
+    return popen.wait()
 
 
 def how(code: int) -> str:
