@@ -8,11 +8,10 @@ if __name__ == "__main__":
 
 from pathlib import Path
 
-from ugatit_data import BadInputError
 from ugatit_data.commands import command
 from ugatit_train import runtime
 from ugatit_train.evaluation import evaluate
-from ugatit_train.training import best
+from ugatit_train.training import best, runfolder
 
 from .commandline import (
     Parser,
@@ -91,8 +90,7 @@ def judge(
     its target and number.
     """
     refuse_full_folder(out, "--out")
-    if not checkpoint.is_dir():
-        raise BadInputError(f"{checkpoint}: no such folder: give a run's --output_path as --checkpoint")
+    runfolder.check_is_there(checkpoint)
     again = f"the pictures in {out} are whole; given again, it begins anew"
 
     def clean_up() -> None:

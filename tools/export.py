@@ -17,11 +17,11 @@ import numpy as np
 from ugatit_data import BadInputError
 from ugatit_data.errors import RejectedImageError
 from ugatit_train import runtime
-from ugatit_train.exchange import export
+from ugatit_train.exchange import export, modelzoo
 from ugatit_train.inference import models
 from ugatit_train.pictures import drawing
 from ugatit_train.pictures.files import find_pictures, read_picture
-from ugatit_train.training import best
+from ugatit_train.training import best, runfolder
 from ugatit_train.training.checkpoint import GENERATORS, CheckpointError
 
 from .commandline import (
@@ -48,14 +48,20 @@ def parser() -> Parser:
         f"checkpoint's network. A difference above {export.BOUND} is an error, and leaves no file.",
         epilog="Examples:\n"
         "  %(prog)s --checkpoint runs/first --out exported --export_file_format ONNX\n"
-        "  %(prog)s --checkpoint runs/first --out exported --direction b2a --static --pictures photos\n\n"
+        "  %(prog)s --checkpoint runs/first --out exported --direction b2a --static --pictures photos\n"
+        "  %(prog)s --genA2B_ckpt results/selfie2anime_genA2B_params_latest.ckpt --out exported\n\n"
         "MINDIR and ONNX files take any number of pictures, those of a light model any size (a multiple of 4).\n"
         "Weights of more than 1 GB lie beside the file: keep them together. AIR is written on Ascend only.\n\n"
         "Exit code: 0 done, 1 the file differs or could not be written, 2 bad input.",
     )
-    made.add_argument(
-        "--checkpoint", "--genA2B_ckpt", type=path, required=True, help="folder of a run, or of one of its checkpoints"
+    source = made.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--checkpoint",
+        "--genA2B_ckpt",
+        type=path,
+        help="folder of a run, or of one of its checkpoints; or a generator's file of the model zoo's U-GAT-IT",
     )
+    source.add_argument("--genB2A_ckpt", type=path, help="the same with --direction b2a")
     made.add_argument(
         "--out", "--MINDIR_outdir", type=path, default=Path("exported"), help="folder for genA2B.* or genB2A.*"
     )
@@ -78,17 +84,36 @@ def parser() -> Parser:
 
 def main(argv: list[str]) -> int:
     options = parser().parse_args(argv)
+    if options.genB2A_ckpt:
+        options.checkpoint, options.direction = options.genB2A_ckpt, "b2a"
     check(options)
     partial = options.out / f"{GENERATORS[options.direction]}.partial"
+    imported = partial.with_name(f"{partial.name}.run")  # of the model zoo's file
+
+    def clean_up() -> None:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(imported, ignore_errors=True)
+
+    end_when_interrupted("export", "nothing was kept, run it again", clean_up)
+    try:
+        return export_from(options, partial, imported)
+    finally:
+        clean_up()
+
+
+def export_from(options: argparse.Namespace, partial: Path, imported: Path) -> int:
+    """Exports by way of the folder `partial`, and of a run `imported` if the file is the model zoo's; the exit code."""
     again = "nothing was kept, run it again"
-    end_when_interrupted("export", again, lambda: shutil.rmtree(partial, ignore_errors=True))
     with checking():
-        options.checkpoint = best.choose(options.checkpoint, options.which)
         found = find_pictures(options.pictures) if options.pictures else []
         runtime.let_plain_convolutions_be_fast()
         runtime.setup(options.device_target, options.device_id)  # MindSpore loads here
         with contextlib.suppress(runtime.DeviceError):  # of a first 910, which has float16 only
             runtime.set_precision("float32")  # HF32, a 910B's own, would differ from the file by more than is allowed
+        if options.checkpoint.is_file():
+            modelzoo.import_run({options.direction: options.checkpoint}, imported, (options.size or (256,))[0])
+            options.checkpoint = imported
+        options.checkpoint = best.choose(options.checkpoint, options.which)
         trained = models.from_checkpoint(options.checkpoint, options.direction, any_size=True)
         signature = export.signature_for(trained, options.export_file_format, options.size, options.static)
         images = read(found, signature, options.pictures)
@@ -101,8 +126,8 @@ def main(argv: list[str]) -> int:
 def check(options: argparse.Namespace) -> None:
     """Raises BadInputError where the options name nothing to export, or a place that is taken."""
     file_format = options.export_file_format
-    if not options.checkpoint.is_dir():
-        raise BadInputError(f"{options.checkpoint}: no such folder: give a run's --output_path as --checkpoint")
+    if options.checkpoint.suffix != ".ckpt" or not options.checkpoint.is_file():  # not one of the model zoo's
+        runfolder.check_is_there(options.checkpoint)
     if file_format == "AIR" and options.device_target != "Ascend":
         raise BadInputError(
             "AIR is written on Ascend only: give --device_target Ascend on such a machine, or write MINDIR, "

@@ -18,7 +18,7 @@ from ugatit_data.commands import command
 from ugatit_train import runtime
 from ugatit_train.inference import models, translate
 from ugatit_train.pictures.files import count_images, find_jobs
-from ugatit_train.training import best
+from ugatit_train.training import best, runfolder
 
 from .commandline import (
     Parser,
@@ -88,8 +88,8 @@ def parser() -> Parser:
 def main(argv: list[str]) -> int:
     options = parser().parse_args(argv)
     refuse_full_folder(options.out, "--out")
-    if options.checkpoint and not options.checkpoint.is_dir():
-        raise BadInputError(f"{options.checkpoint}: no such folder: give a run's --output_path as --checkpoint")
+    if options.checkpoint:
+        runfolder.check_is_there(options.checkpoint)
     if options.which == "best" and not options.checkpoint:
         raise BadInputError("--which best goes with --checkpoint: give both, or neither")
     whole_so_far = f"what is in {options.out} so far is whole; given again, it begins anew"

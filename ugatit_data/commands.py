@@ -15,6 +15,7 @@ SCRIPTS = {
     "evaluate": "evaluate.py",
     "export": "export.py",
     "import_pytorch": "import_pytorch.py",
+    "import_modelzoo": "import_modelzoo.py",
     "export_pytorch": "export_pytorch.py",
     "import_inception": "import_inception.py",
     "infer_310": "infer_310.py",

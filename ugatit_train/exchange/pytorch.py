@@ -46,8 +46,9 @@ class Imported:
     unused: list[str]
 
 
-def options_of(states: States, img_size: int) -> config.Options:
+def options_of(states: States, img_size: int, give: str = GIVE) -> config.Options:
     """The options of the networks in a file; a light generator does not hold the training's size, `img_size` gives it.
+    `give` ends the messages: which file to give.
 
     Raises:
         InteropError: the file has no generator.
@@ -55,19 +56,19 @@ def options_of(states: States, img_size: int) -> config.Options:
     """
     state = next((states[name] for name in layout.GENERATORS if name in states), None)
     if state is None:
-        raise InteropError(f"holds {', '.join(list(states)[:4])}, not genA2B or genB2A, a generator: {GIVE}")
+        raise InteropError(f"holds {', '.join(list(states)[:4])}, not genA2B or genB2A, a generator: {give}")
     for name, axes in {SIGN: 4, "FC.0.weight": 2}.items():
         if name not in state:
-            raise InteropError(f"its generator has no {name}: it is of another implementation, or damaged: {GIVE}")
+            raise InteropError(f"its generator has no {name}: it is of another implementation, or damaged: {give}")
         if state[name].ndim != axes or not state[name].size:
-            raise InteropError(f"{name} has shape {state[name].shape}, not {axes} axes: other networks: {GIVE}")
+            raise InteropError(f"{name} has shape {state[name].shape}, not {axes} axes: other networks: {give}")
     ch, img_ch = state[SIGN].shape[:2]
     features = state["FC.0.weight"].shape[1]
     light = features == 4 * ch
     side = img_size if light else 4 * math.isqrt(features // (4 * ch))
     sizes = [_n_dis(name, states[name]) for name in layout.DISCRIMINATORS if name in states]
     if len(set(sizes)) > 1:
-        raise InteropError(f"holds discriminators of n_dis {sizes}, which do not belong together: {GIVE}")
+        raise InteropError(f"holds discriminators of n_dis {sizes}, which do not belong together: {give}")
     fitting = [n_dis for n_dis in (4, 5, 6) if config.smallest_image(n_dis + 1) <= side]
     try:
         return config.Options(
@@ -82,7 +83,7 @@ def options_of(states: States, img_size: int) -> config.Options:
     except config.OptionError as error:
         if light and "--img_size" in str(error):  # which is the user's
             raise
-        raise InteropError(f"this program has no such networks ({error}): {GIVE}") from None
+        raise InteropError(f"this program has no such networks ({error}): {give}") from None
 
 
 def _n_dis(network: str, state: Mapping[str, np.ndarray]) -> int:
@@ -90,14 +91,14 @@ def _n_dis(network: str, state: Mapping[str, np.ndarray]) -> int:
     return convolutions if network.startswith("disG") else convolutions + 2
 
 
-def from_pytorch(states: States, img_size: int = 256) -> Imported:
-    """Our parameters from the state_dicts of a file.
+def from_pytorch(states: States, img_size: int = 256, give: str = GIVE) -> Imported:
+    """Our parameters from the state_dicts of a file; `give` ends the messages: which file to give.
 
     Raises:
         InteropError: a parameter is missing or has another shape.
         OptionError: this program does not train such sizes.
     """
-    options = options_of(states, img_size)
+    options = options_of(states, img_size, give)
     parameters: dict[str, np.ndarray] = {}
     taken: list[str] = []
     unused = [f"{name}: no network of ours" for name in states if name not in layout.NETWORKS]
@@ -105,13 +106,13 @@ def from_pytorch(states: States, img_size: int = 256) -> Imported:
         left, shapes = dict(states[network]), layout.shapes(network, options)
         for ours, theirs in layout.names(network, options):
             if theirs not in left:
-                raise InteropError(f"{network} has no {theirs}: it is of another implementation, or damaged: {GIVE}")
+                raise InteropError(f"{network} has no {theirs}: it is of another implementation, or damaged: {give}")
             array = left.pop(theirs)
             if array.dtype != np.float32:
-                raise InteropError(f"{network}: {theirs} holds {array.dtype}, no real numbers: {GIVE}")
+                raise InteropError(f"{network}: {theirs} holds {array.dtype}, no real numbers: {give}")
             if array.size != math.prod(shapes[ours]) or array.squeeze().shape != np.empty(shapes[ours]).squeeze().shape:
                 shape = f"{network}: {theirs} has shape {array.shape}, not {shapes[ours]}"
-                raise InteropError(f"{shape}: other networks: {GIVE}")
+                raise InteropError(f"{shape}: other networks: {give}")
             parameters[f"{network}.{ours}"] = array.reshape(shapes[ours])
             taken.append(f"{network}: {theirs} {array.shape} -> {ours} {shapes[ours]}")
         unused += [

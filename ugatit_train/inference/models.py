@@ -19,6 +19,7 @@ from ugatit_train import runtime
 from ugatit_train.errors import UgatitError
 from ugatit_train.forms import form_for
 from ugatit_train.pictures import drawing
+from ugatit_train.training import runfolder
 
 Translator = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 KEY = "ugatit"  # an exported file holds its `Signature` under it, as JSON
@@ -121,6 +122,8 @@ def open_generator(
         raise ModelError(f"direction {direction}: give a2b or b2a")
     if not source.exists():
         raise ModelError(f"{source}: no such file or folder: give a run's folder, or an exported file")
+    if source.suffix == ".ckpt" and source.is_file():
+        runfolder.check_is_there(source)  # which says how to make a run of it
     if source.suffix == ".onnx":
         model = from_onnx(source)
     elif source.is_dir():

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ugatit_data.commands import command
 from ugatit_data.files import lock
 from ugatit_train.errors import UgatitError
 from ugatit_train.options import config, saved, schedule
@@ -23,6 +24,18 @@ _log = logging.getLogger(__name__)
 
 class NoRoomError(UgatitError):
     """The disk has too little room for a run's checkpoints."""
+
+
+def check_is_there(folder: Path) -> None:
+    """Raises CheckpointError where a tool is given no folder as a run, or one of its checkpoints."""
+    if folder.is_dir():
+        return
+    if folder.suffix == ".ckpt" and folder.is_file():
+        raise checkpoint.CheckpointError(
+            f"{folder}: a file; if it is a generator of the model zoo's U-GAT-IT, make a run of it with "
+            f"{command('import_modelzoo')}"
+        )
+    raise checkpoint.CheckpointError(f"{folder}: no such folder: give a run's --output_path as --checkpoint")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
