@@ -163,18 +163,20 @@ def _bmp(data: bytes) -> Header:
     header_size, width, height, _, bits = struct.unpack_from("<IiiHH", data, 14)
     if header_size == 12:  # OS/2
         width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
+    if width < 0:  # the height's sign is the order of the rows; the width's means nothing
+        raise RejectedImageError(f"damaged bmp: a width of {width} pixels")
     start = struct.unpack_from("<I", data, 10)[0]
     compression = struct.unpack_from("<I", data, 30)[0] if header_size >= 40 else 0
     compressed = compression in (1, 2)
-    need = start + (abs(width) * bits + 31) // 32 * 4 * abs(height)
+    need = start + (width * bits + 31) // 32 * 4 * abs(height)
     if not compressed and len(data) < need or compressed and len(data) < size:
         raise RejectedImageError("truncated bmp: fewer bytes than its header says")
     fourth = None
     if bits == 32 and compression == 0:  # the fourth byte is said to be nothing; where it holds anything, it is alpha
-        fourth = np.frombuffer(data, np.uint8, need - start, start)[3::4].reshape(abs(height), abs(width))
+        fourth = np.frombuffer(data, np.uint8, need - start, start)[3::4].reshape(abs(height), width)
         fourth = (fourth[::-1] if height > 0 else fourth) if fourth.any() else None
     found, alpha = fourth, fourth is not None
-    return Header("bmp", abs(width), abs(height), 3, 8, palette=bits <= 8, alpha=alpha, found=found)
+    return Header("bmp", width, abs(height), 3, 8, palette=bits <= 8, alpha=alpha, found=found)
 
 
 def _webp(data: bytes) -> Header:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import io
 import re
+import struct
 import warnings
 
 import cv2
@@ -269,3 +270,14 @@ def test_settings_of_the_process_change_nothing(monkeypatch):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     with pytest.raises(DataError, match="LOAD_TRUNCATED_IMAGES is set"):
         decode(buffer.getvalue())
+
+
+@pytest.mark.parametrize("width", [-1, -24, -(1 << 31)])
+def test_a_bmp_of_a_negative_width(width):
+    """Rows may stand upside down; a negative width is no width, and a decoder takes it for 4 thousand million."""
+    buffer = io.BytesIO()
+    Image.fromarray(PIXELS).save(buffer, "BMP")
+    data = bytearray(buffer.getvalue())
+    data[18:22] = struct.pack("<i", width)
+    with pytest.raises(RejectedImageError, match=f"^damaged bmp: a width of {width} pixels$"):
+        decode(bytes(data))

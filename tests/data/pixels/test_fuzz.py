@@ -17,7 +17,7 @@ def fuzz(*options):
 
 
 def test_mutated_files_are_read_alike_twice_or_refused():
-    done = fuzz("--seconds", "12")
+    done = fuzz("--seconds", "30")
     assert done.returncode == 0, done.stdout
     assert "unforeseen" not in done.stdout
     words = done.stdout.split()
