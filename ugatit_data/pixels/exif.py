@@ -39,9 +39,10 @@ def from_profile(body: bytes, packed: bool) -> bytes:
 
 
 def _without_signature(block: bytes) -> bytes:
-    while block.startswith(_SIGNATURE):  # some writers put it there twice
-        block = block[len(_SIGNATURE) + 1 :]
-    return block
+    at = 0
+    while block.startswith(_SIGNATURE, at):  # some writers put it there twice
+        at += len(_SIGNATURE) + 1
+    return block[at:]
 
 
 def _first(exif: bytes) -> int | None:

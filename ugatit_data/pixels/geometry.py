@@ -8,6 +8,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+MAX_PIXELS = 178_956_970
+"""Of an image that is decoded: half a GiB of RGB; Pillow's limit too, under the name of decompression bomb."""
+
 Size = int | tuple[int, int]
 
 

@@ -37,8 +37,8 @@ _SIGNATURES = (
 )
 _HEIF_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
 
+_MOST_PROFILES = 4  # that are unpacked to look for EXIF's orientation
 _PROFILES = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
-_PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")  # of a PNG: what its pixels are made of
 
 
 @dataclasses.dataclass(slots=True)
@@ -61,8 +61,8 @@ class Header:
     """Whether colour is stored at less than full resolution, as most JPEGs do."""
     alpha: bool = False
     """Whether a channel is alpha."""
-    found: Segments | Page | list[tuple[int, int]] | np.ndarray | None = None
-    """What the decoder needs: a JPEG's segments, a TIFF's page, where the pixels of a PNG lie, a BMP's alpha."""
+    found: Segments | Page | np.ndarray | None = None
+    """What the decoder needs: a JPEG's segments, a TIFF's page, a BMP's alpha."""
 
 
 def sniff(data: bytes) -> str | None:
@@ -117,7 +117,6 @@ def _png(data: bytes) -> Header:
     ihdr, icc, clear, animated, at = None, False, None, False, 8
     exif: list[bytes] = []
     profiles: list[bytes] = []
-    kept = [(0, 8)]
     while True:
         length, kind = struct.unpack_from(">I4s", data, at)
         body = data[at + 8 : at + 8 + length]
@@ -126,14 +125,12 @@ def _png(data: bytes) -> Header:
             raise RejectedImageError("truncated png: a chunk ends early")
         if struct.unpack(">I", crc)[0] != zlib.crc32(body, zlib.crc32(kind)):
             raise RejectedImageError(f"damaged png: checksum of chunk {kind.decode('latin-1')!r}")
-        if kind in _PIXEL_CHUNKS:
-            kept.append((at, at + 12 + length))
         at += 12 + length
         if kind == b"IHDR":
             ihdr = struct.unpack(">IIBBBBB", body)
         elif kind == b"eXIf":
             exif.append(body)
-        elif kind in (b"tEXt", b"zTXt") and body.startswith(_PROFILES) and not any(profiles):
+        elif kind in (b"tEXt", b"zTXt") and body.startswith(_PROFILES) and len(profiles) < _MOST_PROFILES:
             profiles.append(from_profile(body[len(_PROFILES[0]) :], kind == b"zTXt"))
         elif kind == b"iCCP":
             icc = True
@@ -153,9 +150,7 @@ def _png(data: bytes) -> Header:
         channels = {1: 2, 3: 4}.get(channels, channels)
     gray = struct.unpack(">H", clear)[0] if clear is not None and colour == 0 else None
     turn, alpha = orientation(exif) if exif else orientation(profiles), channels in (2, 4)
-    return Header(
-        "png", width, height, channels, bits, turn, icc, colour == 3, animated, clear=gray, alpha=alpha, found=kept
-    )
+    return Header("png", width, height, channels, bits, turn, icc, colour == 3, animated, clear=gray, alpha=alpha)
 
 
 def _bmp(data: bytes) -> Header:

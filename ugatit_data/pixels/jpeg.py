@@ -13,7 +13,7 @@ import simplejpeg
 from ugatit_data.errors import RejectedImageError
 from ugatit_data.pixels.leftover import LOST, damage, data_end
 from ugatit_data.pixels.pillow import pillow_rgb
-from ugatit_data.pixels.segments import END_OF_IMAGE, Segments
+from ugatit_data.pixels.segments import END_OF_IMAGE, Segments, without_others
 
 _KEEP_BYTES = 16 << 20  # an image that needs more gets memory of its own, so that a thread does not hold it for ever
 _ALIGN, _SHIFT = 64, 16
@@ -86,11 +86,11 @@ def decode_source(found: Segments, lenient: bool) -> tuple[np.ndarray, tuple[str
     space = {1: "GRAY", 3: "RGB", 4: "CMYK"}[found.channels]
     pixels, complaint = _decode(found.clean, found, space)
     if "subsampling level" in complaint:
-        return _by_pillow(found.clean, found.scans, lenient, notes)
+        return _by_pillow(found, lenient, notes)
     if complaint:
         notes.append(_judged(complaint, found, pixels, space, lenient))
     if space == "CMYK":  # which of the two ways it is stored in, Pillow knows
-        pixels = pillow_rgb(found.clean, "jpeg")
+        pixels = pillow_rgb(without_others(found.clean), "jpeg")
     if space == "GRAY":
         pixels = np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, 2)
     return pixels, tuple(notes)
@@ -145,13 +145,14 @@ def _restarts(scan: bytes) -> int:
     return len(re.findall(b"\xff[\xd0-\xd7]", scan))
 
 
-def _by_pillow(
-    clean: bytes, scans: list[tuple[int, int]], lenient: bool, notes: list[str]
-) -> tuple[np.ndarray, tuple[str, ...]]:
+def _by_pillow(found: Segments, lenient: bool, notes: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     """A JPEG whose sampling simplejpeg does not know: by Pillow, which hears no warnings.
 
     Data that end early are found by putting others behind them: they would be taken for the missing ones.
     """
+    clean = without_others(found.clean)
+    less = len(found.clean) - len(clean)  # all of it before the first scan
+    scans = [(begin - less, end - less) for begin, end in found.scans]
     pixels = pillow_rgb(clean, "jpeg")
 
     def is_whole(data: bytes) -> bool:

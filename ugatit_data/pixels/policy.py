@@ -9,7 +9,7 @@
 - ICC profiles are ignored, and noted.
 
 Each kind has a decoder that is known to read it rightly (tests/data/pixels/test_second_*.py): libjpeg-turbo JPEG,
-OpenCV PNG without its animation and still WebP, Pillow BMP, animated WebP and CMYK, `tiff.py` TIFF.
+OpenCV PNG (the picture's own chunks) and still WebP, Pillow BMP, animated WebP and CMYK, `tiff.py` TIFF.
 
 One file takes 4 GiB of memory at most, whatever it says of itself (measured: 3.5 GiB, an animated WebP of 178
 megapixels with alpha; a JPEG 1.1 GiB). Whatever it does to a decoder is its own reason.
@@ -28,15 +28,16 @@ from PIL import features
 
 from ugatit_data.errors import DataError, RejectedImageError, in_words
 from ugatit_data.pixels.colours import over_white
+from ugatit_data.pixels.geometry import MAX_PIXELS
 from ugatit_data.pixels.headers import Header, read_header
 from ugatit_data.pixels.jpeg import Scratch, decode_jpeg, decode_source
 from ugatit_data.pixels.pillow import pillow_image
+from ugatit_data.pixels.png import only_picture
 from ugatit_data.pixels.segments import Segments
 from ugatit_data.pixels.tiff import Page, decode_page
 
 POLICY = 2
 """Goes up when these rules change. 1 was that of version 0.1."""
-MAX_PIXELS = 178_956_970  # half a GiB of RGB; Pillow's limit too, under the name of decompression bomb
 
 _RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
@@ -109,7 +110,7 @@ def _decode_by_format(data: bytes, header: Header, plain: bool, lenient: bool) -
     if isinstance(header.found, Page):
         return decode_page(data, header.found), ()
     if plain:
-        return _imdecode(data, _RGB, header.format), ()
+        return _imdecode(only_picture(data), _RGB, header.format), ()
     if header.format == "bmp" or header.format == "webp" and header.animated:
         image = pillow_image(data, header.format)
         if isinstance(header.found, np.ndarray):
@@ -117,8 +118,8 @@ def _decode_by_format(data: bytes, header: Header, plain: bool, lenient: bool) -
         if image.mode != "RGBA":
             return np.asarray(image.convert("RGB")), ()
         return over_white(np.asarray(image)), () if header.alpha else ("alpha over white",)
-    if isinstance(header.found, list):  # a PNG: without its animation, which OpenCV takes for the picture
-        data = b"".join(data[begin:end] for begin, end in header.found)
+    if header.format == "png":  # without its animation too, which OpenCV takes for the picture
+        return _decode_any(only_picture(data), header), ()
     return _decode_any(data, header), ()
 
 
@@ -128,7 +129,9 @@ def decode_stored(record: np.ndarray, scratch: Scratch) -> np.ndarray:
     Raises:
         RejectedImageError: the decoder failed.
     """
-    pixels = decode_jpeg(record, scratch, strict=False) if record[0] == 0xFF else None  # a PNG begins with 0x89
+    if record[0] != 0xFF:  # a PNG begins with 0x89
+        return _imdecode(only_picture(record), _RGB, "stored")
+    pixels = decode_jpeg(record, scratch, strict=False)
     return _imdecode(record, _RGB, "stored") if pixels is None else pixels
 
 
@@ -153,7 +156,7 @@ def _imdecode(data: bytes | np.ndarray, flags: int, name: str) -> np.ndarray:
     return pixels
 
 
-def _decode_any(data: bytes, header: Header) -> np.ndarray:
+def _decode_any(data: bytes | np.ndarray, header: Header) -> np.ndarray:
     pixels = _imdecode(data, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION, header.format)
     if header.clear is not None:  # OpenCV drops this too; it has scaled fewer than 8 bits up to 8
         assert header.bits is not None, "a PNG's header has them"

@@ -6,7 +6,10 @@ is taken out or set right here: libjpeg reports its first warning only, and that
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
+import itertools
+import re
 import struct
 
 import numpy as np
@@ -20,6 +23,9 @@ _BLOCK = 1 << 16  # bytes that are searched for a marker at once
 _FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive: what libjpeg-turbo decodes
 _OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a segment
+_ALONE_RUN = re.compile(rb"(?:\xff[\x01\xd0-\xd7][^\xff]*){1,4096}")  # and stray bytes; more would take memory
+_MARKER = re.compile(rb"\xff[^\x00\xff]")
+_NO_PICTURE = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # segments of which a decoder needs nothing; 0xEE is Adobe's
 _READ = _FRAMES | {0xE0, 0xE1, 0xE2, 0xEE, 0xDA}  # segments of which more than the length is read
 _MOST_SCANS = 500  # each is a pass over the whole picture, however few bytes it takes; encoders write about ten
 
@@ -72,19 +78,19 @@ class _Walk:
         data, begin = self.data, self.at
         if data[begin] == 0xFF and 0 < (marker := data[begin + 1]) < 0xFF:  # nearly always
             return marker
-        while True:
-            found = data.find(0xFF, self.at)
-            if found < 0:
-                raise IndexError
-            self.at = found
-            while data[self.at + 1] == 0xFF:  # fill bytes
-                self.at += 1
-            if data[self.at + 1] != 0:
-                break
-            found = self.at = self.at + 2
-        if found != begin:
-            self.drop.append((begin, found))
+        found = _MARKER.search(data, begin)
+        if not found:
+            raise IndexError
+        self.at = found.start()
+        self.leave_out(begin, begin + len(data[begin : self.at].rstrip(b"\xff")))  # then come fill bytes
         return data[self.at + 1]
+
+    def leave_out(self, begin: int, end: int) -> None:
+        """Leave out the bytes of [begin, end), which belong to no segment."""
+        if self.drop and self.drop[-1][1] == begin:
+            begin = self.drop.pop()[0]
+        if begin < end:
+            self.drop.append((begin, end))
 
     def segment(self, marker: int) -> bytes:
         """The body of the segment at hand, which is passed."""
@@ -195,9 +201,10 @@ def _step(state: _Walk) -> bool:
         raise RejectedImageError("damaged jpeg: begins twice")
     if marker in _OTHER_FRAMES:
         raise RejectedImageError("unsupported jpeg: lossless, hierarchical or arithmetic coding")
-    if marker in _ALONE:  # means nothing here, and Pillow stumbles over it
-        state.drop.append((state.at, state.at + 2))
-        state.at += 2
+    run = _ALONE_RUN.match(state.data, state.at) if marker in _ALONE else None
+    if run:  # they mean nothing here, and Pillow stumbles over them
+        state.leave_out(*run.span())
+        state.at = run.end()
         return False
     body = state.segment(marker)
     return marker == 0xDA and state.scan(body)
@@ -205,22 +212,42 @@ def _step(state: _Walk) -> bool:
 
 def _moved(scans: list[tuple[int, int]], drop: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Scans in the file without what is dropped."""
+    ends = [end for _, end in drop]
+    gone = [0, *itertools.accumulate(end - begin for begin, end in drop)]
 
     def moved(at: int) -> int:
-        return at - sum(end - begin for begin, end in drop if end <= at)
+        return at - gone[bisect.bisect_right(ends, at)]
 
     return [(moved(begin), moved(end)) for begin, end in scans]
 
 
 def _corrected(data: bytes, fixes: list[tuple[int, bytes]], drop: list[tuple[int, int]]) -> bytes:
-    if not fixes and not drop:
-        return data
-    changed = bytearray(data)
-    for at, value in fixes:
-        changed[at : at + len(value)] = value
-    for begin, end in reversed(drop):
-        del changed[begin:end]
-    return bytes(changed)
+    if fixes:
+        changed = bytearray(data)
+        for at, value in fixes:
+            changed[at : at + len(value)] = value
+        data = bytes(changed)
+    if drop:
+        kept = zip([0, *(end for _, end in drop)], [*(begin for begin, _ in drop), len(data)], strict=True)
+        data = b"".join([data[begin:end] for begin, end in kept])
+    return data
+
+
+def without_others(clean: bytes) -> bytes:
+    """A clean file without the segments of its header that say nothing of the picture.
+
+    Pillow reads EXIF where it finds no resolution elsewhere, and keeps every tag.
+    """
+    kept, at = [clean[:2]], 2
+    while True:
+        while clean[at + 1] == 0xFF:
+            at += 1
+        marker, end = clean[at + 1], at + 2 + (clean[at + 2] << 8 | clean[at + 3])
+        if marker == 0xDA:
+            return b"".join([*kept, clean[at:]])
+        if marker not in _NO_PICTURE:
+            kept.append(clean[at:end])
+        at = end
 
 
 def _after_scan(data: bytes, at: int) -> int:

@@ -17,13 +17,16 @@ import simplejpeg
 from PIL import Image, TiffImagePlugin
 
 from ugatit_data.errors import RejectedImageError, in_words
+from ugatit_data.pixels.geometry import MAX_PIXELS
 
 _NONE, _RLE, _FAX3, _FAX4, _LZW, _JPEG, _DEFLATE, _PACKBITS = 1, 2, 3, 4, 5, 7, 8, 32773
 _FAX = {_RLE: "tiff_ccitt", _FAX3: "group3", _FAX4: "group4"}  # Pillow's names
 _FAX_DPI = (98.0, 196.0)  # a fax's, normal and fine
 COMPRESSIONS = {_NONE, *_FAX, _LZW, _JPEG, _DEFLATE, 32946, _PACKBITS}
 
-MAX_BYTES = 178_956_970 * 4  # of samples: the policy's most pixels, of four samples of 8 bits
+MAX_BYTES = MAX_PIXELS * 4  # of samples: four of 8 bits
+_MOST = 1 << 20  # strips or tiles: each takes some us of a core, whatever it holds
+_MOST_SLOW = {**dict.fromkeys(_FAX, 1 << 16), _LZW: 1 << 17}  # and here some 100 us
 MAX_TILE_BYTES = 256 << 20
 _AT_ONCE = 1 << 20  # bytes of packed bits that are taken apart at once: each takes eight times that
 _REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
@@ -64,12 +67,15 @@ def unpack(data: bytes, layout: Layout) -> np.ndarray:
         RejectedImageError: damaged, truncated or unsupported.
     """
     _check(layout)
-    out = np.empty((layout.height, layout.width, layout.samples), np.uint8)
     down, across = -(-layout.height // layout.high), -(-layout.width // layout.wide)
     planes = layout.samples if layout.planar else 1
-    if len(layout.starts) < down * across * planes:
-        raise RejectedImageError(f"damaged tiff: {len(layout.starts)} strips or tiles of {down * across * planes}")
-    for number in range(down * across * planes):
+    count = down * across * planes
+    if len(layout.starts) < count:
+        raise RejectedImageError(f"damaged tiff: {len(layout.starts)} strips or tiles of {count}")
+    if count > _MOST_SLOW.get(layout.compression, _MOST):
+        raise RejectedImageError(f"unsupported tiff: {count} strips or tiles of compression {layout.compression}")
+    out = np.empty((layout.height, layout.width, layout.samples), np.uint8)
+    for number in range(count):
         plane, place = divmod(number, down * across)
         top, left = place // across * layout.high, place % across * layout.wide
         rows = layout.high if layout.tiled else min(layout.high, layout.height - top)

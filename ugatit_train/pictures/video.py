@@ -18,8 +18,8 @@ import numpy as np
 
 from ugatit_data.errors import RejectedImageError
 from ugatit_data.files import place_holder
-from ugatit_data.pixels.geometry import resize
-from ugatit_data.pixels.policy import MAX_PIXELS, over_white
+from ugatit_data.pixels.colours import over_white
+from ugatit_data.pixels.geometry import MAX_PIXELS, resize
 from ugatit_train.pictures.containers import declared_bytes
 
 SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"))
