@@ -119,9 +119,9 @@ def say(tool: str, message: str) -> None:
     print(f"{command(tool)}: {' '.join(message.split())}", file=sys.stderr)
 
 
-def say_device(target: str, number: int = 0, before: str = "") -> None:
+def say_device(target: str, number: int | str = 0, before: str = "") -> None:
     """The first line that a tool prints when it goes to work: the device that it works on."""
-    print(f"{before}device: {target}" + ("" if target == "CPU" else f" {number}"), flush=True)
+    print(f"{before}device: {target if target == 'CPU' else f'{target} {number}'.strip()}", flush=True)
 
 
 @contextlib.contextmanager

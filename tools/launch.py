@@ -19,7 +19,7 @@ from ugatit_train.performance import planner
 from ugatit_train.training import workers
 
 from . import train
-from .commandline import path, say
+from .commandline import path, say, say_device
 
 MANUAL = """usage: {name} [RANK_TABLE] RANK_SIZE DEVICE_START [OPTION OF {train}] ...
 
@@ -71,7 +71,9 @@ def main(argv: list[str]) -> int:
     with contextlib.redirect_stdout(io.StringIO()):  # all checks, once, before anything is started
         train.main([*options, "--distributed", "true", "--dry_run", "true"])
     if not given.get("enable_modelarts"):
-        warn(arguments.resolve(given), size)
+        planned = arguments.resolve(given)
+        say_device(planned.device_target, start if size == 1 else f"{start} to {start + size - 1}")
+        warn(planned, size)
     if table:
         os.environ["RANK_TABLE_FILE"] = str(Path(table).resolve())
     for name in ("ASCEND_RT_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"):

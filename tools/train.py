@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
         judging.check(options)
         runfolder.check(options)
         check_extras(options)
-    say_device(options.device_target, options.device_id, "# ")
+    say_device(options.device_target, "" if options.distributed else options.device_id, "# ")
     print(saved.describe(options), end="", flush=True)
     if too_large := planner.warning(options):
         say("train", too_large)

@@ -40,3 +40,13 @@ def test_a_standalone_training_is_on_ascend_unless_another_device_is_given(said)
 )
 def test_the_model_zoos_names_start_our_tools_on_ascend(said, script, arguments, started):
     assert said(script, *arguments) == started
+
+
+@pytest.mark.parametrize(
+    ("device", "line"),
+    [(("CPU", 3), "device: CPU"), (("Ascend", 3), "device: Ascend 3"), (("GPU", "0 to 7"), "device: GPU 0 to 7")],
+)
+def test_the_line_of_the_device(load_tool, capsys, device, line):
+    load_tool("commandline").say_device(*device)
+    load_tool("commandline").say_device("Ascend", "", "# ")  # of a worker, which its launcher gives a device
+    assert capsys.readouterr().out == f"{line}\n# device: Ascend\n"
