@@ -49,7 +49,10 @@ def main(argv: list[str]) -> int:
     if too_large := planner.warning(options):
         say("train", too_large)
     if options.dry_run:
-        print(textwrap.indent(estimate(options, steps), "# "))
+        lines, too_long = estimate(options, steps)
+        print(textwrap.indent(lines, "# "))
+        if too_long:
+            say("train", too_long)
         return 0
     if not options.distributed:
         if job.way == "join":
@@ -133,9 +136,16 @@ def _end(log: Path, lines: int) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""
 
 
-def estimate(options: config.Options, steps: int | None) -> str:
-    """Memory and time in two lines; the ceiling of this machine is measured for it, a fifth of a second."""
-    return planner.describe(options, steps, ceilings.sgemm(0.5) if options.device_target == "CPU" else None)
+def estimate(options: config.Options, steps: int | None) -> tuple[str, str]:
+    """Memory and time in two lines, and a warning of a run that is too long for a CPU, or nothing.
+
+    The ceiling of this machine is measured for it, a fifth of a second.
+    """
+    if options.device_target != "CPU":
+        return planner.describe(options, steps, None), ""
+    gflop_per_s = ceilings.sgemm(0.5)
+    step_s = planner.step_seconds(planner.estimate(options), gflop_per_s)
+    return planner.describe(options, steps, gflop_per_s), planner.too_long(options, step_s * (steps or 0))
 
 
 def check_data(options: config.Options) -> int | None:

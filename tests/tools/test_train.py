@@ -131,6 +131,16 @@ def test_dry_run_prints_the_resolved_options_and_makes_nothing(run_tool, no_mind
     assert not (tmp_path / "run").exists()
 
 
+def test_dry_run_warns_of_a_run_that_is_meant_for_a_card(tool, dataset, tmp_path):
+    line = ("train", "--data_path", dataset, "--output_path", tmp_path / "run", "--dry_run")
+    code, said, complaint = tool(*line)  # the paper's million steps
+    assert code == 0 and "# time, estimated: " in said
+    assert re.search(
+        r"^ugatit train: on this CPU this run takes \d+ days: it is meant for a card", complaint, re.MULTILINE
+    )
+    assert "meant for a card" not in tool(*line, "--light", "--img_size", 64, "--n_dis", 5, "--iteration", 100)[2]
+
+
 def test_dry_run_checks_the_schedule_against_the_data_set(run_tool, refused, no_mindspore, dataset):
     arguments = ("--data_path", dataset, "--decay_epoch", 3, "--iteration", 11, "--dry_run")  # 4 images: step 12
     refused(run_tool("train", *arguments, env=no_mindspore), "--decay_epoch 3 is step 12, after the last step 11")

@@ -78,9 +78,10 @@ class GraphCache:
     def __init__(self, folder: Path | None, worker: Worker | None = None, limit: int = LIMIT):
         self.folder, self.worker, self.limit = folder, worker or Worker(), limit
 
-    def compile(self, cell: nn.Cell, *inputs: Tensor) -> bool:
+    def compile(self, cell: nn.Cell, *inputs: Tensor, at_compiling: Callable[[], object] = lambda: None) -> bool:
         """Makes `cell` ready to be called with such inputs; whether its graph came from the folder.
 
+        `at_compiling` is called where it did not, before the cell is compiled, which takes long.
         A file that is damaged, a folder that cannot be used and a graph that MindSpore cannot write cost one warning
         and the time of compiling.
         """
@@ -88,9 +89,10 @@ class GraphCache:
             path = self._path(cell, inputs)
             if path is not None:
                 try:
-                    return self._compile(path, cell, inputs)
+                    return self._compile(path, cell, inputs, at_compiling)
                 except _UnusableError as error:
                     self._switch_off(str(error))
+            at_compiling()
             cell.compile(*inputs)
             return False
 
@@ -118,12 +120,15 @@ class GraphCache:
         _log.warning("no compile cache: %s: compiling takes its full time", reason)
         self.folder = None
 
-    def _compile(self, path: Path, cell: nn.Cell, inputs: tuple[Tensor, ...]) -> bool:
+    def _compile(
+        self, path: Path, cell: nn.Cell, inputs: tuple[Tensor, ...], at_compiling: Callable[[], object]
+    ) -> bool:
         with _refusals(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
             scratch = own_scratch()
             files = graphfiles.read(path)
             if files == {}:  # known to be one that cannot be kept
+                at_compiling()
                 cell.compile(*inputs)
                 return False
             scratch.clear()
@@ -148,6 +153,7 @@ class GraphCache:
                         os.utime(path)  # used last now
                     return True
         if files is None:
+            at_compiling()
             try:
                 if not scratch.compile(cell, inputs):
                     return False

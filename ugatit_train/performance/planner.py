@@ -22,6 +22,8 @@ EFFICIENCY = 0.65  # FLOPs a second (as counted, without Winograd's savings) as 
 WEIGHT_S_PER_BYTE = 1.7e-9  # Adam and spectral norm
 STEP_S = 0.3  # the rest: thousands of small operations
 
+CPU_DAYS = 7  # longer than that, a run on a CPU is hardly meant
+
 
 @dataclass(frozen=True, kw_only=True)
 class Keeps:
@@ -192,6 +194,18 @@ def duration(seconds: float) -> str:
     if days:
         return f"{days} d {hours % 24} h"
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def too_long(options: Options, seconds: float) -> str:
+    """One line if a run of `seconds` on a CPU is longer than `CPU_DAYS`; empty otherwise."""
+    days = seconds / 86400
+    if options.device_target != "CPU" or days <= CPU_DAYS:
+        return ""
+    light = "" if options.light else "--light, "
+    return (
+        f"on this CPU this run takes {days:.0f} days: it is meant for a card: give --device_target, or {light}a "
+        "smaller --img_size or --iteration"
+    )
 
 
 def warning(options: Options, processes: int = 1) -> str:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from ugatit_data.files import write_whole
 from ugatit_train.errors import UgatitError
 from ugatit_train.options.schedule import Schedule
+from ugatit_train.training.prospect import Pace
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -32,12 +33,14 @@ def reporting(
     schedule: Schedule,
     done: int,
     tensorboard: bool,
+    pace: Pace,
     at_closed: Callable[[], object] = lambda: None,
 ) -> Iterator[Callable[[int, dict[str, float]], None]]:
     """A function that reports a step, by its number and its values, everywhere; ten log lines a sample picture.
 
-    `out` is the run's folder, None in a process that only logs to the console; `done` steps were done before.
-    `at_closed` is called when stdout turns out to be a pipe that nobody reads; no more is written there.
+    `out` is the run's folder, None in a process that only logs to the console; `done` steps were done before. `pace`
+    tells the mean time of a step, and the time left. `at_closed` is called when stdout turns out to be a pipe that
+    nobody reads; no more is written there.
 
     Raises:
         MetricsError: a line of the metrics is no step.
@@ -65,9 +68,11 @@ def reporting(
                 refresh=False,
             )
             bar.update()
+            step_s = values["data_wait_s"] + values["step_s"]
+            pace.add(step, step_s)
             if step % max(1, schedule.print_every // 10) == 0 or step == schedule.iteration:
-                step_s = values["data_wait_s"] + values["step_s"]
-                _log.info(log_line(step, schedule.iteration, step_s, values["d_loss"], values["g_loss"]))
+                line = log_line(step, schedule.iteration, step_s, values["d_loss"], values["g_loss"])
+                _log.info("%s%s", line, pace.said(step))
 
         yield report
 

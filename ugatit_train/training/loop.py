@@ -33,6 +33,7 @@ from ugatit_train.training import (
     interrupts,
     log,
     modelarts,
+    prospect,
     runfolder,
     workers,
 )  # fmt: skip
@@ -72,6 +73,7 @@ def train(options: config.Options, open_judge: OpenJudge | None = None) -> None:
     start = runfolder.resume(options, worker.world, dataset.dataset_id, state) if options.resume else runfolder.BEGIN
     start.check_unfinished(schedule.iteration, out)
     loader, graphs = _loader(options, worker, start.loader_step), _graphs(options, worker)
+    pace = prospect.Pace(options, schedule)
     mean_over_ranks = runtime.mean_over_ranks(worker)
 
     with (
@@ -79,10 +81,12 @@ def train(options: config.Options, open_judge: OpenJudge | None = None) -> None:
         runfolder.own(options, checkpoint.bytes_of(state)) if writes else contextlib.nullcontext(),
         modelarts.publishing(out, options.train_url if writes else "", checkpoint.META_FILE) as publish,
         _signals() as got,
-        log.reporting(out if writes else None, schedule, start.step, options.tensorboard, _unread(got)) as report,
+        log.reporting(out if writes else None, schedule, start.step, options.tensorboard, pace, _unread(got)) as report,
         _profiler(options, out, writes) as profiler,
     ):
         start.tell(options, steps_per_epoch)
+        if writes:
+            prospect.tell(options, schedule, start.step, worker)
         images_shown = sample_images(options, dataset)
         sampler = Sampler(step_cell.genA2B, step_cell.genB2A, images_shown, out / "samples", graphs)
         judge_at: Callable[[int], None] = lambda step: None  # noqa: E731
@@ -118,10 +122,10 @@ def train(options: config.Options, open_judge: OpenJudge | None = None) -> None:
             report(step, values | times)
             if profiler:
                 _profile(profiler, times["step_s"])
-            if writes and step % schedule.print_every == 0:
-                sampler.draw(step)
             if not signalled:
                 judge_at(step)
+            if writes and step % schedule.print_every == 0:
+                sampler.draw(step)
             last = step == schedule.iteration
             due = step % schedule.save_every == 0 or time.monotonic() - saved_s > LONGEST_UNSAVED_S
             if writes and (due or last or signalled):
@@ -140,7 +144,7 @@ def _graphs(options: config.Options, worker: runtime.Worker) -> compiling.GraphC
 
 def _compile(step_cell: Step, batch: list[Tensor], graphs: compiling.GraphCache) -> None:
     began = time.perf_counter()
-    loaded = graphs.compile(step_cell, *batch)
+    loaded = graphs.compile(step_cell, *batch, at_compiling=lambda: prospect.tell_of_compiling(graphs.folder))
     how = ", its graph was in the compile cache" if loaded else ""
     _log.info("compilation: %.1f s%s", time.perf_counter() - began, how)
 

@@ -8,8 +8,10 @@ import sys
 import numpy as np
 import pytest
 
+from ugatit_train.options.config import Options
 from ugatit_train.options.schedule import Schedule
 from ugatit_train.training import log
+from ugatit_train.training.prospect import Pace
 
 
 def test_log_line_is_the_model_zoos():
@@ -76,6 +78,10 @@ def test_a_broken_line_behind_the_step_that_a_run_goes_on_from_is_cut_off_with_t
     assert (tmp_path / "m.jsonl").read_text() == ""
 
 
+SCHEDULE = Schedule(iteration=9, decay_start=9, print_every=10, save_every=9)
+PACE = Pace(Options(), SCHEDULE)
+
+
 class Console(io.StringIO):
     """A stdout whose writes fail with `error` once it is set."""
 
@@ -97,9 +103,8 @@ class Console(io.StringIO):
 def test_a_run_does_not_end_because_nobody_reads_its_log(tmp_path, monkeypatch, error, closed):
     console, told = Console(), []
     monkeypatch.setattr(sys, "stdout", console)
-    schedule = Schedule(iteration=9, decay_start=9, print_every=10, save_every=9)
     values = {"d_loss": 1.0, "g_loss": 2.0, "data_wait_s": 0.0, "step_s": 1.0}
-    with log.reporting(tmp_path, schedule, 0, False, lambda: told.append("closed")) as report:
+    with log.reporting(tmp_path, SCHEDULE, 0, False, PACE, lambda: told.append("closed")) as report:
         for step in range(1, 4):
             report(step, values)
             console.error = error
@@ -111,16 +116,14 @@ def test_a_console_with_a_full_disk_behind_it_is_an_error(tmp_path, monkeypatch)
     console = Console()
     console.error = OSError(errno.ENOSPC, "No space left on device")
     monkeypatch.setattr(sys, "stdout", console)
-    schedule = Schedule(iteration=9, decay_start=9, print_every=10, save_every=9)
     values = {"d_loss": 1.0, "g_loss": 2.0, "data_wait_s": 0.0, "step_s": 1.0}
-    with pytest.raises(OSError, match="No space"), log.reporting(tmp_path, schedule, 0, False) as report:
+    with pytest.raises(OSError, match="No space"), log.reporting(tmp_path, SCHEDULE, 0, False, PACE) as report:
         report(1, values)
 
 
 def test_a_run_that_was_started_without_a_stdout_logs_to_its_file(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
-    schedule = Schedule(iteration=9, decay_start=9, print_every=10, save_every=9)
-    with log.reporting(tmp_path, schedule, 0, False) as report:
+    with log.reporting(tmp_path, SCHEDULE, 0, False, PACE) as report:
         report(1, {"d_loss": 1.0, "g_loss": 2.0, "data_wait_s": 0.0, "step_s": 1.0})
     assert "time per iter" in (tmp_path / "train.log").read_text()
 

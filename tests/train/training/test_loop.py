@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import threading
@@ -117,7 +118,11 @@ def test_a_run_leaves_what_it_should(options, straight):
     ]  # fmt: skip
     grid = cv2.imread(str(run / "samples" / "00000030_b2a.png"))
     assert grid.shape == (7 * 32, 2 * 32, 3)  # seven rows, the two images of testB
-    assert "[30/30] time per iter:" in (run / "train.log").read_text()
+    text = (run / "train.log").read_text()
+    assert "30 steps at 32 x 32 px, batch 1, light generator (ch 4) on CPU in float32: about" in text
+    assert "compiling the step" in text or "its graph was in the compile cache" in text
+    assert "measured: " in text and "s a step; the other 19 take" in text
+    assert re.search(r"\[30/30\] time per iter: .*, mean: \d\.\d+s, left: 0 s\n", text)
     lines = log.read_metrics(run / "metrics.jsonl")
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
     assert {"data_wait_s", "compile_s", "step_s", *LOSS_NAMES} <= set(lines[0])
