@@ -29,12 +29,28 @@ def run(tmp_path):
         command = [sys.executable, BENCHMARKS / f"{name}.py", "--out", out, *arguments]
         done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
-        written = json.loads(out.read_text())
-        assert (written["schema"], written["benchmark"]) == (1, name)
-        assert written["host"]["cores"] >= 1 and "numpy" in written["versions"]
-        return written, done.stdout
+        return read_record(out, name), done.stdout
 
     return call
+
+
+@pytest.fixture
+def run_here(load, tmp_path, capsys):
+    """As `run`, in the test's process."""
+
+    def call(name: str, *arguments: object) -> tuple[dict, str]:
+        out = tmp_path / "records" / f"{name}.json"
+        assert load(name).main(["--out", str(out), *map(str, arguments)]) == 0
+        return read_record(out, name), capsys.readouterr().out
+
+    return call
+
+
+def read_record(path: Path, name: str) -> dict:
+    written = json.loads(path.read_text())
+    assert (written["schema"], written["benchmark"]) == (1, name)
+    assert written["host"]["cores"] >= 1 and "numpy" in written["versions"]
+    return written
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The step benchmark runs, tiny, and leaves a record with all of its samples; savings are compared fairly."""
+"""The benchmarks of real steps run, tiny, and leave records with all of their samples; savings are compared fairly."""
 
 from __future__ import annotations
 
@@ -10,11 +10,68 @@ import pytest
 
 from ugatit_train.forms import CPU
 
+from .conftest import BENCHMARKS
 
-def test_step_time(results):
+SHAPE = ("--sizes", 24, "--ch", 2, "--n_res", 1, "--n_dis", 4)
+
+
+class OneOfOurs:
+    """Stands for `step_time.Worker`: all that ask for ours get one real process, for compiling its step takes long."""
+
+    def __init__(self, true, data):
+        self.true, self.data, self.worker, self.asked, self.shape = true, data, None, [], None
+
+    def __call__(self, implementation, options, shape, tree=None):
+        if implementation != "ours":
+            return self.true(implementation, options, shape, tree)
+        self.asked.append(options)
+        shape = shape | {"data": self.data}
+        if self.worker is None:
+            self.worker, self.shape = self.true("ours", {"use_global_norm": True}, shape), shape
+        assert shape == self.shape
+        return Lent(self.worker)
+
+
+class Lent:
+    """A worker that goes on after it is closed."""
+
+    def __init__(self, worker):
+        self.worker, self.ask = worker, worker.ask
+
+    @property
+    def skipped(self):
+        return self.worker.skipped
+
+    def close(self):
+        pass
+
+
+@pytest.fixture(scope="module")
+def one_of_ours(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        step_time, pictures = map(importlib.import_module, ("step_time", "pictures"))
+        data = pictures.dataset(tmp_path_factory.mktemp("pictures"), step_time.IMAGES, 24, "original")
+    made = OneOfOurs(step_time.Worker, str(data))
+    yield made
+    if made.worker:
+        made.worker.close()
+
+
+@pytest.fixture
+def asked(one_of_ours, load, monkeypatch):
+    """Has both benchmarks take the one process; the options that they asked for."""
+    for name in ("step_time", "memory"):
+        monkeypatch.setattr(load(name), "Worker", one_of_ours)
+    one_of_ours.asked.clear()
+    return one_of_ours.asked
+
+
+def test_step_time(run_here, asked):
     """Ours beside a peer; without torch, the peer is recorded as skipped."""
-    shape = ("--sizes", 24, "--ch", 2, "--n_res", 1, "--n_dis", 4, "--rounds", 2)
-    found, said = results("step_time", *shape, "--ceiling_scale", 0.05)
+    written, said = run_here("step_time", *SHAPE, "--rounds", 2, "--ceiling_scale", 0.05)
+    found = {entry["name"]: entry for entry in written["results"]}
+    assert asked == [{}]
     assert len(found["24 px: ours"]["samples"]) == 2
     assert found["24 px: ours, first step"]["median"] > found["24 px: ours"]["median"]
     assert found["24 px: ours, peak memory"]["median"] > 300
@@ -28,6 +85,24 @@ def test_step_time(results):
         assert found["24 px: torch"]["skipped"] == "torch is not installed"
         assert found["24 px: ceiling, convolution"]["skipped"] == "torch is not installed"
     assert "| 24 px: ours |" in said
+
+
+def test_memory(run_here, asked, tmp_path):
+    """The memory benchmark leaves a record; a further run adds to it."""
+    out = tmp_path / "records" / "memory.json"
+    out.parent.mkdir()
+    kept = {"name": "light, 8 px: peak", "unit": "mib", "samples": [1], "median": 1, "low": 1, "high": 1}
+    out.write_text(json.dumps({"results": [kept], "options": {}, "commit": "1234"}))
+    written, _ = run_here("memory", "--add", *SHAPE, "--options", "use_global_norm=true")
+    assert asked == [{"use_global_norm": True}]
+    first, peak, ratio, step, of_step = written["results"]
+    assert first == {"commit": "1234"} | kept
+    assert peak["name"] == "light, 24 px, ch 2, batch 1, n_res 1, use_global_norm True: peak"
+    assert peak["tags"]["options"]["use_global_norm"] is True
+    assert peak["median"] > 300
+    assert 0.75 < ratio["median"] < 1.25
+    assert len(step["samples"]) == 3 and step["median"] > 0 and of_step["median"] > 0
+    assert step["tags"]["sgemm_gflop_per_s"] > 1
 
 
 def test_each_saving_is_one_form_of_the_cpu_and_has_another_in_its_place(load):
