@@ -29,7 +29,7 @@ def odd(source, tmp_path):
 
 
 def test_odd_names_survive_conversion(odd, tmp_path, convert_folder):
-    out = convert_folder(odd, tmp_path / "out", workers=2, shards=3)
+    out = convert_folder(odd, tmp_path / "out", workers=1, shards=3)
     rows = read_manifest(out, read_dataset(out)).to_pylist()
     keys = [row["key"] for row in rows if (row["split"], row["domain"]) == ("train", "a")]
     assert set(keys) >= {*NAMES, b"one/same.jpg", b"two/same.jpg"}

