@@ -11,6 +11,7 @@ from pathlib import Path
 from ugatit_data.commands import command
 from ugatit_train import runtime
 from ugatit_train.evaluation import evaluate
+from ugatit_train.inference.generator import WEIGHTS, WEIGHTS_HELP
 from ugatit_train.training import best, runfolder
 
 from .commandline import (
@@ -54,6 +55,7 @@ def parser() -> Parser:
     made.add_argument("--features", type=path, help="InceptionV3 for KID: .ckpt or .onnx; a substitute without it")
     made.add_argument("--direction", choices=("a2b", "b2a", "both"), default="both", help="what to judge")
     add_which(made)
+    made.add_argument("--weights", choices=WEIGHTS, help=WEIGHTS_HELP)
     made.add_argument("--device_target", choices=runtime.DEVICE_TARGETS, default="CPU", help="device to run on")
     made.add_argument("--device_id", type=whole(0), default=0, help="number of the device")
     return made
@@ -69,6 +71,7 @@ def main(argv: list[str]) -> int:
         which=options.which,
         inception=options.features,
         directions=evaluate.DIRECTIONS if options.direction == "both" else (options.direction,),
+        weights=options.weights,
         device=(options.device_target, options.device_id),
     )
 
@@ -82,12 +85,13 @@ def judge(
     which: str = "last",
     inception: Path | None,
     directions: tuple[str, ...] = evaluate.DIRECTIONS,
+    weights: str | None = None,
     device: tuple[str, int],
 ) -> int:
     """Evaluates a run for `tool`, evaluate or train, into the folder `out`, prints the figures; the exit code.
 
-    `which` is that of `best.choose`, `data` of None is the run's own, `inception` of None the substitute; `device` is
-    its target and number.
+    `which` is that of `best.choose`, `data` of None is the run's own, `inception` of None the substitute, `weights` of
+    None the average if there is one; `device` is its target and number.
     """
     refuse_full_folder(out, "--out")
     runfolder.check_is_there(checkpoint)
@@ -105,8 +109,9 @@ def judge(
     say_device(*device)
     with working(again, memory=f"free some; {again}"), filling(out):
         result = evaluate.evaluate(
-            checkpoint, data, out, inception, directions, device_target=device[0], device_id=device[1]
-        )
+            checkpoint, data, out, inception, directions,
+            weights=weights, device_target=device[0], device_id=device[1],
+        )  # fmt: skip
     for name, reason in result["problems"].items():
         say(tool, f"{data}: {name}: {reason}: left out")
     print("\n".join(evaluate.describe(result)))

@@ -19,6 +19,7 @@ from ugatit_data.errors import RejectedImageError
 from ugatit_train import runtime
 from ugatit_train.exchange import export, modelzoo
 from ugatit_train.inference import models
+from ugatit_train.inference.generator import WEIGHTS, WEIGHTS_HELP, said_of
 from ugatit_train.pictures import drawing
 from ugatit_train.pictures.files import find_pictures, read_picture
 from ugatit_train.training import best, runfolder
@@ -69,6 +70,7 @@ def parser() -> Parser:
         "--export_file_format", "--format", choices=tuple(export.SUFFIXES), default="MINDIR", help="kind of the file"
     )
     made.add_argument("--direction", choices=tuple(GENERATORS), default="a2b", help="which of the two generators")
+    made.add_argument("--weights", choices=WEIGHTS, help=WEIGHTS_HELP)
     made.add_argument(
         "--size", type=pixels, help="fix height and width, in pixels: 256 or 128x256; else a light model's stay open"
     )
@@ -114,12 +116,14 @@ def export_from(options: argparse.Namespace, partial: Path, imported: Path) -> i
             modelzoo.import_run({options.direction: options.checkpoint}, imported, (options.size or (256,))[0])
             options.checkpoint = imported
         options.checkpoint = best.choose(options.checkpoint, options.which)
-        trained = models.from_checkpoint(options.checkpoint, options.direction, any_size=True)
+        trained = models.from_checkpoint(options.checkpoint, options.direction, True, options.weights)
         signature = export.signature_for(trained, options.export_file_format, options.size, options.static)
         images = read(found, signature, options.pictures)
     say_device(options.device_target, options.device_id)
     with working(again, where=options.out), making(partial, options.export_file_format):
         write(options, partial, trained, signature, images)
+    for line in said_of(signature.weights, options.weights):
+        print(line)
     return 0
 
 

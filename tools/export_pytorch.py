@@ -10,6 +10,7 @@ if __name__ == "__main__":
 from ugatit_data import BadInputError
 from ugatit_data.files import parents_made
 from ugatit_train.exchange import pytorch, torchfile
+from ugatit_train.inference.generator import WEIGHTS, WEIGHTS_HELP
 
 from .commandline import Parser, path, working
 
@@ -25,6 +26,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("checkpoint", metavar="RUN", type=path, help="folder of a run, or of one of its checkpoints")
     parser.add_argument("out", metavar="OUT.pt", type=path, help="the PyTorch checkpoint to write")
+    parser.add_argument("--weights", choices=WEIGHTS, help=f"of the generators. {WEIGHTS_HELP}")
     options = parser.parse_args(argv)
 
     if not options.checkpoint.is_dir():
@@ -32,7 +34,7 @@ def main(argv: list[str]) -> int:
     if options.out.exists():
         raise BadInputError(f"{options.out} exists: remove it, or give another name")
     with working("run it again when that is mended"):
-        states, notes = pytorch.to_pytorch(options.checkpoint)
+        states, notes = pytorch.to_pytorch(options.checkpoint, options.weights)
         with parents_made(options.out):
             torchfile.write(options.out, states)
     for network, state in states.items():

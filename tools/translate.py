@@ -17,6 +17,7 @@ from ugatit_data import BadInputError
 from ugatit_data.commands import command
 from ugatit_train import runtime
 from ugatit_train.inference import models, translate
+from ugatit_train.inference.generator import WEIGHTS, WEIGHTS_HELP, said_of
 from ugatit_train.pictures.files import count_images, find_jobs
 from ugatit_train.training import best, runfolder
 
@@ -60,6 +61,7 @@ def parser() -> Parser:
         "--out", type=path, required=True, help="folder for the PNG and MP4 files; it must not exist, or be empty"
     )
     made.add_argument("--direction", choices=("a2b", "b2a"), help="from which domain to which; a file's own, or a2b")
+    made.add_argument("--weights", choices=WEIGHTS, help=WEIGHTS_HELP)
     size = made.add_mutually_exclusive_group()
     size.add_argument(
         "--size",
@@ -116,6 +118,8 @@ def main(argv: list[str]) -> int:
     problems = sum(bool(outcome.problem) for outcome in outcomes)
     left_out = f", {problems} left out" if problems else ""
     print(f"{len(jobs) - problems} of {len(jobs)} pictures translated into {options.out}{left_out}{pace.said()}")
+    for line in said_of(opened.signature.weights, options.weights):
+        print(line)
     return 1 if problems else 0
 
 
@@ -153,12 +157,10 @@ def open_model(options: argparse.Namespace) -> models.Model:
         if options.mindir:
             opened = models.from_mindir(options.mindir)
         else:
-            opened = models.from_checkpoint(options.checkpoint, options.direction or "a2b", any_size=options.keep_size)
-    if options.direction not in (None, opened.signature.direction):
-        raise models.ModelError(
-            f"--direction {options.direction}: this file holds {opened.signature.direction}: export the other one"
-        )
-    return opened
+            opened = models.from_checkpoint(
+                options.checkpoint, options.direction or "a2b", options.keep_size, options.weights
+            )
+    return models.checked(opened, options.direction, options.weights)
 
 
 class Pace:

@@ -104,12 +104,12 @@ def test_checkpoint_mindir_and_onnx_translate_alike(tool, runs, photos, exported
 def test_a_light_checkpoint_is_compiled_once_for_all_sizes(runs):
     from ugatit_train.forms import CPU, form_for
     from ugatit_train.inference import models
-    from ugatit_train.training import checkpoint
+    from ugatit_train.inference.generator import load_generator
 
     signature = models.from_checkpoint(runs / "light", "a2b").signature
     assert (signature.size, signature.batch, signature.img_size) == (None, None, (SIZE, SIZE))
-    any_size, _ = checkpoint.load_generator(runs / "light", "a2b", form_for("CPU", any_size=True))
-    one_size, _ = checkpoint.load_generator(runs / "light", "a2b", CPU)
+    any_size, _, _ = load_generator(runs / "light", "a2b", form_for("CPU", any_size=True))
+    one_size, _, _ = load_generator(runs / "light", "a2b", CPU)
     runs_any, runs_one = models.from_cell(any_size, any_size=True), models.from_cell(one_size)
     random = np.random.default_rng(0)
     for shape in [(3, 3, 32, 32), (1, 3, 32, 32), (2, 3, 12, 40)]:

@@ -16,6 +16,7 @@ from ugatit_train import runtime
 from ugatit_train.forms import ASCEND, CPU, Forms
 from ugatit_train.networks import compiling
 from ugatit_train.networks.ugatit import Discriminator, Generator
+from ugatit_train.training import average
 from ugatit_train.training.step import Step, StepSettings
 
 from . import reference as ref
@@ -38,6 +39,7 @@ class Configuration:
     rho_at_its_bounds: bool = False
     loss_scale: float | str = 1.0
     recompute: bool = False
+    ema: float = 0.0
     forms: Forms = CPU
     options: dict = field(default_factory=dict)
 
@@ -51,12 +53,12 @@ TRACED = "light_per_step"  # the one that also runs in a process of its own; its
 CONFIGURATIONS = {
     TRACED: Configuration(n_dis=4, options={"iteration": 30}),
     "full_per_pass_gray": Configuration(
-        light=False, batch=2, img_ch=1, rho_at_its_bounds=True, options={"sn_iterations": "per_pass"}
+        light=False, batch=2, img_ch=1, rho_at_its_bounds=True, ema=0.3, options={"sn_iterations": "per_pass"}
     ),
     "g_first_per_pass": Configuration(
-        loss_scale="dynamic", options={"update_order": "g_first", "sn_iterations": "per_pass"}
+        loss_scale="dynamic", ema=0.999, options={"update_order": "g_first", "sn_iterations": "per_pass"}
     ),
-    "zoo_variant_global_norm": Configuration(batch=2, clips_norm=True, loss_scale=1024, options=ZOO_VARIANT),
+    "zoo_variant_global_norm": Configuration(batch=2, clips_norm=True, loss_scale=1024, ema=0.2, options=ZOO_VARIANT),
     "ascend_light": Configuration(n_dis=4, forms=ASCEND_HERE, options={"iteration": 1000}),
     "ascend_full_g_first": Configuration(
         light=False, batch=2, forms=ASCEND_HERE, recompute=True, options={"update_order": "g_first"}
@@ -82,6 +84,7 @@ def compile_step(configuration, forms=None):
             use_global_norm=c.clips_norm,
             loss_scale=c.loss_scale,
             recompute=c.recompute,
+            ema=c.ema,
         ),
     )
 
@@ -117,6 +120,7 @@ def run(configuration, forms=None, cache=None):
     """
     step, state = compile_step(configuration, forms), first_state(configuration)
     fill(step, {**state.params, **state.u})
+    average.begin(step.state())
     parameters = {p.name: p for p in step.get_parameters()}
     losses, snapshots = [], [snapshot(parameters)]
     first = [Tensor(image.astype(numpy.float32)) for image in batches(configuration)[0]]

@@ -23,6 +23,7 @@ from ugatit_train import runtime
 from ugatit_train.evaluation import kid, testpictures
 from ugatit_train.evaluation.features import Features, open_features
 from ugatit_train.inference import models
+from ugatit_train.inference.generator import choose
 from ugatit_train.options import arguments
 from ugatit_train.options.saved import OPTIONS_FILE, moved_data
 from ugatit_train.pictures import drawing
@@ -85,6 +86,7 @@ def evaluate(
     features: Features | Path | str | None = None,
     directions: tuple[str, ...] = DIRECTIONS,
     *,
+    weights: str | None = None,
     device_target: str = "CPU",
     device_id: int = 0,
 ) -> dict[str, Any]:
@@ -92,14 +94,15 @@ def evaluate(
 
     `data` is a converted data set or a folder with testA and testB; None is the one that the run was trained on.
     `features` is an InceptionV3's file (see `open_features`) for KID; None takes the built-in features. `directions`
-    are "a2b", "b2a" or both.
+    are "a2b", "b2a" or both. `weights` are "ema" or "raw"; if not given, the average where there is one.
 
     Writes into the folder `out`: `a2b/` and `b2a/` with a PNG for every test picture, `contact_sheet.png` with heat
     maps, and `metrics.json`. A picture that cannot be read is named under "problems", and the rest goes on.
 
     Raises:
         BadInputError: a direction has no test pictures, or is none.
-        CheckpointError, OptionError: `checkpoint` is no run and no checkpoint, or has no good one.
+        CheckpointError, OptionError: `checkpoint` is no run and no checkpoint, or has no good one, or it holds no
+            averages and they are wanted.
         FeaturesError: the features' file cannot be used.
         DeviceError: the device cannot be used.
         CorruptDatasetError: the data set was damaged.
@@ -114,6 +117,7 @@ def evaluate(
     checkpoint, meta = find(checkpoint)  # one for both directions, even if a training writes newer ones meanwhile
     problems: dict[str, str] = {}
     result: dict[str, Any] = {"checkpoint": str(checkpoint), "step": meta["step"]}
+    result["weights"] = weights = choose(checkpoint, meta, weights)
     result |= {"data": str(data), "problems": problems}
     result |= {"metric": features.metric, "features": features.origin, "subsets": kid.SUBSETS}
     known: dict[str, np.ndarray] = {}  # the feature vectors of each domain
@@ -121,7 +125,7 @@ def evaluate(
 
     for direction in directions:
         source, target = direction[0], direction[2]
-        judged, taken = _translate(checkpoint, direction, data, out, features, problems)
+        judged, taken = _translate(checkpoint, direction, weights, data, out, features, problems)
         result["img_ch"] = taken.img_ch
         result[direction] = {
             "images": len(judged.image_s),
@@ -144,12 +148,18 @@ def evaluate(
 
 
 def _translate(
-    checkpoint: Path, direction: str, data: Path, out: Path, features: Features, problems: dict[str, str]
+    checkpoint: Path,
+    direction: str,
+    weights: str,
+    data: Path,
+    out: Path,
+    features: Features,
+    problems: dict[str, str],
 ) -> tuple[_Judged, models.Signature]:
     """Writes `out/<direction>/*.png`; gives what is to be judged, and what the generator takes."""
     judged = _Judged()
     began = time.perf_counter()
-    model = models.from_checkpoint(checkpoint, direction)
+    model = models.from_checkpoint(checkpoint, direction, weights=weights)
     taken = model.signature
     (out / direction).mkdir(parents=True, exist_ok=True)
     for name, picture in _good_pictures(data, direction[0], taken, problems, direction):
@@ -212,7 +222,7 @@ def _finite(values: dict[str, float]) -> dict[str, float | None]:
 
 def describe(result: dict[str, Any]) -> list[str]:
     """What `evaluate` gave, as lines to print."""
-    lines = [f"{result['checkpoint']}: step {result['step']}"]
+    lines = [f"{result['checkpoint']}: step {result['step']}, weights {result['weights']}"]
     for direction in (name for name in DIRECTIONS if name in result):
         found = result[direction]
         line = f"{direction}: {found['images']} pictures, built in {found['build_s']:.1f} s"

@@ -15,8 +15,9 @@ import numpy as np
 
 from ugatit_train.forms import Forms
 from ugatit_train.inference import models
+from ugatit_train.inference.generator import load_generator
 from ugatit_train.inference.models import Model, ModelError, Signature
-from ugatit_train.training.checkpoint import GENERATORS, load_generator
+from ugatit_train.training.checkpoint import GENERATORS
 
 SUFFIXES = {"MINDIR": ".mindir", "ONNX": ".onnx", "AIR": ".air"}
 BOUND = 1e-4  # a larger `Difference` between a file and the checkpoint's network is an error
@@ -62,7 +63,7 @@ def write(checkpoint: Path, signature: Signature, file_format: str, folder: Path
     """
     stem = GENERATORS[signature.direction]
     path = folder / f"{stem}{SUFFIXES[file_format]}"
-    generator, options = load_generator(checkpoint, signature.direction, Forms())
+    generator, options, _ = load_generator(checkpoint, signature.direction, Forms(), signature.weights)
     if file_format == "ONNX":
         _write_onnx(path, {n: p.asnumpy() for n, p in generator.parameters_and_names()}, signature, options.padding)
         return path

@@ -21,6 +21,7 @@ from safetensors import safe_open
 from ugatit_data.files import partial_path
 from ugatit_train.errors import UgatitError
 from ugatit_train.exchange import layout, statedict
+from ugatit_train.inference.generator import choose
 from ugatit_train.options import config, saved
 from ugatit_train.training import checkpoint
 
@@ -176,22 +177,34 @@ def save_run(imported: Imported, out: Path, dataset_id: str | None = None) -> No
         raise
 
 
-def to_pytorch(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], list[str]]:
+def to_pytorch(folder: Path, weights: str | None = None) -> tuple[dict[str, dict[str, np.ndarray]], list[str]]:
     """The state_dicts of a run's newest good checkpoint, or of one checkpoint; and a line for all that is left out.
 
+    `weights` are the generators', "ema" or "raw"; if not given, the average where there is one.
+
     Raises:
-        CheckpointError: there is no good checkpoint.
+        CheckpointError: there is no good checkpoint, or it holds no averages and they are wanted.
         InteropError: the PyTorch implementation does not have such networks.
     """
     found, meta = checkpoint.find(folder)
     options = checkpoint.run_options(found, meta)
     if options.padding != "reflect":
         raise InteropError(f"{found}: trained with --padding {options.padding}: the PyTorch implementation reflects")
+    averaged = choose(found, meta, weights) == checkpoint.EMA
     notes = [f"{names}: state of the training" for names in ("adam_m.*, adam_v.*, step",)]
+    if checkpoint.holds_averages(meta):
+        notes.append(f"genA2B, genB2A: {'the weights as they are' if averaged else 'the averages'}")
     arrays: dict[str, np.ndarray] = {}
+    averages: dict[str, np.ndarray] = {}
     for name in meta["files"]:
         with safe_open(found / name, framework="np") as file:
-            arrays |= {key: file.get_tensor(key) for key in file.keys() if key.split(".")[0] in layout.NETWORKS}  # noqa: SIM118
+            for key in file.keys():  # noqa: SIM118
+                kind, _, own = key.partition(".")
+                if kind in layout.NETWORKS:
+                    arrays[key] = file.get_tensor(key)
+                elif kind == checkpoint.EMA and averaged:
+                    averages[own] = file.get_tensor(key)
+    arrays |= averages
     states: dict[str, dict[str, np.ndarray]] = {}
     for network in layout.NETWORKS:
         if not any(name.startswith(f"{network}.") for name in arrays):

@@ -18,6 +18,7 @@ from ugatit_data.pixels.geometry import resize
 from ugatit_train import runtime
 from ugatit_train.errors import UgatitError
 from ugatit_train.forms import form_for
+from ugatit_train.inference.generator import RAW, WEIGHTS, load_generator
 from ugatit_train.pictures import drawing
 from ugatit_train.training import runfolder
 
@@ -36,6 +37,7 @@ class Signature:
     """What a generator takes: the direction, and the pictures' channels and sizes in pixels (height, width)."""
 
     direction: str  # "a2b" or "b2a"
+    weights: str = RAW  # or "ema": see `generator.WEIGHTS`
     light: bool
     img_size: tuple[int, int]  # of the training
     img_ch: int
@@ -48,7 +50,10 @@ class Signature:
 
     def text(self) -> str:
         """JSON, as an exported file holds it."""
-        return json.dumps(dataclasses.asdict(self))
+        values = dataclasses.asdict(self)
+        if self.weights == RAW:  # as before there was another kind
+            del values["weights"]
+        return json.dumps(values)
 
     @classmethod
     def of(cls, text: str) -> "Signature":
@@ -59,6 +64,7 @@ class Signature:
         sizes = [made.img_size, *([] if made.size is None else [made.size])]
         if (
             made.direction not in ("a2b", "b2a")
+            or made.weights not in WEIGHTS
             or type(made.light) is not bool
             or made.img_ch not in (1, 3)
             or any(type(size) is not tuple or [type(side) for side in size] != [int, int] for size in sizes)
@@ -101,6 +107,7 @@ def open_generator(
     direction: str | None = None,
     *,
     any_size: bool = False,
+    weights: str | None = None,
     device_target: str = "CPU",
     device_id: int = 0,
 ) -> Model:
@@ -109,12 +116,13 @@ def open_generator(
     `source` is the folder of a run (its newest good checkpoint is taken) or of one checkpoint, or a MINDIR or ONNX file
     that `ugatit export` wrote. `direction` is "a2b", which is also a run's default, or "b2a". The first call compiles,
     for seconds or minutes; an ONNX file needs neither that nor MindSpore. With `any_size` the generator of a run is
-    compiled once for all sizes that `translate` meets with `keep_size`, if it is a light one.
+    compiled once for all sizes that `translate` meets with `keep_size`, if it is a light one. `weights` are "ema", the
+    average that a run with `ema` keeps of its weights, or "raw"; if not given, the average where there is one.
 
     Raises:
-        CheckpointError: the folder has no good checkpoint.
+        CheckpointError: the folder has no good checkpoint, or it holds no averages and they are wanted.
         OptionError: the run has an option that this version does not know.
-        ModelError: the file is missing, damaged or not ours, or it holds the other direction.
+        ModelError: the file is missing, damaged or not ours, or it holds the other direction or other weights.
         DeviceError: the device cannot be used.
     """
     source = Path(source)
@@ -128,30 +136,43 @@ def open_generator(
         model = from_onnx(source)
     elif source.is_dir():
         runtime.setup(device_target, device_id)
-        model = from_checkpoint(source, direction or "a2b", any_size)
+        model = from_checkpoint(source, direction or "a2b", any_size, weights)
     else:
         runtime.let_plain_convolutions_be_fast()
         runtime.setup(device_target, device_id)
         model = from_mindir(source)
-    if direction not in (None, model.signature.direction):
-        raise ModelError(f"--direction {direction}: this file holds {model.signature.direction}: export the other one")
+    return checked(model, direction, weights)
+
+
+def checked(model: Model, direction: str | None, weights: str | None) -> Model:
+    """The model, if it has this direction and these weights; None is any.
+
+    Raises:
+        ModelError: it has the other.
+    """
+    for name, wanted, held in (
+        ("direction", direction, model.signature.direction),
+        ("weights", weights, model.signature.weights),
+    ):
+        if wanted not in (None, held):
+            raise ModelError(f"--{name} {wanted}: this file holds {held}: export the other one")
     return model
 
 
-def from_checkpoint(folder: Path, direction: str, any_size: bool = False) -> Model:
+def from_checkpoint(folder: Path, direction: str, any_size: bool = False, weights: str | None = None) -> Model:
     """The generator in a run's folder (its newest good checkpoint) or in one checkpoint's.
 
     It compiles once for each size that it meets. With `any_size` a light generator compiles once for all sizes, and is
-    slower. Needs `runtime.setup` before.
+    slower. `weights` are "ema" or "raw"; if not given, the average where there is one. Needs `runtime.setup` before.
 
     Raises:
-        CheckpointError: there is no good checkpoint.
+        CheckpointError: there is no good checkpoint, or it holds no averages and they are wanted.
     """
-    from ugatit_train.training import checkpoint
-
-    generator, options = checkpoint.load_generator(folder, direction, form_for(runtime.device(), any_size=any_size))
+    forms = form_for(runtime.device(), any_size=any_size)
+    generator, options, taken = load_generator(folder, direction, forms, weights)
     signature = Signature(
         direction=direction,
+        weights=taken,
         light=options.light,
         img_size=options.image_size,
         img_ch=options.img_ch,

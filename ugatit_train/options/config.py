@@ -83,6 +83,10 @@ class Options:
     loss_scale: float | Literal["dynamic"] | None = option(
         None, "factor of the losses in the backward pass, or dynamic; if not given, dynamic in float16, otherwise 1"
     )
+    ema: float = option(
+        0.0, "decay of an average of the generators' weights, 0.999, with which pictures are then made; 0: none",
+        least=0,
+    )  # fmt: skip
     update_order: Literal["d_first", "g_first"] = option("d_first", "which is updated first: d_first is the paper's")
     seed: int = option(1, "seed of weights, order and augmentation (0 to 2**32 - 1)", least=0)
 
@@ -166,6 +170,8 @@ class Options:
             raise OptionError("--jit_level O2 is Ascend's: give O0 or O1, or leave it out")
         if isinstance(self.loss_scale, int | float) and not 1 <= self.loss_scale <= 2**24:
             raise OptionError(f"--loss_scale {self.loss_scale:g} is out of range: give 1 to {2**24}, or dynamic")
+        if self.ema >= 1:
+            raise OptionError(f"--ema {self.ema:g} is out of range: give less than 1, such as 0.999, or 0 for none")
         if self.compute_metrics and self.phase != "test":
             raise OptionError("--compute_metrics goes with --phase test: give both, or neither")
         if self.compute_metrics and not self.inception_ckpt_path:

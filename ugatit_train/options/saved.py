@@ -30,7 +30,7 @@ VALUES_OF_0_1: dict[str, Any] = {
     "spectral_norm": True, "sn_iterations": "per_step",
     "distributed": False, "device_target": "CPU", "device_id": 0, "recompute": False, "threads": None,
     "compile_cache": "auto", "enable_profiling": False, "save_graphs": False, "graph_path": "graph_path",
-    "jit_level": None,
+    "jit_level": None, "ema": 0.0,
     "precision": "float32",  # with amp float16: see `options_of`
 }  # fmt: skip
 

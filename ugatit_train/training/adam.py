@@ -68,6 +68,10 @@ class Adam(nn.Cell):
         apply = ops.partial(_adam, self.update, self.weight_decay, rate, beta1, beta2, eps)
         return self.map(apply, self.parameters, self.m, self.v, gradients)
 
+    def count(self, step, done):
+        """float32: how many updates there are once one is `done`; `step` unless it counts them itself."""
+        return ops.depend(self.updates, done).astype(mstype.float32) if self.counts else step
+
     def before(self, finite):
         """Copies of the parameters and moments for `undo`, made before the update; zeros if it is not `finite`."""
         return (

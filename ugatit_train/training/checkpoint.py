@@ -3,6 +3,7 @@
 The best one, `checkpoints/best-00000100/` (`best.py`), is such a folder too, and as good to go on from.
 
 genA2B.safetensors, genB2A.safetensors   the generators' weights, all that translation needs
+genA2B.ema..., genB2A.ema.safetensors    their averages, if the run has any
 training.safetensors                     the rest of `Step.state()`: discriminators, vectors, moments, step
 checkpoint.json                          step, data position, options, SHA-256 and size of each file, own digest
 """
@@ -20,7 +21,6 @@ from safetensors import SafetensorError, safe_open
 
 from ugatit_data.files import canonical, fsync, sha256_file, sha256_hex, stands_in
 from ugatit_train.errors import UgatitError
-from ugatit_train.forms import Forms
 from ugatit_train.options import saved
 from ugatit_train.options.config import Options
 from ugatit_train.training import tensorfile
@@ -31,6 +31,7 @@ FORMAT_VERSION = 1
 META_FILE = "checkpoint.json"
 TRAINING_FILE = "training.safetensors"
 GENERATORS = {"a2b": "genA2B", "b2a": "genB2A"}
+EMA = "ema"  # an average's name begins so
 
 _log = logging.getLogger(__name__)
 
@@ -52,8 +53,20 @@ class NotFiniteError(UgatitError):
 
 
 def _file_of(parameter_name: str) -> str:
-    network = parameter_name.split(".")[0]
+    network, _, rest = parameter_name.partition(".")
+    if network == EMA:
+        return averages_file(rest.partition(".")[0])
     return f"{network}.safetensors" if network in GENERATORS.values() else TRAINING_FILE
+
+
+def averages_file(network: str) -> str:
+    """The name of the file with the averages of a generator's weights."""
+    return f"{network}.{EMA}.safetensors"
+
+
+def holds_averages(meta: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint with this meta holds averages of its generators' weights."""
+    return any(averages_file(network) in meta["files"] for network in GENERATORS.values())
 
 
 def save(folder: Path, parameters: Mapping[str, Any], meta: Mapping[str, Any], keep: int) -> Path:
@@ -238,14 +251,24 @@ def find(folder: Path) -> tuple[Path, dict[str, Any]]:
 def load(checkpoint: Path, meta: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
     """Sets every parameter from a checkpoint that `latest_good` has checked; the names on both sides must be the same.
 
+    But for averages: those that only one side has are left as they are.
+
     Raises:
         CheckpointError: it holds other parameters: other networks wrote it.
     """
+    averages = [averages_file(network) for network in GENERATORS.values()]
     for file_name in meta["files"]:
-        _load_file(checkpoint / file_name, {n: p for n, p in parameters.items() if _file_of(n) == file_name})
+        wanted = {n: p for n, p in parameters.items() if _file_of(n) == file_name}
+        if wanted or file_name not in averages:
+            load_file(checkpoint / file_name, wanted)
 
 
-def _load_file(path: Path, parameters: Mapping[str, Any]) -> None:
+def load_file(path: Path, parameters: Mapping[str, Any]) -> None:
+    """Sets the parameters from a checked file of a checkpoint, which must hold just these names.
+
+    Raises:
+        CheckpointError: it holds others, or of other shapes.
+    """
     from mindspore import Tensor
 
     try:
@@ -263,30 +286,6 @@ def _load_file(path: Path, parameters: Mapping[str, Any]) -> None:
                 parameter.set_data(Tensor.from_numpy(array))  # no copy: `array` becomes the parameter's memory
     except SafetensorError as error:
         raise CheckpointError(f"{path}: damaged ({error}): give another checkpoint") from None
-
-
-def load_generator(folder: Path, direction: str, forms: Forms) -> tuple[Any, Options]:
-    """A trained generator, "a2b" or "b2a", and the options of its run.
-
-    Args:
-        folder: a run's folder (the newest good checkpoint is taken) or one checkpoint's.
-        forms: of its operators; `form_for` knows those for a device.
-
-    Raises:
-        CheckpointError: there is no good checkpoint.
-        OptionError: its run had an option that this version does not know.
-    """
-    from ugatit_train.networks.ugatit import Generator
-
-    checkpoint, meta = find(folder)
-    o = options = run_options(checkpoint, meta)
-    generator = Generator(forms, o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding)
-    prefix = GENERATORS[direction]
-    if f"{prefix}.safetensors" not in meta["files"]:
-        raise CheckpointError(f"{checkpoint}: holds no {prefix}: give the other --direction")
-    parameters = {f"{prefix}.{name}": p for name, p in generator.parameters_and_names()}
-    _load_file(checkpoint / f"{prefix}.safetensors", parameters)
-    return generator, options
 
 
 def bytes_of(parameters: Mapping[str, Any]) -> int:

@@ -37,7 +37,7 @@ from ugatit_train.training import (
     runfolder,
     workers,
 )  # fmt: skip
-from ugatit_train.training.build import build_step
+from ugatit_train.training.build import build_step, pictured
 from ugatit_train.training.samples import Sampler, sample_images
 from ugatit_train.training.step import Step
 
@@ -88,7 +88,7 @@ def train(options: config.Options, open_judge: OpenJudge | None = None) -> None:
         if writes:
             prospect.tell(options, schedule, start.step, worker)
         images_shown = sample_images(options, dataset)
-        sampler = Sampler(step_cell.genA2B, step_cell.genB2A, images_shown, out / "samples", graphs)
+        sampler = Sampler(*pictured(step_cell, options), images_shown, out / "samples", graphs)
         judge_at: Callable[[int], None] = lambda step: None  # noqa: E731
         if options.eval_freq:
             mean_over_ranks(np.zeros(1, np.float32))  # connects the ranks, for which HCCL waits less than for a step

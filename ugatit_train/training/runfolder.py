@@ -46,6 +46,7 @@ class Start:
     loader_step: int = 0
     found: Path | None = None  # the checkpoint
     before: config.Options | None = None  # of the run that wrote it
+    averages: str = ""  # what becomes of the generators' averages, where the run did not have them or loses them
 
     def check_unfinished(self, iteration: int, out: Path) -> None:
         """Raises OptionError where the run in `out` has done all of its `iteration` steps."""
@@ -59,6 +60,8 @@ class Start:
         """Logs where the run goes on from, and what becomes of its learning rate if that changes."""
         if self.step:
             _log.info("going on from step %d (%s)", self.step, self.found)
+            if self.averages:
+                _log.warning("%s", self.averages)
             if words := self.change_of_rate(options, steps_per_epoch):
                 _log.warning("%s", words)
 
@@ -142,8 +145,24 @@ def resume(options: config.Options, world: int, dataset_id: str, state: Mapping[
         )
     checkpoint.load(found, meta, state)
     return Start(
-        step=meta["step"], loader_step=data["step"] * data["global_batch"] // batch, found=found, before=before
+        step=meta["step"],
+        loader_step=data["step"] * data["global_batch"] // batch,
+        found=found,
+        before=before,
+        averages=_settle_averages(options, found, meta, state),
     )
+
+
+def _settle_averages(options: config.Options, found: Path, meta: Mapping[str, Any], state: Mapping[str, Any]) -> str:
+    """Begins averages that the checkpoint `found` does not hold; a line where they begin or end, otherwise nothing."""
+    if options.ema and not checkpoint.holds_averages(meta):
+        from ugatit_train.training import average  # with MindSpore, which a check of the folder does without
+
+        average.begin(state)
+        return f"--ema {options.ema:g}: {found} holds no averages: they begin with its weights"
+    if not options.ema and checkpoint.holds_averages(meta):
+        return f"--ema 0: the averages in {found} are dropped: the run goes on without"
+    return ""
 
 
 @contextlib.contextmanager

@@ -6,10 +6,10 @@ with respect to the passes' results, through the updated discriminators, and `ms
 passes. This equals the paper's code, which runs the unchanged generators again in between.
 Every update comes after the passes, so that each weight is read once.
 
-Legend: a, b (N, img_ch, H, W); y_b, cam_b = genA2B(concat(a, b)), so y_b is fake_b and identity_b; y_a likewise.
+The passes and the losses are in `passes.py`, its letters too.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mindspore as ms
@@ -20,8 +20,9 @@ from ugatit_train.networks.convolution import OwnBackward
 from ugatit_train.networks.ugatit import Discriminator, Generator
 from ugatit_train.options.schedule import Decay, linear
 from ugatit_train.training.adam import Adam, clip_by_global_norm, clip_rho
+from ugatit_train.training.average import Average
 from ugatit_train.training.loss_scale import LossScale
-from ugatit_train.training.losses import lsgan
+from ugatit_train.training.passes import PASSES, DiscriminatorLoss, GeneratorLoss, Translate
 from ugatit_train.training.terms import TERMS, Term, loss_names
 
 
@@ -44,111 +45,14 @@ class StepSettings:
     recompute: bool = False  # the convolutions' backward computes more and keeps less memory
     loss_scale: float | str = 1.0  # of the backward pass; "dynamic" also leaves out updates that overflow
     world: int = 1  # processes that average their gradients
-
-
-# The generators' passes in the order of `_Translate`'s result and of `_GeneratorLoss`'s first arguments: `ms.vjp` and
-# `ms.value_and_grad` take and give flat tuples only.
-PASSES = ("y_b", "cam_b", "y_a", "cam_a", "cycle_a", "cycle_b")
-
-
-class _Translate(nn.Cell):
-    """Every pass of both generators: `PASSES`."""
-
-    def __init__(self, a2b: Generator, b2a: Generator):
-        super().__init__(auto_prefix=False)  # a prefix would rename the generators' parameters; so everywhere here
-        self.a2b, self.b2a = a2b, b2a
-        self.joins = a2b.forms.cycles == "joined"
-
-    def construct(self, a, b):
-        n = a.shape[0]
-        if self.joins:
-            fake_b, cam_fake_b, _ = self.a2b(a)
-            y, cam_a, _ = self.b2a(ops.concat((b, a, fake_b), 0))
-            z, cam_z, _ = self.a2b(ops.concat((b, y[:n]), 0))
-            y_b, cam_b = ops.concat((fake_b, z[:n]), 0), ops.concat((cam_fake_b, cam_z[:n]), 0)
-            return y_b, cam_b, y[: 2 * n], cam_a[: 2 * n], y[2 * n :], z[n:]
-        y_b, cam_b, _ = self.a2b(ops.concat((a, b), 0))
-        y_a, cam_a, _ = self.b2a(ops.concat((b, a), 0))
-        cycle_a, _, _ = self.b2a(y_b[:n])
-        cycle_b, _, _ = self.a2b(y_a[:n])
-        return y_b, cam_b, y_a, cam_a, cycle_a, cycle_b
-
-
-class _DiscriminatorLoss(nn.Cell):
-    """The discriminators' weighted loss: (scaled, unscaled).
-
-    Real and fake images are one batch if both share the spectral norm's vectors.
-    """
-
-    def __init__(self, discriminators, weight: float, batched: bool):
-        super().__init__(auto_prefix=False)
-        self.disGA, self.disGB, self.disLA, self.disLB = discriminators
-        self.weight = weight
-        self.batched = batched
-
-    def judge(self, discriminator, real, fake, vectors_real, vectors_fake):
-        if self.batched:
-            n = real.shape[0]
-            logit, cam = discriminator(ops.concat((real, fake), 0), vectors_real)
-            return lsgan(logit[:n], 1.0) + lsgan(logit[n:], 0.0) + lsgan(cam[:n], 1.0) + lsgan(cam[n:], 0.0)
-        logit_real, cam_real = discriminator(real, vectors_real)
-        logit_fake, cam_fake = discriminator(fake, vectors_fake)
-        return lsgan(logit_real, 1.0) + lsgan(logit_fake, 0.0) + lsgan(cam_real, 1.0) + lsgan(cam_fake, 0.0)
-
-    def construct(self, a, b, fake_a, fake_b, vectors_real, vectors_fake, loss_scale):
-        real_ga, real_gb, real_la, real_lb = vectors_real
-        fake_ga, fake_gb, fake_la, fake_lb = vectors_fake
-        loss = self.judge(self.disGA, a, fake_a, real_ga, fake_ga)
-        loss = loss + self.judge(self.disGB, b, fake_b, real_gb, fake_gb)
-        loss = loss + self.judge(self.disLA, a, fake_a, real_la, fake_la)
-        loss = loss + self.judge(self.disLB, b, fake_b, real_lb, fake_lb)
-        loss = loss * self.weight
-        return loss * loss_scale, loss
-
-
-class _GeneratorLoss(nn.Cell):
-    """The generators' weighted loss as a function of `PASSES`: (scaled, unscaled, each term's value)."""
-
-    def __init__(self, discriminators, weights: tuple[float, ...], functions: tuple[Callable, ...]):
-        super().__init__(auto_prefix=False)
-        self.disGA, self.disGB, self.disLA, self.disLB = discriminators
-        self.weights, self.functions = weights, functions
-
-    def construct(self, y_b, cam_b, y_a, cam_a, cycle_a, cycle_b, a, b, vectors, loss_scale):
-        n = a.shape[0]
-        fake_b, fake_a = y_b[:n], y_a[:n]
-        vectors_ga, vectors_gb, vectors_la, vectors_lb = vectors
-        passes = {
-            "a": a,
-            "b": b,
-            "fake_a": fake_a,
-            "fake_b": fake_b,
-            "identity_a": y_a[n:],
-            "identity_b": y_b[n:],
-            "cycle_a": cycle_a,
-            "cycle_b": cycle_b,
-            "cam_fake_a": cam_a[:n],
-            "cam_fake_b": cam_b[:n],
-            "cam_identity_a": cam_a[n:],
-            "cam_identity_b": cam_b[n:],
-            "disGA": self.disGA(fake_a, vectors_ga),
-            "disGB": self.disGB(fake_b, vectors_gb),
-            "disLA": self.disLA(fake_a, vectors_la),
-            "disLB": self.disLB(fake_b, vectors_lb),
-        }
-        values: tuple = ()
-        for function in self.functions:
-            values = values + (function(passes),)
-        loss = self.weights[0] * values[0]
-        for i in range(1, len(values)):
-            loss = loss + self.weights[i] * values[i]
-        return loss * loss_scale, loss, values
+    ema: float = 0.0  # decay of the average of the generators' weights; 0: there is none
 
 
 class Step(nn.Cell):
     """The networks, both optimizers and the step number; a call is one update of all of them.
 
-    Parameter names: `genA2B.*`, `genB2A.*`, `disGA.*`, `disGB.*`, `disLA.*`, `disLB.*`, `adam_m.*`, `adam_v.*`, `step`.
+    Parameter names: `genA2B.*`, `genB2A.*`, `disGA.*`, `disGB.*`, `disLA.*`, `disLB.*`, `adam_m.*`, `adam_v.*`, `step`;
+    with an average `ema.genA2B.*`, `ema.genB2A.*`.
     """
 
     def __init__(
@@ -181,6 +85,7 @@ class Step(nn.Cell):
         counts = self.loss_scale.is_dynamic
         self.g_adam = Adam(self.g_parameters, settings.weight_decay, count="g" if counts else "", **adam)
         self.d_adam = Adam(self.d_parameters, settings.weight_decay, count="d" if counts else "", **adam)
+        self.average = Average(self.g_adam, settings.ema) if settings.ema else None
         self.rhos = ParameterTuple([p for p in self.g_parameters if p.name.endswith(".rho")])
 
         self.discriminators = discriminators
@@ -195,19 +100,21 @@ class Step(nn.Cell):
 
         weights = tuple(t.weight if not isinstance(t.weight, str) else getattr(settings, t.weight) for t in terms)
         self.map = ops.HyperMap()
-        self.translate = _Translate(*generators)
-        d_loss = _DiscriminatorLoss(discriminators, settings.adv_weight, batched=not self.per_pass)
-        g_loss = _GeneratorLoss(discriminators, weights, tuple(term.function for term in terms))
+        self.translate = Translate(*generators)
+        d_loss = DiscriminatorLoss(discriminators, settings.adv_weight, batched=not self.per_pass)
+        g_loss = GeneratorLoss(discriminators, weights, tuple(term.function for term in terms))
         self.d_gradient = ms.value_and_grad(d_loss, None, self.d_parameters, has_aux=True)
         self.g_gradient = ms.value_and_grad(g_loss, tuple(range(len(PASSES))), has_aux=True)
 
     def state(self) -> dict[str, Parameter]:
-        """What a checkpoint holds, by name, in the order of its files: step, networks, loss scale, both optimizers."""
+        """What a checkpoint holds, by name, in the order of its files: step, networks, loss scale, both optimizers,
+        the generators' average."""
         found = [self.step, *self.g_parameters, *self.d_parameters]
         networks: Sequence[nn.Cell] = (self.genA2B, self.genB2A, *self.discriminators)
         for network in networks:
             found += network.get_parameters()  # also what no gradient trains: u of the spectral norm
         found += [*self.loss_scale.state(), *self.g_adam.state(), *self.d_adam.state()]
+        found += self.average.state() if self.average is not None else []
         return {parameter.name: parameter for parameter in found}
 
     def iterate(self, vectors, needed):
@@ -281,6 +188,8 @@ class Step(nn.Cell):
             vectors = vectors_fake
         g_done = self.g_adam(g_gradients, step, lr, finite)
         g_done = self.map(ops.partial(clip_rho, g_done), self.rhos)
+        if self.average is not None:
+            g_done = self.average(self.g_adam.count(step, g_done), finite, g_done)
         losses = ops.stack((d_loss, g_losses[1]) + g_losses[2])
         if self.loss_scale.scales and not self.loss_scale.is_dynamic:
             count = self.step + finite.astype(mstype.int32)  # a step that overflows does not count

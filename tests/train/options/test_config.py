@@ -12,7 +12,7 @@ from ugatit_train.options.config import OptionError, Options
 
 NAMES = """
 adv_weight amp batch_size cam_weight ch change_batch checkpoint_url compile_cache compute_metrics cycle_weight
-data_path data_url dataset decay_epoch decay_flag device_id device_target distributed dry_run enable_modelarts
+data_path data_url dataset decay_epoch decay_flag device_id device_target distributed dry_run ema enable_modelarts
 enable_profiling epoch eval_freq eval_outputdir graph_path identity_weight img_ch img_size inception_ckpt_path
 iteration jit_level keep light load_path loss_scale lr n_dis n_res output_path padding phase precision print_freq
 recompute resume save_freq save_graphs seed sn_iterations spectral_norm tensorboard threads train_url update_order

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from ugatit_train.evaluation import evaluate
 from ugatit_train.exchange import pytorch
 from ugatit_train.forms import CPU
-from ugatit_train.inference import models
+from ugatit_train.inference import generator, models
 from ugatit_train.options import saved
 from ugatit_train.options.config import OptionError, Options
 from ugatit_train.training import best, checkpoint
@@ -215,7 +215,7 @@ def test_a_checkpoint_of_unknown_options_is_refused_by_all_that_read_it(tmp_path
     folder = write_meta(save(tmp_path, 1), options={"ch": 2, "light": True, "sharpness": 1.5})
     words = f"^{folder}/checkpoint.json: unknown option sharpness: use the version of ugatit that wrote it$"
     for read in (
-        lambda: checkpoint.load_generator(folder, "a2b", CPU),
+        lambda: generator.load_generator(folder, "a2b", CPU),
         lambda: models.from_checkpoint(folder, "b2a"),  # translate, export
         lambda: evaluate.own_data(folder),
         lambda: pytorch.to_pytorch(folder),

@@ -36,6 +36,7 @@ INSIDE = {
     "precision": ({**ON_ASCEND, "precision": "float16"}, ON_ASCEND),
     "amp": ({**ON_ASCEND, "amp": True}, ON_ASCEND),
     "loss_scale": ({"loss_scale": 1024.0}, {}),
+    "ema": ({"ema": 0.999}, {"ema": 0.99}),
     "update_order": ({"update_order": "g_first"}, {}),
     "light": ({"light": False}, {}),
     "ch": ({"ch": 4}, {}),

@@ -23,6 +23,7 @@ import pytest
 from ugatit_data import convert
 from ugatit_train.evaluation import evaluate, judging
 from ugatit_train.forms import CPU
+from ugatit_train.inference.generator import load_generator
 from ugatit_train.networks.ugatit import initialise
 from ugatit_train.options import arguments, config, saved
 from ugatit_train.training import best, checkpoint, evaluations, log, loop, runfolder
@@ -218,7 +219,7 @@ def test_a_profile_that_cannot_be_read_ends_no_run(options, tmp_path, monkeypatc
 def test_a_generator_is_loaded_from_the_run(options, straight):
     run = run_straight(options, straight)
     for direction, name in (("a2b", "genA2B"), ("b2a", "genB2A")):
-        generator, trained = checkpoint.load_generator(run, direction, CPU)
+        generator, trained, _ = load_generator(run, direction, CPU)
         assert (trained.ch, trained.light) == (4, True)
         from safetensors.numpy import load_file
 

@@ -82,7 +82,7 @@ def record(request, tmp_path_factory):
     losses, gradients, expected = [], [], [first_state(configuration)]
     found, overflowed = found[: NUM_STEPS + 1], found[NUM_STEPS + 1 :]
     own = {"step", *(["loss_scale", "loss_scale_good_steps"] if configuration.loss_scale == "dynamic" else [])}
-    assert {n for n in found[0] if not n.startswith("adam_")} == {*expected[0].params, *expected[0].u, *own}
+    assert {n for n in found[0] if not n.startswith(("adam_", "ema."))} == {*expected[0].params, *expected[0].u, *own}
     with pytest.MonkeyPatch.context() as patch:
         if configuration.clips_norm:
             patch.setattr(ref, "gradients", clipped_by_global_norm(ref.gradients))
@@ -147,6 +147,21 @@ def test_five_updates_of_the_one_graph_step_follow_the_literal_steps(record):
     for found, expected in record.losses:
         assert found == pytest.approx(expected, rel=1e-3)
     assert record.found[-1]["step"] == NUM_STEPS
+
+
+def test_the_average_of_the_generators_weights_follows_its_recurrence(record):
+    """In float64, of the weights after each update; the other networks have none."""
+    ema, found = record.configuration.ema, record.found
+    averages = {n: value for n, value in found[0].items() if n.startswith("ema.")}
+    assert set(averages) == ({f"ema.{n}" for n in found[0] if n.startswith("gen")} if ema else set())
+    for name, average in averages.items():
+        weight = name.removeprefix("ema.")
+        assert (average == found[0][weight]).all()  # as it begins
+        for t, after in enumerate(found[1:], 1):
+            decay = min(ema, (1 + t) / (10 + t))
+            average = decay * average + (1 - decay) * after[weight]
+            assert error(after[name], average) < 1e-6
+            assert (after[name] != after[weight]).any() or name.endswith(".rho")
 
 
 def test_rho_stays_between_0_and_1_and_follows(record):
