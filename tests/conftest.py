@@ -85,7 +85,10 @@ def s3_server(monkeypatch):
 
 @pytest.fixture(scope="session")
 def write_run():
-    """write_run(folder, ch=4, ...) makes a run's folder whose generators have the weights that training begins with."""
+    """write_run(folder, ch=4, ...) makes a run's folder whose generators have the weights that training begins with.
+
+    With `ema` their averages are such weights of another seed.
+    """
     from ugatit_train.forms import CPU
     from ugatit_train.networks import ugatit
     from ugatit_train.options import config, saved
@@ -98,6 +101,10 @@ def write_run():
             generator = ugatit.Generator(CPU, o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding)
             ugatit.initialise(generator, seed)
             parameters |= {f"{name}.{own}": parameter for own, parameter in generator.parameters_and_names()}
+            if o.ema:
+                average = ugatit.Generator(CPU, o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding)
+                ugatit.initialise(average, seed + 10)
+                parameters |= {f"ema.{name}.{own}": parameter for own, parameter in average.parameters_and_names()}
         meta = {"step": 3, "data": {}, "options": saved.lasting(o)}
         checkpoint.save(folder / "checkpoints", parameters, meta, keep=1)
         saved.save(o, folder / saved.OPTIONS_FILE)

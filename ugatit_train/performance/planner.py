@@ -54,6 +54,7 @@ class Estimate:
     program: int
     weights: int
     optimizer: int
+    averages: int  # of the generators' weights, with `ema`
     copies: int  # at most: of what a step reads several times, but on the CPU (`costs.copied_weights`)
     gradients: int
     activations: int
@@ -61,7 +62,8 @@ class Estimate:
 
     @property
     def total(self) -> int:
-        return self.program + self.weights + self.optimizer + self.copies + self.gradients + self.activations
+        kept = self.weights + self.optimizer + self.averages
+        return self.program + kept + self.copies + self.gradients + self.activations
 
 
 def estimate(options: Options, forms: Forms | None = None) -> Estimate:
@@ -93,6 +95,7 @@ def estimate(options: Options, forms: Forms | None = None) -> Estimate:
         program=round(keeps.program * (PROGRAM_BYTES + BLOCK_BYTES * o.n_res)) if o.device_target == "CPU" else 0,
         weights=sum(weights.values()),
         optimizer=2 * sum(weights.values()),
+        averages=sum(size for name, size in weights.items() if name.startswith("gen")) if o.ema else 0,
         copies=0
         if o.device_target == "CPU"
         else sum(costs.copied_weights(name, size, forms) for name, size in weights.items()),
@@ -126,7 +129,7 @@ def describe(options: Options, steps: int | None, gflop_per_s: float | None) -> 
     """Memory and time in two lines, of Ascend's cards in more. `gflop_per_s` is this machine's ceiling, None if another
     device trains."""
     needs = estimate(options)
-    parts = ("weights", "optimizer", "copies", "gradients", "activations", "program")
+    parts = ("weights", "optimizer", "averages", "copies", "gradients", "activations", "program")
     shown = ", ".join(f"{part} {getattr(needs, part) / GIB:.1f}" for part in parts if getattr(needs, part))
     lines = [f"memory, estimated: {needs.total / GIB:.1f} GiB ({shown})"]
     if gflop_per_s:

@@ -1,4 +1,7 @@
-"""Sample pictures while training: the model zoo's seven rows of both directions, always of the same few images."""
+"""Sample pictures while training: the model zoo's seven rows of both directions, always of the same few images.
+
+With `--ema` they are made with the averages of the weights, as `translate` makes them: see `build.pictured`.
+"""
 
 from collections.abc import Callable
 from pathlib import Path

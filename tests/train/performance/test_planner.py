@@ -80,6 +80,9 @@ def test_an_estimate_counts_every_weight_and_both_moments():
     norms = sum(p.size for p in generator.trainable_params() if p.name.endswith((".rho", "norm.gamma", "norm.beta")))
     assert needs.weights == 4 * 2 * (sum(own) - norms)
     assert needs.optimizer == 2 * needs.weights
+    averaged = planner.estimate(Options(light=True, ch=2, n_res=1, n_dis=4, img_size=32, ema=0.999))
+    assert needs.averages == 0 and averaged.total - needs.total == averaged.averages
+    assert averaged.averages + 4 * 2 * sum(own[1:]) == needs.weights
 
 
 @pytest.mark.parametrize("change", [{"img_size": 384}, {"batch_size": 2}, {"ch": 96}, {"light": False}, {"n_res": 6}])

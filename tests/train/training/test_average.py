@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from mindspore import Tensor
+from mindspore import Parameter, ParameterTuple, Tensor
 
 from ugatit_train.exchange import export, pytorch
 from ugatit_train.forms import CPU
@@ -13,7 +13,9 @@ from ugatit_train.networks import compiling
 from ugatit_train.options import saved
 from ugatit_train.options.config import OptionError, Options
 from ugatit_train.training import average, build, checkpoint, runfolder
+from ugatit_train.training.adam import Adam
 
+from .. import graphs
 from ..parity import fill
 from ..stepping import CONFIGURATIONS, batches, compile_step, first_state
 
@@ -60,6 +62,32 @@ def other(run, **changed):
     for parameter in state.values():
         parameter.set_data(parameter.init_data() * 0)
     return options, state
+
+
+def test_it_is_one_kernel_a_weight_which_leaves_weights_and_moments_as_they_are(tmp_path):
+    """In Adam's own terms; an update that is not finite changes nothing at all."""
+    random = np.random.default_rng(0)
+    weights = ParameterTuple([
+        Parameter(Tensor(random.normal(size=size).astype(np.float32)), name=f"w{i}")
+        for i, size in enumerate([(3, 5), (1,), (1000,)])
+    ])  # fmt: skip
+    adam = Adam(weights, 1e-4, skips=True)
+    for moment in (*adam.m, *adam.v):
+        moment.set_data(Tensor(random.uniform(0, 1, moment.shape).astype(np.float32)))
+    made = average.Average(adam, 0.99)
+    untouched = arrays({p.name: p for p in (*weights, *adam.m, *adam.v)})
+    expected = {p.name: np.zeros(p.shape) for p in weights}
+    with graphs.saving(tmp_path) as graph:
+        made.compile(*(Tensor(each) for each in (np.float32(1), True, True)))
+    assert graph.kernels()["Adam"] == len(weights) and graph.kernels().total() <= len(weights) + 8
+    for count, finite in ((1, True), (2, True), (3, False), (500, True), (10_000, True), (10**6, True)):
+        made(*(Tensor(each) for each in (np.float32(count), finite, True)))
+        decay = min(0.99, (1 + count) / (10 + count)) if finite else 1
+        for name, value in expected.items():
+            expected[name] = decay * value + (1 - decay) * untouched[name]
+            found = next(p for p in made.averages if p.name == f"ema.{name}").asnumpy()
+            np.testing.assert_allclose(found, expected[name], rtol=2e-6)
+    assert_same(arrays({p.name: p for p in (*weights, *adam.m, *adam.v)}), untouched)
 
 
 def test_it_begins_with_the_weights():
