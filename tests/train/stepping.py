@@ -101,7 +101,7 @@ def first_state(configuration):
 
 
 def rhos(flat):
-    return [name for name in flat if name.endswith(".rho") and not name.startswith("adam")]
+    return [name for name in flat if name.endswith(".rho") and not name.startswith(("adam", "ema"))]
 
 
 def batches(configuration):

@@ -91,7 +91,7 @@ def test_the_figures_can_be_computed_again_from_the_files(from_folder, picture_f
 def test_a_gray_model_is_judged_gray_against_gray(untrained_run, picture_folder, tmp_path, monkeypatch):
     """By a gray generator that gives back its input: it is the identity, and no nearer and no farther than that."""
 
-    def copying(_folder, direction):
+    def copying(_folder, direction, **_):
         size = {"light": True, "img_size": (32, 32), "img_ch": 1, "size": None, "batch": None}
         signature = models.Signature(direction=direction, **size)
         return models.Model(run=lambda x: (x, x[:, :1, ::4, ::4]), signature=signature)
