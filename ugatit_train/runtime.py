@@ -78,9 +78,7 @@ def setup(device_target: str = "CPU", device_id: int = 0, distributed: bool = Fa
     Raises:
         DeviceError: MindSpore cannot use `device_target` here, or `distributed` without other processes.
     """
-    device = [device_id]
-    if distributed:
-        device = _given_device(device_target)
+    device = _given_device(device_target) if distributed else [device_id]
     if os.environ.get("MS_COMPILER_CACHE_ENABLE", "0") != "0":
         # Its key leaves out the constants of a graph: a run with another --lr would train with the old one.
         # `networks/compiling.py` uses it under a key of our own.
@@ -107,6 +105,8 @@ def setup(device_target: str = "CPU", device_id: int = 0, distributed: bool = Fa
 
     if not distributed:
         return Worker()
+    # Rank 0 draws, judges and saves alone: the CPU's collective would wait 30 s for it, HCCL's waits as long as this.
+    os.environ.setdefault("MS_CPU_COMM_OP_TIMEOUT", "1800")
     from mindspore import communication
 
     with _ending_at_once():

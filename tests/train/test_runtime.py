@@ -136,6 +136,22 @@ def test_the_copies_of_parameters_are_left_out_on_the_cpu_only(device, value, mo
     assert os.environ["MS_DEV_SIDE_EFFECT_LOAD_ELIM"] == "1"
 
 
+def test_the_others_wait_for_the_one_that_judges_and_saves(monkeypatch):
+    """MindSpore reads it when a process joins; by itself a CPU's worker fails after 30 s."""
+    from mindspore import communication
+
+    found = []
+    monkeypatch.setenv("MS_WORKER_NUM", "2")
+    monkeypatch.setattr(communication, "init", lambda: found.append(os.environ["MS_CPU_COMM_OP_TIMEOUT"]))
+    monkeypatch.setattr(communication, "get_rank", lambda: 1)
+    monkeypatch.setattr(communication, "get_group_size", lambda: 2)
+    monkeypatch.delenv("MS_CPU_COMM_OP_TIMEOUT", raising=False)
+    assert runtime.setup(distributed=True) == runtime.Worker(1, 2)
+    monkeypatch.setenv("MS_CPU_COMM_OP_TIMEOUT", "60")  # the user's own
+    runtime.setup(distributed=True)
+    assert found == ["1800", "60"]
+
+
 def test_the_import_sets_nothing_that_depends_on_the_device():
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MS_")}
     code = "import os, ugatit_train.runtime; print([name for name in os.environ if name.startswith('MS_')])"
