@@ -318,12 +318,14 @@ def test_processes_work_side_by_side_when_there_is_a_device(monkeypatch, tmp_pat
 def test_a_program_that_ends_leaves_no_process(monkeypatch, tmp_path):
     monkeypatch.setattr(runner, "PROGRAM", CHILD)
     job = dataclasses.replace(JOB, quick=False, folder=str(tmp_path), deadline=time.time() + 60)
-    processes = runner.Processes(job, {"device": ("t", "one"), "hang": ("t", "one"), "hang ": ("t", "two")}, ("two",))
+    names = {"device": "one", "hang": "one", "next": "two"}
+    processes = runner.Processes(job, {name: ("title", own) for name, own in names.items()})
     results = processes.run()
     assert next(results).name == "device"
     at_work = [*processes.at_work]
     results.close()  # as where the record finds no room
     assert [popen.poll() for popen in at_work] == [-signal.SIGTERM]
+    assert [log.name for log in (tmp_path / "logs").iterdir()] == ["device.log"] and not processes.at_work
 
 
 def test_processes_share_a_cpu_with_cores_and_no_card(monkeypatch):

@@ -45,6 +45,8 @@ class Processes:
         self.job, self.checks, self.beside = job, checks, beside
         self.logs = Path(job.folder) / "logs"
         self.at_work: list[subprocess.Popen] = []
+        self._lines: list[threading.Thread] = []
+        self._one_by_one, self._stopped = threading.RLock(), False
         self._found: queue.SimpleQueue[Result | BaseException | None] = queue.SimpleQueue()
 
     def run(self) -> Iterator[Result]:
@@ -59,7 +61,6 @@ class Processes:
                 if isinstance(found, BaseException):
                     raise found
                 if isinstance(found, Result):
-                    self.job = dataclasses.replace(self.job, known=self.job.known | {found.name: found.figures})
                     yield found
                 else:
                     lines -= 1
@@ -68,20 +69,26 @@ class Processes:
                     lines += 1
         finally:
             self.stop()
+            for line in self._lines:
+                line.join()
 
     def _begin(self, names: Sequence[str]) -> None:
-        threading.Thread(target=self._follow, args=(names,), daemon=True).start()
+        self._lines.append(threading.Thread(target=self._follow, args=(names,), daemon=True))
+        self._lines[-1].start()
 
     def _follow(self, names: Sequence[str]) -> None:
         """Makes the checks of these processes, one process after the other; None is the end of what is found."""
         try:
             for name in names:
                 left = [check for check, (_, own) in self.checks.items() if own == name]
-                while left:
+                while left and not self._stopped:
                     reason, checks = self.reason(), [*left]
                     skipped = (self.result(check, "skipped", reason) for check in checks)
                     for result in skipped if reason else self.made(checks):
                         left.remove(result.name)
+                        with self._one_by_one:  # before the next process is told what is known
+                            known = self.job.known | {result.name: result.figures}
+                            self.job = dataclasses.replace(self.job, known=known)
                         self._found.put(result)
             self._found.put(None)
         except BaseException as error:
@@ -100,16 +107,19 @@ class Processes:
         """What one process makes of the checks: all results, or those up to the one that it ends at."""
         log = self.logs / f"{names[0]}.log"
         job = json.dumps([dataclasses.asdict(self.job), names])
-        with log.open("wb") as said:
-            popen = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, job],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=said,
-                start_new_session=True,
-                env=environment(),
-            )
-        self.at_work.append(popen)
+        with self._one_by_one:
+            if self._stopped:
+                return
+            with log.open("wb") as said:
+                popen = subprocess.Popen(
+                    [sys.executable, "-c", PROGRAM, job],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=said,
+                    start_new_session=True,
+                    env=environment(),
+                )
+            self.at_work.append(popen)
         begun, began, late = names[0], time.time(), False
         try:
             for line in self.answers(popen):
@@ -148,7 +158,9 @@ class Processes:
                 yield from (line.decode() for line in lines)
 
     def stop(self) -> None:
-        """Ends the processes that are at work."""
+        """Ends the processes that are at work; no other begins."""
+        with self._one_by_one:
+            self._stopped = True
         for popen in [*self.at_work]:
             _ended(popen, 0.0)
 
