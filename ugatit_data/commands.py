@@ -13,6 +13,7 @@ SCRIPTS = {
     "launch": "launch.py",
     "translate": "translate.py",
     "evaluate": "evaluate.py",
+    "compare": "compare_runs.py",
     "export": "export.py",
     "import_pytorch": "import_pytorch.py",
     "import_modelzoo": "import_modelzoo.py",

@@ -38,6 +38,7 @@ from ugatit_train.training import (
     workers,
 )  # fmt: skip
 from ugatit_train.training.build import build_step, pictured
+from ugatit_train.training.page.keeping import keeping
 from ugatit_train.training.samples import Sampler, sample_images
 from ugatit_train.training.step import Step
 
@@ -55,6 +56,9 @@ class TrainingError(UgatitError):
 
 class InterruptedTraining(TrainingError):
     """A signal came: the state is saved, `--resume` goes on."""
+
+
+INTERRUPTIONS = (InterruptedTraining, BrokenPipeError, KeyboardInterrupt)  # what ends a run that can go on
 
 
 def train(options: config.Options, open_judge: OpenJudge | None = None) -> None:
@@ -82,6 +86,7 @@ def train(options: config.Options, open_judge: OpenJudge | None = None) -> None:
         modelarts.publishing(out, options.train_url if writes else "", checkpoint.META_FILE) as publish,
         _signals() as got,
         log.reporting(out if writes else None, schedule, start.step, options.tensorboard, pace, _unread(got)) as report,
+        keeping(out if writes else None, options, schedule, INTERRUPTIONS) as update_page,
         _profiler(options, out, writes) as profiler,
     ):
         start.tell(options, steps_per_epoch)
@@ -126,6 +131,7 @@ def train(options: config.Options, open_judge: OpenJudge | None = None) -> None:
                 judge_at(step)
             if writes and step % schedule.print_every == 0:
                 sampler.draw(step)
+                update_page()
             last = step == schedule.iteration
             due = step % schedule.save_every == 0 or time.monotonic() - saved_s > LONGEST_UNSAVED_S
             if writes and (due or last or signalled):

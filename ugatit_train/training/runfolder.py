@@ -16,6 +16,7 @@ from ugatit_train.options import config, saved, schedule
 from ugatit_train.training import checkpoint
 from ugatit_train.training.evaluations import EVALUATIONS_FILE
 from ugatit_train.training.log import METRICS_FILE
+from ugatit_train.training.page.keeping import PAGE_FILE
 
 CHECKPOINTS = "checkpoints"
 
@@ -102,7 +103,7 @@ def check(options: config.Options, anew: bool = True) -> None:
 def _is_unsaved(folder: Path) -> bool:
     """Whether all that the folder holds is a run without a checkpoint, with which nothing is lost."""
     names = {path.name.removesuffix(".partial") for path in folder.iterdir()} if folder.is_dir() else set()
-    files = {saved.OPTIONS_FILE, METRICS_FILE, EVALUATIONS_FILE, "train.log"}
+    files = {saved.OPTIONS_FILE, METRICS_FILE, EVALUATIONS_FILE, PAGE_FILE, "train.log"}
     own_names = files | {"tensorboard", "samples", "profile", CHECKPOINTS}
     return saved.OPTIONS_FILE in names <= own_names and not checkpoint.committed(folder / CHECKPOINTS)
 

@@ -111,7 +111,8 @@ def run_straight(options, straight):
 def test_a_run_leaves_what_it_should(options, straight):
     run = run_straight(options, straight)
     assert sorted(path.name for path in run.iterdir()) == [
-        "checkpoints", "metrics.jsonl", "options.yaml", "samples", *["tensorboard"] * options.tensorboard, "train.log",
+        "checkpoints", "index.html", "metrics.jsonl", "options.yaml", "samples",
+        *["tensorboard"] * options.tensorboard, "train.log",
     ]  # fmt: skip
     assert [path.name for path in sorted((run / "checkpoints").iterdir())] == ["step-00000017", "step-00000030"]
     assert sorted(path.name for path in (run / "samples").iterdir()) == [
@@ -124,6 +125,8 @@ def test_a_run_leaves_what_it_should(options, straight):
     assert "compiling the step" in text or "its graph was in the compile cache" in text
     assert "measured: " in text and "s a step; the other 19 take" in text
     assert re.search(r"\[30/30\] time per iter: .*, mean: \d\.\d+s, left: 0 s\n", text)
+    page = (run / "index.html").read_text()
+    assert '<body class="finished">' in page and '"steps": [15, 30]' in page
     lines = log.read_metrics(run / "metrics.jsonl")
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
     assert {"data_wait_s", "compile_s", "step_s", *LOSS_NAMES} <= set(lines[0])
@@ -278,8 +281,10 @@ def test_a_signal_saves_and_resume_gives_the_same_losses_and_weights(
         with pytest.raises(loop.InterruptedTraining, match=f"interrupted: saved step {stop_at}: .*--resume"):
             loop.train(dataclasses.replace(options, output_path=str(run)))
     assert losses(run) == losses(straight)[:stop_at]
+    assert f"interrupted: saved step {stop_at}" in (run / "index.html").read_text()
     loop.train(dataclasses.replace(options, output_path=str(run), resume=True))
     assert losses(run) == losses(straight)
+    assert '<body class="finished">' in (run / "index.html").read_text()
     assert weights_hash(run) == weights_hash(straight)
 
 
