@@ -35,14 +35,14 @@ class Skipped:
             )
 
 
-def not_finite(step: int, losses: Mapping[str, float], loader: Loader) -> str:
-    """Which losses are not finite, and the samples of the step."""
+def not_finite(step: int, losses: Mapping[str, float], loader: Loader, out: Path) -> str:
+    """Which losses are not finite, the samples of the step, and the way on for the run in `out`."""
     bad = ", ".join(name for name, value in losses.items() if not np.isfinite(value))
     samples = [
         f"{domain.upper()} {[loader.keys(domain)[i].decode(errors='backslashreplace') for i in ids.tolist()]}"
         for domain, ids in zip("ab", loader.sample_ids(loader.state()["step"] - 1), strict=True)
     ]
-    return f"step {step}: not finite: {bad}; samples {' and '.join(samples)}"
+    return f"step {step}: not finite: {bad}; samples {' and '.join(samples)}: {way_on(out)}, or look at these images"
 
 
 def way_on(out: Path) -> str:

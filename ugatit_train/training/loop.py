@@ -116,9 +116,7 @@ def train(options: config.Options, open_judge: OpenJudge | None = None) -> None:
 
             values = dict(zip(step_cell.loss_names, map(float, losses), strict=True))
             if not np.isfinite(losses).all():
-                raise TrainingError(
-                    f"{faults.not_finite(step, values, loader)}: {faults.way_on(out)}, or look at these images"
-                )
+                raise TrainingError(faults.not_finite(step, values, loader, out))
             values["lr"] = schedule.learning_rate(step, options.lr)
             times = {"data_wait_s": fetched - began, "compile_s": compiled - fetched, "step_s": ended - compiled}
             if "loss_scale" in state:
