@@ -35,8 +35,9 @@ def make(tmp_path):
 
 
 def test_runs_stand_side_by_side(make, tool, tmp_path):
-    judged = '{"step": 40, "metric": "kid", "a2b": {"mean": 0.031, "identity": 0.2}}\n'
-    runs = [make("first"), make("other/first", 1, judged, lr=2e-4, light=True), make("<b>", 2)]
+    figures = {"images": 9, "mean": 0.031, "std": 0.01, "identity": 0.2}
+    judged = json.dumps({"step": 40, "metric": "kid", "features": "", "a2b": figures, "b2a": figures})
+    runs = [make("first"), make("other/first", 1, judged + "\n", lr=2e-4, light=True), make("<b>", 2)]
     page = tmp_path / "pages" / "compared.html"
     code, out, err = tool("compare", *runs, "--out", page)
     assert (code, out, err) == (0, f"3 runs: {page}\n", "")
@@ -51,7 +52,7 @@ def test_runs_stand_side_by_side(make, tool, tmp_path):
     assert html.count('alt="Input"') == 2  # once a direction, for it is the same in all
     assert html.count('alt="other/first"') == 2 and text.count("A to B, step 50") == 3
     charts = re.findall(r'<figure class="chart">.*?</figure>', html)
-    assert len(charts) == 6 and all(chart.count('class="line') == 3 for chart in charts[:5])
+    assert len(charts) == 7 and all(chart.count('class="line') == 3 for chart in charts[:5])
     assert "KID, A to B" in charts[5] and charts[5].count('class="line') == 1
     assert "http" not in html.replace("http-equiv", "")
 

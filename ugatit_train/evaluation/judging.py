@@ -27,9 +27,9 @@ _log = logging.getLogger(__name__)
 def train(options: Options) -> None:
     """Trains to the end of the schedule, from the last good checkpoint if `options.resume`.
 
-    Writes into `output_path`: options.yaml, train.log, metrics.jsonl, samples/, checkpoints/; with `eval_freq` also
-    evaluations.jsonl; and to `train_url`. The data are in `data_folder`: `ugatit train` copies those of `data_url`
-    there before.
+    Writes into `output_path`: options.yaml, train.log, metrics.jsonl, index.html, samples/, checkpoints/; with
+    `eval_freq` also evaluations.jsonl; and to `train_url`. The data are in `data_folder`: `ugatit train` copies those
+    of `data_url` there before.
 
     Raises:
         DataError: the data set cannot be read, or has no test pictures for `eval_freq`.

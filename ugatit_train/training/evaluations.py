@@ -11,10 +11,8 @@ import numpy as np
 
 from ugatit_data.files import write_whole
 from ugatit_train.options.schedule import Schedule
-from ugatit_train.training import best, checkpoint, log
-
-EVALUATIONS_FILE = "evaluations.jsonl"
-DIRECTIONS = ("a2b", "b2a")
+from ugatit_train.training import best, checkpoint
+from ugatit_train.training.log import DIRECTIONS, EVALUATIONS_FILE, read_evaluations
 
 Generators = Mapping[str, Callable[[np.ndarray], np.ndarray]]
 """By direction: pictures float32 (1, C, H, W) in [-1, 1] to pictures alike."""
@@ -90,30 +88,3 @@ def describe(line: Mapping[str, Any], is_best: bool) -> str:
         parts.append(f"{name} {found['mean']:.5f} (the pictures as they are: {found['identity']:.5f})")
     tail = ": the best so far" if is_best else ""
     return f"step {line['step']}: judged in {line['evaluate_s']:.1f} s: {line['metric']} {', '.join(parts)}{tail}"
-
-
-def read_evaluations(path: Path, last: int | None = None) -> list[dict[str, Any]]:
-    """Every evaluation of a run's `evaluations.jsonl` in order; a torn last line is left out.
-
-    With `last`, those up to this step: what stands behind it is not looked at. A line is {"step": 2000, "metric":
-    "kid", "features": "inception.ckpt, sha256 ...", "a2b": {"images": 100, "mean": 0.1, "std": 0.01, "identity": 0.2},
-    "b2a": likewise, "evaluate_s": 9.1}: mean and deviation of the distance to the other domain, lower is better, beside
-    it that of the untouched pictures.
-
-    Raises:
-        MetricsError: a line in the middle is no evaluation.
-        OSError: the file cannot be read.
-    """
-    return log.read_lines(path, last, _is_evaluation, "no evaluation of a run")
-
-
-def _is_evaluation(line: Any) -> bool:
-    return (
-        isinstance(line["metric"], str)
-        and isinstance(line["features"], str)
-        and all(
-            type(line[direction][name]) in (int, float)
-            for direction in DIRECTIONS
-            for name in ("images", "mean", "std", "identity")
-        )
-    )

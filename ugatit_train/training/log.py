@@ -17,6 +17,8 @@ from ugatit_train.options.schedule import Schedule
 from ugatit_train.training.prospect import Pace
 
 METRICS_FILE = "metrics.jsonl"
+EVALUATIONS_FILE = "evaluations.jsonl"
+DIRECTIONS = ("a2b", "b2a")
 
 _log = logging.getLogger(__name__)
 
@@ -207,3 +209,30 @@ def read_lines(path: Path, last: int | None, is_good: Callable[[Any], bool], com
             raise MetricsError(f"{path}, line {number}: {complaint}: remove the line, or the file") from None
         steps.append(line)
     return steps if last is None else [line for line in steps if line["step"] <= last]
+
+
+def read_evaluations(path: Path, last: int | None = None) -> list[dict[str, Any]]:
+    """Every evaluation of a run's `evaluations.jsonl` in order; a torn last line is left out.
+
+    With `last`, those up to this step: what stands behind it is not looked at. A line is {"step": 2000, "metric":
+    "kid", "features": "inception.ckpt, sha256 ...", "a2b": {"images": 100, "mean": 0.1, "std": 0.01, "identity": 0.2},
+    "b2a": likewise, "evaluate_s": 9.1}: mean and deviation of the distance to the other domain, lower is better, beside
+    it that of the untouched pictures.
+
+    Raises:
+        MetricsError: a line in the middle is no evaluation.
+        OSError: the file cannot be read.
+    """
+    return read_lines(path, last, _is_evaluation, "no evaluation of a run")
+
+
+def _is_evaluation(line: Any) -> bool:
+    return (
+        isinstance(line["metric"], str)
+        and isinstance(line["features"], str)
+        and all(
+            type(line[direction][name]) in (int, float)
+            for direction in DIRECTIONS
+            for name in ("images", "mean", "std", "identity")
+        )
+    )

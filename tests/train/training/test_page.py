@@ -164,7 +164,9 @@ def test_every_text_is_escaped(run, tmp_path):
     (folder / log.METRICS_FILE).write_text(
         '{"step": 1, "d_loss": 1, "g_<i>": 2}\n{"step": 2, "d_loss": 1, "g_<i>": 3}\n'
     )
-    (folder / "evaluations.jsonl").write_text('{"step": 1, "metric": "<u>", "a2b": {"mean": 1, "identity": 2}}\n')
+    figures = {"images": 9, "mean": 1, "std": 1, "identity": 2}
+    line = {"step": 1, "metric": "<u>", "features": "", "a2b": figures, "b2a": figures}
+    (folder / "evaluations.jsonl").write_text(json.dumps(line) + "\n")
     page = keeping.Page(folder, hostile, SCHEDULE)
     page.close("failed", "step 2: not finite: </p><script>alert(3)</script>; samples A ['<x>.png']")
     read = Read((folder / "index.html").read_text())

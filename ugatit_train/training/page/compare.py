@@ -72,26 +72,16 @@ def page(runs: Sequence[Run]) -> str:
 
 
 def _figures(runs: Sequence[Run]) -> str:
-    judged = [
-        direction for direction in DIRECTIONS if any(direction in line for run in runs for line in run.evaluations)
-    ]
-    head = ["run", "steps", "a step", "time spent", "alarms", *(f"last judged, {DIRECTIONS[name]}" for name in judged)]
+    judged = list(DIRECTIONS.items()) if any(run.evaluations for run in runs) else []
+    head = ["run", "steps", "a step", "time spent", "alarms", *(f"last judged, {words}" for _, words in judged)]
     rows = []
     for run in runs:
-        last = [next((line for line in reversed(run.evaluations) if name in line), None) for name in judged]
-        rows.append(
-            [
-                run.name,
-                f"{run.curves.step:,}",
-                content.seconds(run.step_s()),
-                markup.duration(run.spent_s()),
-                str(len(run.alarms()) or "none"),
-                *(
-                    f"{content.metric(line)} {charts.number(line[name]['mean'])}" if line else "not judged"
-                    for name, line in zip(judged, last, strict=True)
-                ),
-            ]
-        )
+        row = [run.name, f"{run.curves.step:,}", content.seconds(run.step_s()), markup.duration(run.spent_s())]
+        row.append(str(len(run.alarms()) or "none"))
+        for name, _ in judged:
+            line = run.evaluations[-1] if run.evaluations else None
+            row.append(f"{content.metric(line)} {charts.number(line[name]['mean'])}" if line else "not judged")
+        rows.append(row)
     return markup.table(head, rows, "figures")
 
 
@@ -138,14 +128,17 @@ def _charts(runs: Sequence[Run]) -> str:
     found.append(charts.chart("Time of a step, seconds", _lines(runs, "step_s"), unit="s", may_be_log=False))
     for direction, words in DIRECTIONS.items():
         for metric in dict.fromkeys(content.metric(line) for run in runs for line in run.evaluations):
+            alike = [[line for line in run.evaluations if content.metric(line) == metric] for run in runs]
             lines = [
-                charts.Line(label=run.name, curve=curve, colour=i, raw=False, smooth=False, dots=True)
-                for i, run in enumerate(runs)
-                if (
-                    curve := content.judged_curve(
-                        [e for e in run.evaluations if content.metric(e) == metric], direction
-                    )
+                charts.Line(
+                    label=run.name,
+                    curve=content.judged_curve(lines, direction),
+                    colour=i,
+                    raw=False,
+                    smooth=False,
+                    dots=True,
                 )
+                for i, (run, lines) in enumerate(zip(runs, alike, strict=True))
             ]
             found.append(charts.chart(f"{metric}, {words}", lines, note="Lower is nearer to the other domain."))
     return f'<div class="charts">{"".join(found)}</div>'

@@ -95,11 +95,10 @@ def _figures(run: Run, status: Status, part: float) -> list[tuple[str, str, str]
     rate = run.curves.last("lr")
     if rate is not None:
         found.append(("Learning rate", charts.number(rate), f"began at {charts.number(run.options.lr)}"))
-    for direction, words in DIRECTIONS.items():
-        judged = [line for line in run.evaluations if direction in line]
-        if judged:
-            untouched = f"untouched pictures {charts.number(judged[-1][direction]['identity'])}"
-            found.append((f"{metric(judged[-1])}, {words}", charts.number(judged[-1][direction]["mean"]), untouched))
+    for line in run.evaluations[-1:]:
+        for direction, words in DIRECTIONS.items():
+            untouched = f"untouched pictures {charts.number(line[direction]['identity'])}"
+            found.append((f"{metric(line)}, {words}", charts.number(line[direction]["mean"]), untouched))
     return found
 
 
@@ -170,39 +169,34 @@ def _data(run: Run, status: Status) -> str:
 
 def metric(line: dict[str, Any]) -> str:
     """What an evaluation measured, in words."""
-    name = str(line.get("metric", "distance"))
-    return {"kid": "KID", "smoke_mmd": "Smoke MMD"}.get(name, name)
+    return {"kid": "KID", "smoke_mmd": "Smoke MMD"}.get(line["metric"], line["metric"])
 
 
 def _evaluated(run: Run) -> str:
     """A chart for each direction: the distance to the other domain, beside that of the untouched pictures."""
     found = []
+    if not run.evaluations:
+        return ""
     for direction, words in DIRECTIONS.items():
         curve = judged_curve(run.evaluations, direction)
-        if curve is None:
-            continue
-        lines = [line for line in run.evaluations if direction in line]
         best = int(curve.mean.argmin())
         found.append(
             charts.chart(
-                f"{metric(lines[-1])}, {words}",
+                f"{metric(run.evaluations[-1])}, {words}",
                 [charts.Line(label=words, curve=curve, raw=False, smooth=False, dots=True)],
-                levels=[charts.Level(value=float(lines[-1][direction]["identity"]), label="untouched pictures")],
+                levels=[charts.Level(value=run.evaluations[-1][direction]["identity"], label="untouched pictures")],
                 last_step=run.curves.step,
                 note=f"Lower is nearer to the other domain. Lowest: {charts.number(curve.mean[best])} at step "
                 f"{curve.steps[best]:,.0f}.",
             )
         )
-    return f'<div class="charts">{"".join(found)}</div>' if found else ""
+    return f'<div class="charts">{"".join(found)}</div>'
 
 
-def judged_curve(evaluations: Sequence[Mapping[str, Any]], direction: str) -> Curve | None:
-    """The distance over the steps; None where no evaluation has it."""
-    lines = [line for line in evaluations if direction in line]
-    if not lines:
-        return None
-    values = np.array([line[direction]["mean"] for line in lines], float)
-    return Curve(steps=np.array([line["step"] for line in lines], float), mean=values, low=values, high=values)
+def judged_curve(evaluations: Sequence[Mapping[str, Any]], direction: str) -> Curve:
+    """The distance to the other domain over the steps."""
+    values = np.array([line[direction]["mean"] for line in evaluations], float)
+    return Curve(steps=np.array([line["step"] for line in evaluations], float), mean=values, low=values, high=values)
 
 
 def loss_levels(name: str, adv_weight: float) -> list[charts.Level]:

@@ -1,18 +1,15 @@
 """A run's folder as its page shows it: figures, sample pictures, evaluations, options, alarms. Loads no MindSpore."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 from ugatit_train.options import saved
 from ugatit_train.options.config import Options
-from ugatit_train.training.log import METRICS_FILE, MetricsError
+from ugatit_train.training import log
 from ugatit_train.training.page import alarms
 from ugatit_train.training.page.curves import Curves
 from ugatit_train.training.page.strips import DIRECTIONS, Sample, Samples
-
-EVALUATIONS_FILE = "evaluations.jsonl"
 
 
 class Run:
@@ -22,7 +19,7 @@ class Run:
         self.folder, self.options = folder, options
         self.values = saved.lasting(options)  # without what concerned one start only
         self.name = folder.resolve().name
-        self.curves = Curves(folder / METRICS_FILE)
+        self.curves = Curves(folder / log.METRICS_FILE)
         self.samples: dict[int, dict[str, Sample]] = {}
         self.evaluations: list[dict[str, Any]] = []
         self._pictures = Samples(folder / "samples", options.image_size)
@@ -36,7 +33,8 @@ class Run:
         """
         self.curves.read()
         self.samples = self._pictures.read(self.curves.step)
-        self.evaluations = _evaluations(self.folder / EVALUATIONS_FILE, self.curves.step)
+        judged = self.folder / log.EVALUATIONS_FILE
+        self.evaluations = log.read_evaluations(judged, self.curves.step) if judged.exists() else []
         return self
 
     def loss_names(self) -> list[str]:
@@ -68,20 +66,3 @@ class Run:
         """The options that have not their defaults, in the order of the manual."""
         usual = dataclasses.asdict(Options())
         return {name: value for name, value in self.values.items() if value != usual[name]}
-
-
-def _evaluations(path: Path, last_step: int) -> list[dict[str, Any]]:
-    """The lines of evaluations.jsonl up to a step; a torn last line is left out. Raises MetricsError."""
-    if not path.exists():
-        return []
-    found = []
-    for number, text in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            line = json.loads(text)
-            for direction in DIRECTIONS.keys() & line.keys():
-                _ = float(line[direction]["mean"]), float(line[direction]["identity"])
-            if int(line["step"]) <= last_step:
-                found.append(line)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            raise MetricsError(f"{path}, line {number}: no evaluation of a run") from None
-    return found
