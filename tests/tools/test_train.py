@@ -76,7 +76,7 @@ def test_a_run_that_saved_nothing_can_be_begun_again(tool, dataset, tmp_path, mo
     line = ("train", "--data_path", dataset, "--output_path", run, "--light", "--ch", 2, "--img_size", 32, "--n_dis", 4)
     (run / "checkpoints" / "step-00000001.partial").mkdir(parents=True)
     saved.save(config.Options(), run / "options.yaml")
-    for name in ("train.log", "metrics.jsonl", "metrics.jsonl.partial"):
+    for name in ("train.log", "index.html", "metrics.jsonl", "metrics.jsonl.partial"):
         (run / name).write_text("")
     assert tool(*line)[0] == 0 and len(trained) == 1
     options = config.Options(output_path=str(run))

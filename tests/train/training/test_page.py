@@ -308,7 +308,9 @@ def test_a_page_that_cannot_be_written_is_one_warning_and_ends_no_run(run, monke
     assert (folder / "index.html").exists() and len(caplog.records) == 2  # of the noise, at the end
 
 
-def test_the_end_of_a_run_is_told_and_passed_on(run):
+def test_the_end_of_a_run_is_told_and_passed_on(run, caplog):
+    caplog.set_level(logging.INFO)
+
     class Stopped(Exception):
         pass
 
@@ -320,6 +322,7 @@ def test_the_end_of_a_run_is_told_and_passed_on(run):
             raise error
         html = (folder / "index.html").read_text()
         assert f'<body class="{state}">' in html and f'<p class="said">{error}</p>' in html
+        assert caplog.messages.count(f"the run's page, for a browser: {folder / 'index.html'}") == 1
     with keeping.keeping(None, OPTIONS, SCHEDULE, ()) as update:  # a process that writes nothing
         update()
 

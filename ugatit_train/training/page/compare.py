@@ -65,8 +65,8 @@ def page(runs: Sequence[Run]) -> str:
         + markup.section("The runs", _figures(runs))
         + markup.section("Options that differ", _options(runs) or '<p class="quiet">None.</p>')
         + markup.section("To look at", "".join(markup.alarm_list(run.alarms(), run.name) for run in runs))
-        + markup.section("Last samples", _samples(runs), "The first row of pictures of each run's own test pictures.")
-        + markup.section("Losses", _charts(runs), "Each line is the mean of a twentieth of its run.")
+        + markup.section("Last samples", _samples(runs), "What each run makes of the first of its own test pictures.")
+        + markup.section("Curves", _charts(runs), "Losses and times: each line is the mean of a twentieth of its run.")
     )
     return markup.document(f"Runs compared: {', '.join(names)}", body, state="compared")
 
@@ -115,10 +115,7 @@ def _charts(runs: Sequence[Run]) -> str:
     """A chart for each loss, the rate, the time of a step, and the figures of the evaluations."""
     names = list(dict.fromkeys(name for run in runs for name in run.loss_names()))
     found = []
-    for name in [
-        *(known for known in content.LOSSES if known in names),
-        *(n for n in names if n not in content.LOSSES),
-    ]:
+    for name in content.in_order(names):
         title, note = content.LOSSES.get(name, (name, ""))
         levels = content.loss_levels(name, runs[0].options.adv_weight)
         if len({run.options.adv_weight for run in runs}) > 1 and name == "d_loss":

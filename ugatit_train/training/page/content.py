@@ -47,6 +47,7 @@ LOSSES = {  # name: title, note
     "g_cycle": ("Generators: cycle", "From a picture to the one translated there and back."),
     "g_identity": ("Generators: identity", "From a picture to what its own domain's generator makes of it."),
     "g_cam": ("Generators: CAM", "How badly the attention tells the domains apart."),
+    "g_loss": ("Generators: weighted sum", "What they minimise: all terms with their weights."),
 }
 
 
@@ -199,6 +200,11 @@ def judged_curve(evaluations: Sequence[Mapping[str, Any]], direction: str) -> Cu
     return Curve(steps=np.array([line["step"] for line in evaluations], float), mean=values, low=values, high=values)
 
 
+def in_order(names: Sequence[str]) -> list[str]:
+    """Losses in the order of LOSSES; a user's own terms come last."""
+    return [*(name for name in LOSSES if name in names), *(name for name in names if name not in LOSSES)]
+
+
 def loss_levels(name: str, adv_weight: float) -> list[charts.Level]:
     """The values of a loss that mean something."""
     guessing = {
@@ -210,8 +216,8 @@ def loss_levels(name: str, adv_weight: float) -> list[charts.Level]:
 def _losses(run: Run) -> str:
     names = run.loss_names()
     found = [_weighted(run, names)]
-    known = [name for name in LOSSES if name in names]
-    for name in known + [own for own in names if own not in known and own != "g_loss"]:
+    alone = [name for name in names if name != "g_loss"]  # which stands beside its terms
+    for name in in_order(alone):
         title, note = LOSSES.get(name, (name, ""))
         line = charts.Line(label=name, curve=run.curves.curve(name))
         levels = loss_levels(name, run.options.adv_weight)

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 def keeping(
     out: Path | None, options: Options, schedule: Schedule, interruptions: tuple[type[BaseException], ...]
 ) -> Iterator[Callable[[], None]]:
-    """A function that brings the page in the folder `out` up to date, for each sample; at the end it says how.
+    """A function that brings the page in the folder `out` up to date, for each sample. The end tells how the run ended.
 
     None is for a process that writes nothing. One of `interruptions` says that the run can go on; any other exception
     is a failure. What keeps the page from being written is a warning, never an end.
@@ -43,7 +43,8 @@ class Page:
     """The page of the run in `out`. `clock` is in seconds."""
 
     def __init__(self, out: Path, options: Options, schedule: Schedule, clock: Callable[[], float] = time.monotonic):
-        self._run, self._iteration, self._clock = Run(out, options), schedule.iteration, clock
+        self._run, self._path = Run(out, options), out / PAGE_FILE
+        self._iteration, self._clock = schedule.iteration, clock
         self._began, self._spent, self._longest = clock(), 0.0, 0.0
         self._first: tuple[int, float] | None = None  # step and time of the first writing
         self._latest = 0.0
@@ -63,11 +64,13 @@ class Page:
         began = self._clock()
         try:
             run = self._run.read()
-            write_whole(self._run.folder / PAGE_FILE, content.page(run, self._status(state, words, began)))
+            write_whole(self._path, content.page(run, self._status(state, words, began)))
+            if self._first is None:
+                _log.info("the run's page, for a browser: %s", self._path)
             self._ailing = False
         except Exception as error:  # whatever it is: a run of days does not end for its page
             if not self._ailing:
-                _log.warning("%s is not up to date: %s: %s", PAGE_FILE, type(error).__name__, error)
+                _log.warning("%s is not up to date: %s: %s", self._path, type(error).__name__, error)
             self._ailing = True
         took = self._clock() - began
         self._spent += took
