@@ -6,6 +6,7 @@ from pathlib import Path
 from ugatit_data.commands import command
 from ugatit_train.errors import UgatitError
 from ugatit_train.options import arguments, saved
+from ugatit_train.training import prospect
 from ugatit_train.training.log import METRICS_FILE
 from ugatit_train.training.page import charts, content, markup
 from ugatit_train.training.page.reading import Run
@@ -76,7 +77,7 @@ def _figures(runs: Sequence[Run]) -> str:
     head = ["run", "steps", "a step", "time spent", "alarms", *(f"last judged, {words}" for _, words in judged)]
     rows = []
     for run in runs:
-        row = [run.name, f"{run.curves.step:,}", content.seconds(run.step_s()), markup.duration(run.spent_s())]
+        row = [run.name, f"{run.curves.step:,}", content.seconds(run.step_s()), prospect.duration(run.spent_s())]
         row.append(str(len(run.alarms()) or "none"))
         for name, _ in judged:
             line = run.evaluations[-1] if run.evaluations else None

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ugatit_train.options.config import Options
+from ugatit_train.training import prospect
 from ugatit_train.training.page import alarms, charts, markup
 from ugatit_train.training.page.curves import Curve
 from ugatit_train.training.page.reading import Run
@@ -90,8 +91,8 @@ def _figures(run: Run, status: Status, part: float) -> list[tuple[str, str, str]
     found = [("Steps", f"{step:,}", f"of {status.iteration:,}, {100 * part:.0f}%")]
     if left > 0:
         more = "at this pace" if status.state == "running" else f"for the other {left:,} steps"
-        found.append(("Time left", markup.duration(left * (status.step_s or step_s)), more))
-    found.append(("Time spent", markup.duration(run.spent_s()), "steps and compiling"))
+        found.append(("Time left", prospect.duration(left * (status.step_s or step_s)), more))
+    found.append(("Time spent", prospect.duration(run.spent_s()), "steps and compiling"))
     found.append(("A step", seconds(step_s), "mean of the last tenth"))
     rate = run.curves.last("lr")
     if rate is not None:

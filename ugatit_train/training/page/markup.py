@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from ugatit_train.performance import planner
 from ugatit_train.training.page.alarms import Alarm
 
 _HERE = Path(__file__).parent
@@ -95,8 +94,3 @@ def strip(title: str, name: str, jpeg: str, about: str = "", key: str = "") -> s
         f"{code}</div>"
         f'<img alt="{escape(title)}"{marked} src="data:image/jpeg;base64,{jpeg}"></div>'
     )
-
-
-def duration(seconds: float) -> str:
-    """A time such as 45 s, 5 min, 4 h 12 min, 3 d 4 h."""
-    return f"{seconds:.0f} s" if seconds < 99.5 else planner.duration(seconds)
