@@ -3,6 +3,7 @@
 The device can be set only as long as no kernel has run: the data engine's tests run some, whatever comes after them.
 """
 
+import functools
 import logging
 import os
 import shutil
@@ -81,6 +82,16 @@ def s3_server(monkeypatch):
     yield address
     fs.S3FileSystem(endpoint_override=address, allow_bucket_deletion=True).delete_dir("bucket")
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def small_ceilings():
+    """What a profile is compared with is measured on little work: at its full size it takes a core for five seconds."""
+    from ugatit_train.performance import ceilings
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ceilings, "probes", functools.partial(ceilings.probes, 0.05))
+        yield
 
 
 @pytest.fixture(scope="session")

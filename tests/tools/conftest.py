@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from ugatit_data.commands import SCRIPTS
+from ugatit_train import runtime
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / "tools"
@@ -107,10 +108,14 @@ def refused():
 
 @pytest.fixture
 def no_mindspore(tmp_path_factory):
-    """Environment in which importing MindSpore fails, so that a refusal proves that it was not needed."""
+    """Environment in which importing MindSpore fails, so that a refusal proves that it was not needed.
+
+    With GLIBC_TUNABLES, which spares `train` and `profile` their second start: test_command.py tests it.
+    """
     blocked = tmp_path_factory.mktemp("blocked")
     (blocked / "mindspore.py").write_text("raise ImportError('mindspore was imported')")
-    return {"PYTHONPATH": f"{blocked}{os.pathsep}{TOOLS.parent}", "PATH": ""}
+    path = f"{blocked}{os.pathsep}{TOOLS.parent}"
+    return {"PYTHONPATH": path, "PATH": "", "GLIBC_TUNABLES": runtime.MALLOC_TUNABLES}
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import mindspore as ms
@@ -334,14 +333,15 @@ def test_what_a_killed_process_left_goes_after_an_hour(folder, kept):
 
 
 PROGRAM = """
-import sys, time
+import sys
 from ugatit_train import runtime
 runtime.setup("CPU")
 from pathlib import Path
 from ugatit_train.networks.compiling import GraphCache
 from MODULE import Net, X, called
-net, start = Net(), float(sys.argv[2])
-time.sleep(max(0, start - time.time()))
+net = Net()
+print("ready", flush=True)
+sys.stdin.readline()
 print(GraphCache(Path(sys.argv[1])).compile(net, X), called(net))
 """
 
@@ -351,7 +351,11 @@ def test_two_processes_at_once_and_one_after_them(folder):
     program = [sys.executable, "-c", PROGRAM.replace("MODULE", Net.__module__), str(folder)]
     root = Path(__file__).parents[3]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": root}
-    both = [subprocess.Popen([*program, str(time.time() + 6)], **pipes) for _ in range(2)]
+    both = [subprocess.Popen(program, stdin=subprocess.PIPE, **pipes) for _ in range(2)]
+    assert [process.stdout.readline() for process in both] == ["ready\n"] * 2
+    for process in both:
+        process.stdin.write("\n")
+        process.stdin.flush()
     said = [process.communicate(timeout=300) for process in both]
     assert [text[text.find(" ") :] for text, _ in said] == [f" {expected()}\n"] * 2, said
     assert any(text.startswith("False") for text, _ in said)

@@ -26,7 +26,7 @@ class Net(nn.Cell):
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
+def recorded(small_ceilings, tmp_path_factory):
     folder = tmp_path_factory.mktemp("profile")
     net, x, w = Net(), Tensor(np.ones((64, 256), np.float32)), Tensor(np.ones((256, 256), np.float32))
     calls = 0

@@ -199,7 +199,7 @@ def test_ctrl_c_in_a_pipe_is_told_in_any_order(pipe_first, number, caplog):
     assert isinstance(loop._interrupted(3, [signal.SIGPIPE], Path("run")), BrokenPipeError)
 
 
-def test_profiling_leaves_its_files_and_the_losses_as_they_are(options, straight, tmp_path):
+def test_profiling_leaves_its_files_and_the_losses_as_they_are(options, straight, small_ceilings, tmp_path):
     loop.train(dataclasses.replace(options, output_path=str(tmp_path / "run"), enable_profiling=True))
     profile = tmp_path / "run" / "profile"
     kinds = {"json", "md", "parquet", "png"}
