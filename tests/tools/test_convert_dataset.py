@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import cv2
@@ -37,11 +39,21 @@ def assert_refused(done, tmp_path, *words, code=2):
     assert {path.name for path in tmp_path.iterdir()} <= {"source"}
 
 
+def spoilt_png():
+    """All checksums of its chunks are right, but not that of the packed pixels, of which libpng tells on stderr."""
+    data = cv2.imencode(".png", np.zeros((9, 9, 3), np.uint8))[1].tobytes()
+    at = data.index(b"IDAT")
+    (length,) = struct.unpack_from(">I", data, at - 4)
+    body = data[at : at + 3 + length] + bytes([data[at + 3 + length] ^ 1])
+    return data[:at] + body + struct.pack(">I", zlib.crc32(body)) + data[at + 8 + length :]
+
+
 def test_converts_and_reports(source, tmp_path):
     (source / "trainB" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (source / "trainB" / "spoilt.png").write_bytes(spoilt_png())
     done = run(source, tmp_path / "out", "--encoding", "raw", "--stored_size", "32", "--workers", "1")
-    assert done.returncode == 0, done.stderr
-    assert "converted 9 images, rejected 1 (1 truncated png)" in done.stdout
+    assert (done.returncode, done.stderr) == (0, ""), "not a word of libpng"
+    assert "converted 9 images, rejected 2 (1 damaged png, 1 truncated png)" in done.stdout
     assert "rejected 'trainB/broken.png': truncated png" in done.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"source", "out"}
 

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from ugatit_data.conversion.sources import Entry, Source, failed, unreadable
+from ugatit_data.conversion.workers import quiet
 from ugatit_data.dataset.manifest import MANIFEST_SCHEMA, VERSION, Shard, row_name
 from ugatit_data.dataset.shards import MAX_RECORD, db_path, write_shard
 from ugatit_data.errors import RejectedImageError, in_words
@@ -240,7 +241,8 @@ def _encode(job: Job, key: bytes) -> tuple[dict, bytes | None]:
         length, xxh3 = job.recorded.get(key, (None, None))
         if len(data) == length and xxhash.xxh3_64_intdigest(data) == xxh3:
             return row | {"length": length, "xxh3": xxh3}, data
-        decoded = decode(data, job.lenient)
+        with quiet():
+            decoded = decode(data, job.lenient)
         record = _record(job, data, decoded)
         if len(record) > MAX_RECORD:
             raise RejectedImageError(f"too large: a record of {len(record)} bytes, the limit is {MAX_RECORD}")

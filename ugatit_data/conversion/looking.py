@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 
 from ugatit_data.dataset.encodings import Encoding
 from ugatit_data.dataset.manifest import Dataset, read_dataset, read_manifest, row_name, rows_of
-from ugatit_data.dataset.mapped import map_file
-from ugatit_data.dataset.records import encoding_of, stored_record
-from ugatit_data.errors import BadInputError, CorruptDatasetError
+from ugatit_data.dataset.mapped import is_lost, map_file
+from ugatit_data.dataset.records import WAS_CUT, encoding_of, stored_record
+from ugatit_data.errors import BadInputError, CorruptDatasetError, RejectedImageError, in_words
 from ugatit_data.files import NAME_BYTES, parents_made, partial_path
 from ugatit_data.pixels.headers import sniff
 from ugatit_data.pixels.jpeg import Scratch
@@ -91,19 +91,38 @@ def _write_all(folder: Path, dataset: Dataset, table: pa.Table, encoding: Encodi
         for domain, shards in domains.items():
             names = _Names(_keys(table, split, domain))
             for shard in shards:
-                if not (folder / shard.file).is_file():
-                    raise CorruptDatasetError(f"{folder / shard.file}: missing. Run --repair SRC first.")
-                mapped = map_file(folder / shard.file)
+                path = folder / shard.file
+                mapped = _mapped(path)
                 for row in rows_of(table, shard):
                     record, sound = stored_record(mapped, row)
+                    try:
+                        data = _as_file(record, row, encoding, dataset.stored_size) if sound else b""
+                    except (RejectedImageError, ValueError) as error:
+                        raise CorruptDatasetError(
+                            f"{path}, record {row['row']} ({row_name(row)}): cannot be decoded: {in_words(error)}. "
+                            "Convert again."
+                        ) from None
+                    if is_lost(mapped):
+                        raise CorruptDatasetError(f"{path}: {WAS_CUT}. Run --repair SRC first.")
                     if not sound:
                         raise CorruptDatasetError(
-                            f"{folder / shard.file}, record {row['row']}: differs from its checksum. Repair it first."
+                            f"{path}, record {row['row']}: differs from its checksum. Repair it first."
                         )
-                    data = _as_file(record, row, encoding, dataset.stored_size)
                     _write_image(target, row, names.of(row["key"], data), data)
                     count += 1
     return count
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """A shard as `map_file` gives it; what the system says of it names it, not the folder that is written."""
+    if not path.is_file():
+        raise CorruptDatasetError(f"{path}: missing. Run --repair SRC first.")
+    try:
+        return map_file(path)
+    except OSError as error:
+        raise CorruptDatasetError(
+            f"{path}: unreadable: {error.strerror}. Allow reading it, or run --repair SRC first."
+        ) from None
 
 
 def _keys(table: pa.Table, split: str, domain: str) -> list[bytes]:
@@ -139,11 +158,11 @@ def _as_file(record: np.ndarray, row: dict, encoding: Encoding, stored_size: int
 
 def _write_image(target: Path, row: dict, name: bytes, data: bytes) -> None:
     path = Path(os.fsdecode(os.path.join(os.fsencode(target / f"{row['split']}{row['domain'].upper()}"), name)))
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
             file.write(data)
-    except FileExistsError:  # as where large and small letters are one
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):  # as where large and small letters are one
         raise BadInputError(
             f"{row_name(row)}: the file system of {target.parent} takes its name for that of another image. Extract "
             "onto one that tells them apart."

@@ -18,7 +18,11 @@ from ugatit_data.dataset.manifest import SPLITS
 from ugatit_data.errors import BadInputError, ConversionError, RejectedImageError
 
 # What the system says of one file, and will say again: its row of the ledger. All else is a source that fails.
-_OF_ONE_FILE = {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.ENODEV}
+# A socket is ENXIO on Linux, EOPNOTSUPP on macOS.
+_OF_ONE_FILE = {
+    *(errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG),
+    *(errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP),
+}
 
 MAX_SOURCE_BYTES = 1 << 30  # no file of 178 megapixels is larger; and no device file may fill the memory
 

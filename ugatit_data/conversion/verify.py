@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ugatit_data.dataset.encodings import Encoding
+from ugatit_data.dataset.encodings import Encoding, decode_file
 from ugatit_data.dataset.manifest import (
     DATASET_FILE,
     MANIFEST_FILE,
@@ -21,10 +21,10 @@ from ugatit_data.dataset.manifest import (
     row_name,
     rows_of,
 )
-from ugatit_data.dataset.mapped import map_file
-from ugatit_data.dataset.records import encoding_of, stored_record
+from ugatit_data.dataset.mapped import is_lost, map_file
+from ugatit_data.dataset.records import WAS_CUT, encoding_of, stored_record
 from ugatit_data.dataset.shards import record_places
-from ugatit_data.errors import RejectedImageError
+from ugatit_data.errors import RejectedImageError, in_words
 from ugatit_data.files import sha256_file
 from ugatit_data.pixels.jpeg import Scratch
 from ugatit_data.pixels.policy import Decoded, decode
@@ -79,7 +79,7 @@ def check_shard(folder: Path, dataset: Dataset, table: pa.Table, shard: Shard, d
     if deep and not problems:
         encoding = encoding_of(folder, dataset)
         wrong = _check_records(folder / shard.file, encoding, dataset.stored_size, rows)
-        problems += [Problem(shard.file, what, False) for what in wrong]
+        problems += [Problem(shard.file, what, what == WAS_CUT) for what in wrong]
     return problems
 
 
@@ -101,8 +101,13 @@ def _damaged_records(path: Path, rows: list[dict]) -> str:
     """Which records of a damaged shard differ, as far as it can be read."""
     if not path.is_file() or path.stat().st_size == 0:
         return ""
-    mapped = map_file(path)
+    try:
+        mapped = map_file(path)
+    except OSError:  # which has been said already
+        return ""
     bad = [row for row in rows if not stored_record(mapped, row)[1]]
+    if is_lost(mapped):
+        return f"; {WAS_CUT}"
     if not bad:
         return "; no record is damaged"
     first = bad[0]
@@ -116,6 +121,9 @@ def _check_records(path: Path, encoding: Encoding, stored_size: int | None, rows
         yield f"its .db and {MANIFEST_FILE} place the records differently"
     for row in rows:
         what = _check_record(*stored_record(mapped, row), encoding, stored_size, row)
+        if is_lost(mapped):  # from here on it is zeros
+            yield WAS_CUT
+            return
         if what:
             yield f"record {row['row']} ({os.fsdecode(row['key'])}): {what}"
 
@@ -124,13 +132,17 @@ def _check_record(record: np.ndarray, sound: bool, encoding: Encoding, stored_si
     """What is wrong with one record; nothing, if all is well."""
     if not sound:
         return "differs from its checksum"
-    now, reason = _by_policy(record) if encoding.contents == "file" else (None, "")
+    # What an encoding of the user's own makes of a file is right, whatever the policy would make of it.
+    now, reason = _by_policy(record) if encoding.decode is decode_file else (None, "")
     try:  # what is plain any decoder reads alike: one decoding is enough
         pixels = now.pixels if now and now.plain else encoding.decode(record, stored_size, Scratch())
+        shape = pixels.shape[:2]
     except (RejectedImageError, ValueError) as error:
         return str(error)
-    if pixels.shape[:2] != (row["height"], row["width"]):
-        return f"{pixels.shape[:2]} pixels, not as recorded"
+    except Exception as error:  # of the user's own: one record must not end the check
+        return f"cannot be decoded: {in_words(error)}"
+    if shape != (row["height"], row["width"]):
+        return f"{shape} pixels, not as recorded"
     if reason:
         return f"is read as it always was, but today's rules would reject it: {reason}"
     if now and not np.array_equal(now.pixels, pixels):

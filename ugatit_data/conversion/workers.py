@@ -52,9 +52,34 @@ def holding_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
+_null: int | None = None  # in a worker: a descriptor of the null device
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """In a worker process, what C libraries say of a picture on stderr goes nowhere: the manifest has the reason.
+
+    A worker works in one thread. Other processes are left as they are: another thread may be printing there.
+    """
+    if _null is None:
+        yield
+        return
+    kept = os.dup(2)
+    os.dup2(_null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _end_with_parent(watched: multiprocessing.connection.Connection) -> None:
     """What each worker begins with. The processes share the cores already, so OpenCV gets one."""
+    global _null
     cv2.setNumThreads(1)
+    with contextlib.suppress(OSError):  # without stderr there is nothing to keep quiet
+        os.fstat(2)
+        _null = os.open(os.devnull, os.O_WRONLY)
     parent = multiprocessing.parent_process()
     assert parent is not None, "runs in workers only"
 

@@ -67,7 +67,8 @@ def _imencode(extension: str, pixels: np.ndarray, options: list[int]) -> bytes:
     return encoded.tobytes()
 
 
-def _decode_file(record: np.ndarray, stored_size: int | None, scratch: Scratch) -> np.ndarray:
+def decode_file(record: np.ndarray, stored_size: int | None, scratch: Scratch) -> np.ndarray:
+    """What the table's own encodings read a JPEG or PNG with."""
     return decode_stored(record, scratch)
 
 
@@ -77,7 +78,7 @@ def _decode_raw(record: np.ndarray, stored_size: int | None, scratch: Scratch) -
 
 
 ENCODINGS = {
-    "original": Encoding(_keep, _decode_file, False, lambda size, stored: size, "file"),
-    "jpeg": Encoding(_encode_jpeg, _decode_file, True, lambda size, stored: stored * stored * 3 // 4, "file"),
+    "original": Encoding(_keep, decode_file, False, lambda size, stored: size, "file"),
+    "jpeg": Encoding(_encode_jpeg, decode_file, True, lambda size, stored: stored * stored * 3 // 4, "file"),
     "raw": Encoding(_encode_raw, _decode_raw, True, lambda size, stored: stored * stored * 3, "pixels"),
 }

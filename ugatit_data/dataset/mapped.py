@@ -48,6 +48,11 @@ def map_file(path: Path) -> np.ndarray:
     return np.asarray(_Mapping(address, size))
 
 
+def is_lost(mapped: np.ndarray) -> bool:
+    """Whether what `map_file` gave is no longer what the file was: then what was read of it may be zeros."""
+    return mapped.ctypes.data in lost
+
+
 class _Mapping:
     """What an array of mapped memory belongs to: the memory lives as long as a view of it does."""
 

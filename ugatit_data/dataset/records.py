@@ -13,10 +13,11 @@ import xxhash
 
 from ugatit_data.dataset.encodings import ENCODINGS, Encoding
 from ugatit_data.dataset.manifest import MANIFEST_FILE, Dataset, check_shard_sizes, repair_hint
-from ugatit_data.dataset.mapped import lost, map_file
+from ugatit_data.dataset.mapped import is_lost, map_file
 from ugatit_data.errors import CorruptDatasetError
 from ugatit_data.pixels.jpeg import Scratch
 
+WAS_CUT = "was cut short, or its disk failed, while it was read"
 CHECKS = ("once", "every", "off")
 _PLACE = struct.Struct("=qqq")  # shard, begin, end
 
@@ -114,11 +115,8 @@ class Records:
     def check_maps(self) -> None:
         """Raises CorruptDatasetError where a mapped shard is no longer what it was; see `mapped.lost`."""
         for file, shard in zip(self._files, self.maps, strict=True):
-            if shard.ctypes.data in lost:
-                raise CorruptDatasetError(
-                    f"{self._folder / file}: was cut short, or its disk failed, while it was read. "
-                    f"{repair_hint(self._folder)}"
-                )
+            if is_lost(shard):
+                raise CorruptDatasetError(f"{self._folder / file}: {WAS_CUT}. {repair_hint(self._folder)}")
 
     def record(self, sample: int) -> np.ndarray:
         """The stored bytes, uint8 (length,), a view of the mapped file; raises as `place`."""

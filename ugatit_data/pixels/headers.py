@@ -37,6 +37,7 @@ _SIGNATURES = (
 )
 _HEIF_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
 
+_PNG_BITS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # by colour type
 _MOST_PROFILES = 4  # that are unpacked to look for EXIF's orientation
 _PROFILES = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
 
@@ -114,7 +115,7 @@ def _jpeg(data: bytes) -> Header:
 
 
 def _png(data: bytes) -> Header:
-    ihdr, icc, clear, animated, at = None, False, None, False, 8
+    ihdr, icc, clear, animated, palette, at = None, False, None, False, False, 8
     exif: list[bytes] = []
     profiles: list[bytes] = []
     while True:
@@ -138,14 +139,18 @@ def _png(data: bytes) -> Header:
             clear = body
         elif kind == b"acTL":
             animated = True
+        elif kind == b"PLTE":
+            palette = True
         elif kind == b"IEND":
             break
     if ihdr is None:
         raise RejectedImageError("damaged png: no IHDR chunk")
-    width, height, bits, colour, *_ = ihdr
-    channels = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(colour)
-    if channels is None:
-        raise RejectedImageError(f"damaged png: colour type {colour}")
+    width, height, bits, colour, *methods = ihdr
+    if bits not in _PNG_BITS.get(colour, ()) or methods not in ([0, 0, 0], [0, 0, 1]):
+        raise RejectedImageError(f"damaged png: colour type {colour} of {bits} bits; methods {bytes(methods).hex()}")
+    if colour == 3 and not palette:
+        raise RejectedImageError("damaged png: no palette before the picture")
+    channels = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}[colour]
     if clear is not None:
         channels = {1: 2, 3: 4}.get(channels, channels)
     gray = struct.unpack(">H", clear)[0] if clear is not None and colour == 0 else None

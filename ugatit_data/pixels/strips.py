@@ -6,7 +6,10 @@ warn. Fax data, in which libtiff takes anything, must be what libtiff itself wou
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import dataclasses
+import functools
 import io
 import struct
 import zlib
@@ -14,7 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 import simplejpeg
-from PIL import Image, TiffImagePlugin
+from PIL import Image, TiffImagePlugin, _imaging
 
 from ugatit_data.errors import RejectedImageError, in_words
 from ugatit_data.pixels.geometry import MAX_PIXELS
@@ -193,6 +196,13 @@ def _fax_of(image: Image.Image, layout: Layout, rows: int, dpi: float) -> bytes:
     return expected.rstrip(b"\0") if layout.compression == _FAX4 else expected
 
 
+@functools.cache
+def _silence_libtiff() -> None:
+    """Pillow's libtiff prints to stderr what it then fails of; Pillow turns off its warnings only."""
+    with contextlib.suppress(AttributeError, OSError):  # a build that keeps its libtiff to itself
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
+
+
 def _by_libtiff(packed: bytes, width: int, rows: int, bits: int, compression: int, fax_options: int) -> Image.Image:
     """One strip, put into a TIFF of its own, as a gray or bilevel image whose zeros are zeros."""
     tags = [
@@ -202,6 +212,7 @@ def _by_libtiff(packed: bytes, width: int, rows: int, bits: int, compression: in
     begin = 8 + len(packed) + len(packed) % 2
     file = struct.pack("<2sHI", b"II", 42, begin) + packed + bytes(len(packed) % 2) + struct.pack("<H", len(tags))
     file += b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags) + bytes(4)
+    _silence_libtiff()
     try:
         image = TiffImagePlugin.TiffImageFile(io.BytesIO(file))
         image.load()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import shutil
+import sys
+import types
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from ugatit_data import ENCODINGS, BadInputError, Encoding, convert
+from ugatit_data import ENCODINGS, BadInputError, CorruptDatasetError, Encoding, convert
 from ugatit_data.conversion import looking
 from ugatit_data.conversion.looking import extract
 from ugatit_data.dataset.manifest import read_dataset
@@ -119,6 +123,57 @@ def test_two_names_that_are_one_there_are_no_overwriting(dataset, tmp_path, monk
     with pytest.raises(BadInputError, match="testA/001.jpg: the file system of .* takes its name for that of another"):
         extract(dataset, tmp_path / "out")
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("names", [{b"000.jpg": b"same", b"deep/002.jpg": b"same/x"}, {b"000.jpg": b"deep"}])
+def test_a_file_where_a_folder_is_to_be_is_no_overwriting(dataset, tmp_path, monkeypatch, names):
+    """As on a file system without small letters, in either order."""
+    monkeypatch.setattr(looking._Names, "of", lambda self, key, data: names.get(key, key))
+    with pytest.raises(BadInputError, match="testA/.*: the file system of .* takes its name for that of another"):
+        extract(dataset, tmp_path / "out")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_shard_that_cannot_be_read_is_named_not_the_target(dataset, tmp_path, monkeypatch):
+    def unreadable(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(looking, "map_file", unreadable)
+    with pytest.raises(CorruptDatasetError, match="A-00000-of-00002.mindrecord: unreadable: Permission denied"):
+        extract(dataset, tmp_path / "out")
+    monkeypatch.undo()
+
+    def decode(record, stored_size, scratch):
+        raise ValueError("no sense")
+
+    monkeypatch.setattr(looking, "encoding_of", lambda *_: Encoding(as_it_is, decode, False, lambda *_: 0))
+    monkeypatch.setattr(looking, "hashlib", types.SimpleNamespace(sha256=lambda data: hashlib.sha256(b"")))
+    with pytest.raises(
+        CorruptDatasetError, match=r"record 0 \(testA/000.jpg\): cannot be decoded: ValueError: no sense"
+    ):
+        extract(dataset, tmp_path / "out")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SIGBUS is caught on Linux only")
+@pytest.mark.parametrize("when", ["before its checksum", "after its checksum"])
+def test_a_shard_that_is_cut_short_meanwhile_gives_no_picture_of_zeros(dataset, tmp_path, monkeypatch, when):
+    copy = shutil.copytree(dataset, tmp_path / "copy")
+    shard = copy / "trainA-00001-of-00002.mindrecord"
+    real = looking.stored_record
+
+    def cut(mapped, row):
+        record, sound = real(mapped, row) if when == "after its checksum" else (None, None)
+        if row["shard"] == shard.name:
+            os.truncate(shard, 4096)
+        return (record, sound) if when == "after its checksum" else real(mapped, row)
+
+    monkeypatch.setattr(looking, "stored_record", cut)
+    with pytest.raises(
+        CorruptDatasetError, match=f"{shard.name}: was cut short, or its disk failed, while it was read"
+    ):
+        extract(copy, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_above_is_made_and_goes_where_nothing_came_of_it(dataset, tmp_path, monkeypatch):

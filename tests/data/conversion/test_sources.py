@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 
 import pytest
 
 from ugatit_data import BadInputError, open_loader
-from ugatit_data.conversion.sources import FolderSource
+from ugatit_data.conversion.sources import FolderSource, read_regular
 from ugatit_data.dataset.manifest import read_dataset, read_manifest
 from ugatit_data.errors import RejectedImageError
 
@@ -87,3 +88,15 @@ def test_a_test_folder_that_is_none_is_named(tmp_path):
     (tmp_path / "testA").symlink_to("moved")
     with pytest.raises(BadInputError, match="testA: no folder, or a link that leads nowhere. Mend or remove it"):
         FolderSource(tmp_path).entries()
+
+
+@pytest.mark.parametrize("code", [errno.ENXIO, errno.EOPNOTSUPP])
+def test_a_socket_is_a_row_on_every_system(tmp_path, monkeypatch, code):
+    """Linux says the one, macOS the other."""
+
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(RejectedImageError, match=f"unreadable: {os.strerror(code)}"):
+        read_regular(os.fsencode(tmp_path / "socket"))

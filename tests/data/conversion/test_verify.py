@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import sys
 
 import cv2
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 
 from ugatit_data import BadInputError, CorruptDatasetError, open_loader, repair, verify
 from ugatit_data.conversion import looking
+from ugatit_data.conversion import verify as checking
 from ugatit_data.conversion.looking import extract, peek
 from ugatit_data.dataset.manifest import read_dataset, read_manifest
 
@@ -83,6 +87,33 @@ def test_every_read_checks_what_changes_after_the_first(copy):
                 file.seek(offset + length - 40)
                 file.write(bytes([byte]))
     assert keys == {"every": "refused", "once": "read", "off": "read"}
+
+
+def test_a_shard_that_cannot_be_read_is_a_problem_not_an_end(copy, monkeypatch):
+    def unreadable(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(checking, "sha256_file", unreadable)
+    monkeypatch.setattr(checking, "map_file", unreadable)
+    assert {problem.what for problem in verify(copy)} == {"unreadable: Permission denied"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SIGBUS is caught on Linux only")
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_shard_that_is_cut_short_while_it_is_checked_is_said_to_be(copy, monkeypatch, damaged):
+    real = checking.stored_record
+    if damaged:
+        flip(copy / SHARD, place(copy)[0])
+
+    def cut(mapped, row):
+        if row["shard"] == SHARD and (copy / SHARD).stat().st_size > 4096:
+            os.truncate(copy / SHARD, 4096)
+        return real(mapped, row)
+
+    monkeypatch.setattr(checking, "stored_record", cut)
+    (problem,) = verify(copy, deep=True)
+    assert problem.file == SHARD and problem.repairable
+    assert problem.what.endswith("was cut short, or its disk failed, while it was read")
 
 
 @pytest.mark.parametrize("name", [SHARD, SHARD + ".db"])

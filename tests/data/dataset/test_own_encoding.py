@@ -89,6 +89,27 @@ def test_it_is_verified_repaired_and_extracted(deflated, source, tmp_path):
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "out" / "trainA" / "000.jpg.png")), expected)
 
 
+def turned(record, stored_size, scratch):
+    """A file that holds the picture upside down."""
+    return cv2.imdecode(record, cv2.IMREAD_COLOR_RGB)[::-1]
+
+
+@pytest.mark.parametrize(
+    ("decode", "words"),
+    [(turned, None), (lambda *_: None, "cannot be decoded: AttributeError"), (lambda *_: 1 / 0, "ZeroDivisionError")],
+)
+def test_files_of_an_own_encoding_are_verified_by_its_own_decoder(source, tmp_path, decode, words):
+    """What the policy makes of such a file says nothing."""
+    ENCODINGS["own"] = Encoding(lambda data, *_: data, decode, False, lambda size, _: size, contents="file")
+    try:
+        convert(source, tmp_path / "own", encoding="own")
+        found = [problem.what for problem in verify(tmp_path / "own", deep=True)]
+    finally:
+        del ENCODINGS["own"]
+    assert len(found) == (30 if words else 0)
+    assert all(words in what for what in found)
+
+
 def test_a_card_does_not_decode_it(deflated):
     with pytest.raises(BadInputError, match="a card decodes JPEG and PNG, not 'deflated'. Use open_loader"):
         ascend_pipeline(deflated, epoch=0, device="CPU")

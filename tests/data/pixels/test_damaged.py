@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import io
 import re
 import struct
 import warnings
+import zlib
 
 import cv2
 import numpy as np
@@ -248,6 +250,38 @@ def test_a_stored_jpeg_that_was_accepted_once_is_decoded_once_without_a_word(cap
     monkeypatch.setattr(policy, "_imdecode", lambda *_: pytest.fail("decoded again"))
     for data, pixels in zip((noisy, half), expected, strict=True):
         np.testing.assert_array_equal(decode_stored(np.frombuffer(data, np.uint8), Scratch()), pixels)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "group3", "group4", "tiff_ccitt"])
+def test_a_damaged_tiff_is_refused_without_a_word(compression, capfd):
+    """libtiff's words go to stderr, where the user's terminal is."""
+    image = Image.fromarray(PIXELS)
+    image = image if compression == "tiff_lzw" else image.convert("1")
+    buffer = io.BytesIO()
+    image.save(buffer, "TIFF", compression=compression)
+    data, start = buffer.getvalue(), Image.open(buffer).tag_v2[273][0]
+    for at in range(start + 2, start + 60, 6):
+        with contextlib.suppress(RejectedImageError):
+            decode(data[:at] + b"\xa5\x5a" + data[at + 2 :])
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (24, 3, "colour type 2 of 3 bits"),
+        (25, 5, "colour type 5 of 8 bits"),
+        (28, 7, "methods 000007"),
+        (25, 3, "no palette"),
+    ],
+)
+def test_a_png_of_no_sense_is_named_before_libpng_speaks(place, value, words, capfd):
+    data = bytearray(cv2.imencode(".png", PIXELS)[1].tobytes())
+    data[place] = value
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    with pytest.raises(RejectedImageError, match=f"^damaged png: .*{words}"):
+        decode(bytes(data))
     assert capfd.readouterr() == ("", "")
 
 
