@@ -120,7 +120,7 @@ def test_one_direction(untrained_run, picture_folder, tmp_path):
     result = evaluate.evaluate(str(untrained_run), str(picture_folder), str(tmp_path / "out"), directions=("b2a",))
     assert "a2b" not in result and files(tmp_path / "out")[0] == "b2a/0.png"
     which, first, second = evaluate.describe(result)
-    assert which == f"{untrained_run / 'checkpoints' / 'step-00000003'}: step 3" and result["step"] == 3
+    assert which == f"{untrained_run / 'checkpoints' / 'step-00000003'}: step 3, weights raw" and result["step"] == 3
     assert first.startswith("b2a: 4 pictures, built in") and second.startswith("b2a: smoke_mmd to testA")
     assert cv2.imread(str(tmp_path / "out" / "contact_sheet.png")).shape == (24 + 4 * 132, 3 * 132 + 4, 3)
 
