@@ -1,5 +1,6 @@
 """Reads and writes PyTorch's files of weights, as NumPy arrays. Nothing in a file is executed."""
 
+import errno
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -33,9 +34,9 @@ def read(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is wrong is said below
             return _arrays(torch.load(path, map_location="cpu", weights_only=True))
-    except OSError as error:
-        raise TorchFileError(f"{path}: {error.strerror or error}: check the path") from None
-    except Exception as error:  # of a damaged pickle, any
+    except Exception as error:  # of a damaged pickle, any; of a cut file, one of a place before its beginning
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise TorchFileError(f"{path}: {error.strerror or error}: check the path") from None
         raise TorchFileError(f"{path}: {_why(path, str(error))}") from None
 
 

@@ -63,6 +63,15 @@ def test_what_is_no_file_of_pytorch_is_called_by_its_name(tmp_path, content, wor
     assert str(caught.value).startswith(f"{tmp_path / 'x.pt'}: ") and words in str(caught.value)
 
 
+def test_a_cut_file_is_called_damaged(tmp_path):
+    torch.save({f"layer {i}": torch.zeros(500) for i in range(12)}, tmp_path / "whole.pt")
+    data = (tmp_path / "whole.pt").read_bytes()
+    for length in (*range(4, len(data), len(data) // 16), len(data) - 1):
+        (tmp_path / "x.pt").write_bytes(data[:length])
+        with pytest.raises(torchfile.TorchFileError, match="damaged, or its end is missing"):
+            torchfile.read(tmp_path / "x.pt")
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of making one
 def test_a_program_is_called_one(tmp_path):
     torch.jit.script(torch.nn.Identity()).save(str(tmp_path / "x.pt"))
