@@ -2,31 +2,54 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
+import numpy as np
+import pytest
 
-def test_a_tiny_step(run_tool, tmp_path):
+
+@pytest.fixture
+def compiled_before(monkeypatch):
+    """The tool profiles the step of tests/train/training/test_loop.py: the suite's folder has its graph, or gets it."""
+    from mindspore import Tensor
+
+    from ugatit_train.networks import compiling
+    from ugatit_train.training import build
+
+    true = build.build_step
+
+    def step(options, _schedule):
+        made = true(options, dataclasses.replace(options, iteration=30).schedule(7))
+        image = Tensor(np.zeros((1, 3, *options.image_size), np.float32))
+        compiling.graphs().compile(made, image, image)
+        return made
+
+    monkeypatch.setattr(build, "build_step", step)
+
+
+def test_a_tiny_step(tool, compiled_before, small_ceilings, tmp_path):
     out = tmp_path / "profile"
-    size = ("--img_size", 24, "--n_dis", 4, "--n_res", 1, "--ch", 2, "--light", "--steps", 2)
-    done = run_tool("profile_step", "--out", out, *size)
-    assert done.returncode == 0, done.stderr
+    size = ("--img_size", 32, "--n_dis", 4, "--n_res", 1, "--ch", 4, "--light", "--steps", 2)
+    code, said, complaint = tool("profile", "--out", out, *size)
+    assert (code, complaint) == (0, "")
     assert {path.name for path in out.iterdir()} == {
         "mindspore", "operations.json", "operations.md", "operations.parquet", "operations.png", "trace.json"
     }  # fmt: skip
-    assert done.stdout.endswith((out / "operations.md").read_text())
+    assert said.endswith((out / "operations.md").read_text())
     for words in (
         "| MatMul |",
         "| (between operations) |",
-        "a step: light, ch 2, 24 px, batch 1",
+        "a step: light, ch 4, 32 px, batch 1",
         "sgemm",
         "account for",
     ):
-        assert words in done.stdout, words
+        assert words in said, words
     kinds = [event["name"] for event in json.loads((out / "trace.json").read_text())["traceEvents"]]
     assert kinds.count("Stack") == 2  # of the losses, once in each recorded step
 
 
-def test_refusals(run_tool, tmp_path):
+def test_refusals(tool, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     for words, *arguments in (
@@ -34,9 +57,14 @@ def test_refusals(run_tool, tmp_path):
         ("--img_size 26 is not a multiple of 4", "--out", tmp_path / "new", "--img_size", 26),
         ("did you mean --img_size?", "--out", tmp_path / "new", "--img-size", 64),
         ("Not a directory: give another --out", "--out", tmp_path / "full" / "file" / "x"),
-        ("device_target Ascend cannot be used", "--out", tmp_path / "card", "--device_target", "Ascend"),
     ):
-        done = run_tool("profile_step", *arguments)
-        assert done.returncode == 2, words
-        assert words in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+        code, said, complaint = tool("profile", *arguments)
+        assert (code, said) == (2, ""), words
+        assert words in complaint and complaint.count("\n") == 1, complaint
     assert [path.name for path in tmp_path.iterdir()] == ["full"]  # nothing is left behind
+
+
+def test_a_device_that_is_not_there_is_refused(run_tool, refused, tmp_path):
+    done = run_tool("profile_step", "--out", tmp_path / "card", "--device_target", "Ascend")
+    refused(done, "device_target Ascend cannot be used")
+    assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ from ugatit_train.training import checkpoint
 
 from .conftest import TOOLS
 
-SMALL = ("--light", "--ch", 2, "--n_res", 1, "--n_dis", 4, "--img_size", 32, "--iteration", 16)
+SMALL = ("--light", "--ch", 2, "--n_res", 1, "--n_dis", 4, "--img_size", "32x40", "--iteration", 16)
 
 
 def free_port() -> str:
