@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import statistics
 from collections.abc import Callable
 
 import matplotlib
@@ -107,7 +108,34 @@ def profile(record: dict):
     return figure
 
 
+def learning(record: dict):
+    """The ratio over steps, and over CPU minutes: the median of the seeds, with a band from lowest to highest."""
+    curves: dict[str, list[dict]] = {}
+    for entry in record["results"]:
+        if "step" in entry.get("tags", {}):
+            curves.setdefault(entry["tags"]["of"], []).append(entry)
+    if not curves:
+        return None
+    figure, (over_steps, over_time) = pyplot.subplots(2, 1, figsize=(WIDTH, 5.6), layout="constrained")
+    colours = (OURS, "#b5651d", "#5b8c5a", "#7a5195", THEIRS)
+    for (name, entries), colour in zip(curves.items(), colours, strict=False):
+        ratios = [entry["median"] for entry in entries]
+        low, high = [entry["low"] for entry in entries], [entry["high"] for entry in entries]
+        minutes = [statistics.median(entry["tags"]["cpu_minutes"]) for entry in entries]
+        for axes, x in ((over_steps, [entry["tags"]["step"] for entry in entries]), (over_time, minutes)):
+            axes.plot(x, ratios, color=colour, label=name, lw=1.6)
+            axes.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
+    seeds = len(record["options"]["seeds"])
+    for axes, what in ((over_steps, "steps"), (over_time, "CPU minutes (all threads), compilation included")):
+        axes.axhline(record["options"]["target"], color="#a33", lw=0.8, ls="--")
+        axes.set(xlabel=what, ylabel="ratio (less is better)", xlim=(0, None))
+        axes.grid(alpha=0.3)
+    over_steps.legend(title=f"median and range of {seeds} seeds" if seeds > 1 else "one seed")
+    return figure
+
+
 CHARTS: dict[str, Callable] = {
+    "learning": learning,
     "data_loading": data_loading,
     "step_time": step_time,
     "scale": scale,

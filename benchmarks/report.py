@@ -57,7 +57,7 @@ def page(records: list[dict], earlier: list[dict], title: str) -> str:
         if chart:
             data = base64.b64encode(chart).decode()
             parts.append(f'<img alt="chart of {html.escape(record["benchmark"])}" src="data:image/png;base64,{data}">')
-        parts.append(_table(tables.of(record)))
+        parts += map(_table, tables.of(record).split("\n\n"))  # a record may have several
     body = "\n".join(parts)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'

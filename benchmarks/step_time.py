@@ -44,6 +44,7 @@ IMPLEMENTATIONS: dict[str, tuple[str, dict]] = {  # name -> (the worker's implem
     "ours, per_pass": ("ours", {"sn_iterations": "per_pass"}),
     "torch": ("torch", {}),
     "torch compiled": ("torch", {"compiled": True}),
+    "torch bfloat16": ("torch", {"bfloat16": True}),  # other numbers: not to be compared without a word
     "torch, D back through G": ("torch", {"detach": False}),  # as in the authors' code
 }
 
@@ -58,19 +59,24 @@ SAVINGS = {  # name -> the plain form to use instead (`ugatit_train/forms.py`)
 }
 
 
+def environment(implementation: str, tree: Path) -> dict[str, str]:
+    """That of a process which imports our packages from `tree`."""
+    path = [str(tree), os.environ.get("PYTHONPATH", "")]
+    # As tools/train.py sets it. Not for PyTorch: its step takes up to twice as long with it.
+    tunables = {"GLIBC_TUNABLES": runtime.MALLOC_TUNABLES} if implementation == "ours" else {}
+    return tunables | os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "GLOG_v": "3"}
+
+
 class Worker:
     """A process of `step_worker.py`; `skipped` says why it cannot run, or is None."""
 
     def __init__(self, implementation: str, options: dict, shape: dict, tree: Path | None = None):
         asked = shape | {"implementation": implementation, "options": options}
-        path = [str(tree or HERE.parent), os.environ.get("PYTHONPATH", "")]
-        # As tools/train.py sets it. Not for PyTorch: its step takes up to twice as long with it.
-        tunables = {"GLIBC_TUNABLES": runtime.MALLOC_TUNABLES} if implementation == "ours" else {}
         self.said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self.process = subprocess.Popen(
             [sys.executable, HERE / "step_worker.py", json.dumps(asked)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said, text=True,
-            env=tunables | os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "GLOG_v": "3"},
+            env=environment(implementation, tree or HERE.parent),
         )  # fmt: skip
         assert self.process.stdin is not None and self.process.stdout is not None  # they are pipes
         self._asked, self._answers = self.process.stdin, self.process.stdout

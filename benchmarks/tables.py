@@ -161,7 +161,51 @@ def profile(record: dict, top: int = 12) -> str:
     return rows_to_table(["operation", "calls", "ms a step", "share", "GFLOP/s", "GB/s", "of the ceiling"], rows)
 
 
+def learning(record: dict) -> str:
+    """The ratio on the way, and when it comes to the target; then how far apart the first two implementations are."""
+    by_name = {entry["name"]: entry for entry in record["results"]}
+    curves: dict[str, list[dict]] = {}
+    for entry in record["results"]:
+        if "step" in entry.get("tags", {}):
+            curves.setdefault(entry["tags"]["of"], []).append(entry)
+    names = list(dict.fromkeys([*curves, *record["options"]["implementations"]]))
+    steps = [entry["tags"]["step"] for entry in next(iter(curves.values()), [])]
+    quarters = sorted({min(steps, key=lambda step: abs(step - steps[-1] * part / 4)) for part in (1, 2, 3, 4)})
+    target = f"to a ratio of {record['options']['target']:g}"
+    columns = {  # header -> how its result's name ends
+        **{f"ratio at step {step}": f"ratio at step {step}" for step in quarters},
+        f"minutes {target}": f"minutes {target}", "CPU minutes": f"cpu_minutes {target}", "steps": f"steps {target}",
+        "seconds a step": "a step", "start, s": "start",
+    }  # fmt: skip
+    rows = []
+    for name in names:
+        if name in by_name:  # skipped as a whole
+            rows.append([name, ranged(by_name[name]), *[""] * (len(columns) - 1)])
+            continue
+        shown = f"**{name}**" if name == "ours" else name
+        rows.append([shown, *(ranged(by_name.get(f"{name}: {ending}")) for ending in columns.values())])
+    table = rows_to_table(["implementation", *columns], rows)
+    return "\n\n".join([table, *_apart(curves)]) if len(curves) > 1 else table
+
+
+def _apart(curves: dict[str, list[dict]]) -> list[str]:
+    """Whether the seeds' ranges of the first two implementations meet, and how far apart they end; as a table."""
+    (one, of_one), (other, of_other) = list(curves.items())[:2]
+    pairs = [(a, b) for a, b in zip(of_one, of_other, strict=True) if a["tags"]["step"]]  # untrained they are equal
+    meet = sum(a["low"] <= b["high"] and b["low"] <= a["high"] for a, b in pairs)
+    last = [mine - others for mine, others in zip(pairs[-1][0]["samples"], pairs[-1][1]["samples"], strict=True)]
+    mean = sum(a["median"] - b["median"] for a, b in pairs) / len(pairs)
+    header = [f"{one} beside {other}", "ratio"]
+    rows = [
+        ["measurements at which the seeds' ranges meet", f"{meet} of {len(pairs)}"],
+        ["difference of the medians, mean over the measurements", f"{mean:+.3f}"],
+        ["difference at the end, of each seed", ", ".join(f"{value:+.3f}" for value in last)],
+    ]
+    return [rows_to_table(header, rows)]
+
+
 TABLES: dict[str, Callable[[dict], str]] = {
+    "learning": learning,
     "step_time": step_time,
     "data_loading": data_loading,
     "scale": scale,

@@ -1,14 +1,17 @@
-"""The peer in `step_time.py`: one U-GAT-IT step in PyTorch, written for this benchmark from the paper.
+"""The peer in `step_time.py` and `learning.py`: one U-GAT-IT step in PyTorch, written for them from the paper.
 
 It does what the authors' code does, with PyTorch's own modules: each pass alone, first the discriminators' update, then
 all passes of the generators again; spectral norm by `torch.nn.utils.spectral_norm` (one iteration for each pass); Adam
 with weight decay; rho clipped after the step. With `detach`, the discriminators' loss does not run backwards through
 the generators. In the authors' code it does: two more backward passes, whose gradients are thrown away.
-Layers, sizes and initial weights are ours: `ugatit_train.networks.ugatit` names the places in the paper.
+Layers and sizes are ours: `ugatit_train.networks.ugatit` names the places in the paper. `name_of` gives the name that
+each of our parameters has here.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from itertools import chain
 
 import torch
@@ -136,23 +139,40 @@ class Discriminator(nn.Module):
 
 
 class Step:
-    """All networks and both optimizers. A call with a, b (N, C, H, W) does one update and returns (d_loss, g_loss)."""
+    """All networks and both optimizers. A call with a, b (N, C, H, W) does one update and returns (d_loss, g_loss).
 
-    ADV, CYCLE, IDENTITY, CAM = 1.0, 10.0, 10.0, 1000.0
+    `factors` are those of the generators' loss that differ from the paper's: adv, cycle, identity, cam. With `ema`,
+    `averages` are the average of the generators' weights, by our rule (`ugatit_train.training.average`), each under
+    "network.name". Forms of the step: `compiled`; `bfloat16`, autocast, which rounds what convolutions take to 8 bits:
+    other numbers. No channels_last: with it PyTorch 2.13's instance norm has wrong gradients at batch 1.
+    """
 
-    def __init__(self, *, ch, n_res, n_dis, img_size, img_ch, light, compiled=False, detach=True, lr=1e-4):
+    PAPER = {"adv": 1.0, "cycle": 10.0, "identity": 10.0, "cam": 1000.0}
+    GENERATORS, DISCRIMINATORS = ("a2b", "b2a"), ("ga", "gb", "la", "lb")
+
+    def __init__(
+        self, *, ch, n_res, n_dis, img_size, img_ch, light, compiled=False, bfloat16=False, detach=True,
+        lr=1e-4, weight_decay=1e-4, factors=None, ema=0.0,
+    ):  # fmt: skip
         self.a2b, self.b2a = (Generator(ch, n_res, img_size, img_ch, light) for _ in range(2))
         layers = (n_dis + 1, n_dis + 1, n_dis - 1, n_dis - 1)
         self.ga, self.gb, self.la, self.lb = (Discriminator(ch, n, img_ch) for n in layers)
         generators, discriminators = (self.a2b, self.b2a), (self.ga, self.gb, self.la, self.lb)
         self.g_adam, self.d_adam = (
             torch.optim.Adam(
-                chain(*(network.parameters() for network in networks)), lr=lr, betas=(0.5, 0.999), weight_decay=1e-4
+                chain(*(network.parameters() for network in networks)),
+                lr=lr,
+                betas=(0.5, 0.999),
+                weight_decay=weight_decay,
             )
             for networks in (generators, discriminators)
         )
-        self.rhos = [p for g in generators for name, p in g.named_parameters() if name.endswith("rho")]
-        self.detach = detach
+        self.factors = self.PAPER | (factors or {})
+        self.ema, self.updates = ema, 0
+        self.weights = {f"{name}.{own}": p for name in self.GENERATORS for own, p in self[name].named_parameters()}
+        self.averages = {name: p.detach().clone() for name, p in self.weights.items()} if ema else {}
+        self.rhos = [p for name, p in self.weights.items() if name.endswith("rho")]
+        self.detach, self.bfloat16 = detach, bfloat16
         if compiled:
             # The power iteration overwrites buffers that the backward pass of an earlier call needs. Eager PyTorch
             # keeps copies; the compiled backward pass fails, so this part of the networks stays eager.
@@ -160,32 +180,54 @@ class Step:
             for network in (*generators, *discriminators):
                 network.compile()
 
+    def __getitem__(self, name: str) -> nn.Module:
+        """A network by its name."""
+        return getattr(self, name)
+
+    def set_rate(self, lr: float) -> None:
+        """The learning rate from the next step on."""
+        for group in (*self.g_adam.param_groups, *self.d_adam.param_groups):
+            group["lr"] = lr
+
     def __call__(self, a, b) -> tuple[float, float]:
         self.d_adam.zero_grad()
-        with torch.set_grad_enabled(not self.detach):
-            fake_b, fake_a = self.a2b(a)[0], self.b2a(b)[0]
-        d_loss = sum(
-            _lsgan(discriminator(real), 1.0) + _lsgan(discriminator(fake), 0.0)
-            for discriminator, real, fake in self._judged(a, b, fake_a, fake_b)
-        )
-        (self.ADV * d_loss).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            d_loss = self.factors["adv"] * self._d_loss(a, b)
+        d_loss.backward()
         self.d_adam.step()
 
         self.g_adam.zero_grad()
-        (fake_b, cam_fake_b, _), (fake_a, cam_fake_a, _) = self.a2b(a), self.b2a(b)
-        cycle_a, cycle_b = self.b2a(fake_b)[0], self.a2b(fake_a)[0]
-        (same_a, cam_same_a, _), (same_b, cam_same_b, _) = self.b2a(a), self.a2b(b)
-        g_loss = self.ADV * sum(_lsgan(judge(fake), 1.0) for judge, _, fake in self._judged(a, b, fake_a, fake_b))
-        g_loss = g_loss + self.CYCLE * (functional.l1_loss(cycle_a, a) + functional.l1_loss(cycle_b, b))
-        g_loss = g_loss + self.IDENTITY * (functional.l1_loss(same_a, a) + functional.l1_loss(same_b, b))
-        cam = [_bce(cam_fake_a, 1.0), _bce(cam_same_a, 0.0), _bce(cam_fake_b, 1.0), _bce(cam_same_b, 0.0)]
-        g_loss = g_loss + self.CAM * sum(cam)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            g_loss = self._g_loss(a, b)
         g_loss.backward()
         self.g_adam.step()
         with torch.no_grad():
             for rho in self.rhos:
                 rho.clamp_(0, 1)
+            if self.ema:
+                self.updates += 1
+                gain = max(1 - self.ema, 9 / (10 + self.updates))
+                torch._foreach_lerp_([*self.averages.values()], [*self.weights.values()], gain)
         return d_loss.item(), g_loss.item()
+
+    def _d_loss(self, a, b):
+        with torch.set_grad_enabled(not self.detach):
+            fake_b, fake_a = self.a2b(a)[0], self.b2a(b)[0]
+        return sum(
+            _lsgan(discriminator(real), 1.0) + _lsgan(discriminator(fake), 0.0)
+            for discriminator, real, fake in self._judged(a, b, fake_a, fake_b)
+        )
+
+    def _g_loss(self, a, b):
+        (fake_b, cam_fake_b, _), (fake_a, cam_fake_a, _) = self.a2b(a), self.b2a(b)
+        cycle_a, cycle_b = self.b2a(fake_b)[0], self.a2b(fake_a)[0]
+        (same_a, cam_same_a, _), (same_b, cam_same_b, _) = self.b2a(a), self.a2b(b)
+        l1, factors = functional.l1_loss, self.factors
+        loss = factors["adv"] * sum(_lsgan(judge(fake), 1.0) for judge, _, fake in self._judged(a, b, fake_a, fake_b))
+        loss = loss + factors["cycle"] * (l1(cycle_a, a) + l1(cycle_b, b))
+        loss = loss + factors["identity"] * (l1(same_a, a) + l1(same_b, b))
+        cam = [_bce(cam_fake_a, 1.0), _bce(cam_same_a, 0.0), _bce(cam_fake_b, 1.0), _bce(cam_same_b, 0.0)]
+        return loss + factors["cam"] * sum(cam)
 
     def _judged(self, a, b, fake_a, fake_b):
         return ((self.ga, a, fake_a), (self.gb, b, fake_b), (self.la, a, fake_a), (self.lb, b, fake_b))
@@ -197,3 +239,32 @@ def _lsgan(logits, target: float):
 
 def _bce(logit, target: float):
     return functional.binary_cross_entropy_with_logits(logit, torch.full_like(logit, target))
+
+
+def name_of(name: str) -> str:
+    """The peer's name of a parameter of ours: `genA2B.res.0.conv2.weight` -> `a2b.down.12.body.5.weight`."""
+    network, _, rest = name.partition(".")
+    if network in _GENERATORS:
+        for ours, peers in _LAYERS:
+            rest = re.sub(f"^{ours}", peers, rest)
+        return f"{_GENERATORS[network]}.{rest}"
+    rest = re.sub(r"^convs\.(\d+)", lambda found: f"body.{1 + 3 * int(found[1])}", rest)
+    rest = re.sub(r"^conv\.", "head.1.", rest).removeprefix("cam.")
+    if not rest.startswith("conv1x1"):  # all others have spectral norm
+        rest = re.sub(r"weight$", "weight_orig", rest)
+    return f"{_DISCRIMINATORS[network]}.{re.sub(r'[.]u$', '.weight_u', rest)}"
+
+
+_GENERATORS = {"genA2B": "a2b", "genB2A": "b2a"}
+_DISCRIMINATORS = {"disGA": "ga", "disGB": "gb", "disLA": "la", "disLB": "lb"}
+_LAYERS: tuple[tuple[str, str | Callable[[re.Match], str]], ...] = (
+    (r"down(\d)", lambda found: f"down.{1 + 4 * int(found[1])}"),
+    (r"res\.(\d+)\.conv(\d)", lambda found: f"down.{12 + int(found[1])}.body.{4 * int(found[2]) - 3}"),
+    (r"adares\.(\d+)\.conv(\d)", r"adares.\1.conv\2.1"),
+    (r"up(\d)\.conv", lambda found: f"up.{2 + 5 * int(found[1])}"),
+    (r"up(\d)\.norm", lambda found: f"up.{3 + 5 * int(found[1])}"),
+    (r"out\.", "up.11."),
+    (r"fc1\.", "fc.0."),
+    (r"fc2\.", "fc.2."),
+    (r"cam\.", ""),
+)

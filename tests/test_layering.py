@@ -1,4 +1,4 @@
-"""Imports point down: tools, benchmarks -> ugatit_train -> ugatit_data, room to room, and no room has a circle."""
+"""Imports point down: benchmarks -> tools -> ugatit_train -> ugatit_data, room to room, and no room has a circle."""
 
 import ast
 import graphlib
@@ -19,7 +19,8 @@ ROOMS = {
         "exchange", "evaluation",
     ],
 }  # fmt: skip
-MAY_IMPORT = {"ugatit_data": set(), "ugatit_train": {"ugatit_data"}, "tools": set(ROOMS), "benchmarks": set(ROOMS)}
+MAY_IMPORT = {"ugatit_data": set(), "ugatit_train": {"ugatit_data"}, "tools": set(ROOMS)}
+MAY_IMPORT["benchmarks"] = {*ROOMS, "tools"}
 # An offered name is its home's: `from ugatit_data import open_loader` imports ugatit_data.loading.
 OFFERED = {"ugatit_data": ugatit_data._HOMES, "ugatit_train": ugatit_train._HOMES}
 HOMES = {f"{top}.{name}": f"{home}.{name}" for top, homes in OFFERED.items() for name, home in homes.items()}
@@ -111,6 +112,7 @@ def test_every_room_is_there():
         ("ugatit_data/dataset/manifest.py", "def f():\n    from ugatit_data.loading.loader import x", "x is above"),
         ("ugatit_data/loading/loader.py", "from ugatit_train import options", "ugatit_train.options is above"),
         ("ugatit_train/training/loop.py", "import tools.train", "tools.train is above ugatit_train"),
+        ("tools/demo.py", "from benchmarks import record", "benchmarks.record is above tools"),
         ("ugatit_train/pictures/files.py", "from ugatit_train.networks import layers", "layers is above pictures"),
         ("ugatit_train/training/loop.py", "from ugatit_tools import train", "ugatit_tools.train is above ugatit_train"),
         ("ugatit_data/dataset/shards.py", "import mindspore.mindrecord", "mindspore outside of a function"),

@@ -9,54 +9,74 @@ from ..train import reference as ref
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the benchmark's peer is not checked")
 
-GENERATORS = {"genA2B": "a2b", "genB2A": "b2a"}
-DISCRIMINATORS = {"disGA": "ga", "disGB": "gb", "disLA": "la", "disLB": "lb"}
+SHAPE = {"ch": 4, "n_res": 1, "n_dis": 4, "img_size": 32, "img_ch": 3}
+OTHER = {"lr": 4e-4, "weight_decay": 1e-2, "iteration": 4}  # the rate falls in step 3
+OTHER |= {"adv_weight": 2.0, "cycle_weight": 3.0, "identity_weight": 4.0, "cam_weight": 100.0}
 
 
-def peer_name(name: str) -> str:
-    """`genA2B.res.0.conv2.weight` -> the peer's `a2b.down.12.body.5.weight`, for one residual block."""
-    network, _, rest = name.partition(".")
-    if network in GENERATORS:
-        table = {
-            "down0": "down.1", "down1": "down.5", "down2": "down.9", "cam.": "", "fc1": "fc.0", "fc2": "fc.2",
-            "res.0.conv1": "down.12.body.1", "res.0.conv2": "down.12.body.5",
-            "adares.0.conv1": "adares.0.conv1.1", "adares.0.conv2": "adares.0.conv2.1",
-            "up0.conv": "up.2", "up0.norm": "up.3", "up1.conv": "up.7", "up1.norm": "up.8", "out": "up.11",
-        }  # fmt: skip
-        found = next((old for old in table if rest.startswith(old)), "")
-        return f"{GENERATORS[network]}.{table.get(found, '')}{rest[len(found) :]}"
-    parts = rest.replace("cam.", "").split(".")
-    if parts[0] == "convs":
-        parts = ["body", str(1 + 3 * int(parts[1])), *parts[2:]]
-    elif parts[0] == "conv":
-        parts = ["head", "1", *parts[1:]]
-    normed = parts[0] != "conv1x1"
-    parts[-1] = {"weight": "weight_orig" if normed else "weight", "u": "weight_u"}.get(parts[-1], parts[-1])
-    return ".".join([DISCRIMINATORS[network], *parts])
-
-
-@pytest.mark.parametrize(("light", "detach"), [(True, True), (False, False)])
-def test_five_steps_have_the_losses_of_the_reference(light, detach, load):
-    torch_step = load("torch_step")
+@pytest.fixture
+def in_float64():
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
-    try:
-        step = torch_step.Step(ch=4, n_res=1, n_dis=4, img_size=32, img_ch=3, light=light, detach=detach)
-        own = {}
-        for network in (*GENERATORS.values(), *DISCRIMINATORS.values()):
-            own |= {f"{network}.{name}": value for name, value in getattr(step, network).state_dict().items()}
-        state = ref.init_state(np.random.default_rng(3), 4, 1, 4, 32, 3, light)
-        given = {peer_name(name): value for flat in (state.params, state.u) for name, value in flat.items()}
-        assert {name for name in own if not name.endswith(("weight_v", "conv.weight"))} >= set(given)
-        assert {name for name in own if name.endswith(("weight_orig", "bias", "rho", "gamma", "beta"))} <= set(given)
-        for name, value in given.items():
-            own[name].copy_(torch.from_numpy(np.reshape(value, own[name].shape)))
-        options = ref.Options(iteration=1000, sn_iterations="per_pass")
-        random = np.random.default_rng(4)
-        for t in range(1, 6):
-            a, b = random.uniform(-1, 1, (2, 1, 3, 32, 32))
-            state, losses, _ = ref.train_step(state, a, b, t, options)
-            found = step(torch.from_numpy(a), torch.from_numpy(b))
-            assert found == pytest.approx((losses["d_loss"], losses["g_loss"]), rel=1e-6)
-    finally:
-        torch.set_default_dtype(before)
+    yield
+    torch.set_default_dtype(before)
+
+
+def peer_and_reference(torch_step, light, **options):
+    """A step of the peer with the weights of a random state of the reference, and that state."""
+    step = torch_step.Step(**SHAPE, light=light, **options)
+    own = {}
+    for network in (*step.GENERATORS, *step.DISCRIMINATORS):
+        own |= {f"{network}.{name}": value for name, value in step[network].state_dict().items()}
+    state = ref.init_state(np.random.default_rng(3), *SHAPE.values(), light)
+    given = {torch_step.name_of(name): value for flat in (state.params, state.u) for name, value in flat.items()}
+    assert {name for name in own if not name.endswith(("weight_v", "conv.weight"))} >= set(given)
+    assert {name for name in own if name.endswith(("weight_orig", "bias", "rho", "gamma", "beta"))} <= set(given)
+    for name, value in given.items():
+        own[name].copy_(torch.from_numpy(np.reshape(value, own[name].shape)))
+    return step, state
+
+
+@pytest.mark.parametrize(
+    ("light", "detach", "steps", "options"),
+    [(True, True, 5, {}), (False, False, 5, {}), (True, True, 3, OTHER)],
+)
+def test_steps_have_the_losses_of_the_reference(light, detach, steps, options, load, in_float64):
+    torch_step = load("torch_step")
+    factors = {name.removesuffix("_weight"): value for name, value in options.items() if name.endswith("_weight")}
+    adam = {name: options[name] for name in ("lr", "weight_decay") if name in options}
+    step, state = peer_and_reference(torch_step, light, factors=factors, **adam, detach=detach)
+    judged = ref.Options(**{"iteration": 1000, "sn_iterations": "per_pass", **options})
+    random = np.random.default_rng(4)
+    for t in range(1, steps + 1):
+        a, b = random.uniform(-1, 1, (2, 1, 3, 32, 32))
+        state, losses, _ = ref.train_step(state, a, b, t, judged)
+        step.set_rate(ref.learning_rate(t, judged))
+        found = step(torch.from_numpy(a), torch.from_numpy(b))
+        assert found == pytest.approx((losses["d_loss"], losses["g_loss"]), rel=1e-6)
+
+
+def test_the_averages_follow_the_weights_by_the_rule(load, in_float64):
+    """From the first weights: average = d * average + (1 - d) * weight, d = min(decay, (1 + t) / (10 + t))."""
+    step = load("torch_step").Step(**SHAPE, light=True, ema=0.25, lr=1e-2)
+    name = "b2a.adares.0.conv1.1.weight"
+    expected = step.weights[name].detach().clone()
+    random = np.random.default_rng(5)
+    for decay in (2 / 11, 3 / 12, 0.25):  # (1 + 3) / (10 + 3) is more
+        before = step.weights[name].detach().clone()
+        step(*torch.from_numpy(random.uniform(-1, 1, (2, 1, 3, 32, 32))))
+        assert not torch.equal(step.weights[name], before)
+        expected = decay * expected + (1 - decay) * step.weights[name].detach()
+        assert torch.allclose(step.averages[name], expected, rtol=1e-12)
+    assert len(step.averages) == len(step.weights) > 40
+
+
+def test_bfloat16_is_the_step_with_coarser_numbers(load):
+    torch_step = load("torch_step")
+    steps = [torch_step.Step(**SHAPE, light=True, bfloat16=coarse) for coarse in (False, True)]
+    for network in (*steps[0].GENERATORS, *steps[0].DISCRIMINATORS):
+        steps[1][network].load_state_dict(steps[0][network].state_dict())
+    a, b = torch.from_numpy(np.random.default_rng(6).uniform(-1, 1, (2, 1, 3, 32, 32)).astype(np.float32))
+    exact, coarse = (step(a, b) for step in steps)
+    assert exact == pytest.approx(coarse, rel=0.02)
+    assert exact != pytest.approx(coarse, rel=1e-5)
