@@ -136,7 +136,8 @@ def _pictures(run: Run) -> str:
     return markup.section(
         "Samples",
         f'{slider}<div class="directions">{blocks}</div>',
-        "The same few pictures after each step shown; the slider goes back in time. Small letters: the row's name.",
+        "The same few pictures after each step shown; the slider goes back in time. Small letters: the row's name."
+        + (" Made with the average of the weights (--ema)." if run.options.ema else ""),
     )
 
 
