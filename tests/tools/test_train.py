@@ -76,7 +76,7 @@ def test_a_run_that_saved_nothing_can_be_begun_again(tool, dataset, tmp_path, mo
     line = ("train", "--data_path", dataset, "--output_path", run, "--light", "--ch", 2, "--img_size", 32, "--n_dis", 4)
     (run / "checkpoints" / "step-00000001.partial").mkdir(parents=True)
     saved.save(config.Options(), run / "options.yaml")
-    for name in ("train.log", "index.html", "metrics.jsonl", "metrics.jsonl.partial"):
+    for name in ("train.log", "index.html", "metrics.jsonl", "metrics.jsonl.partial", "evaluations.jsonl"):
         (run / name).write_text("")
     assert tool(*line)[0] == 0 and len(trained) == 1
     options = config.Options(output_path=str(run))
@@ -84,7 +84,7 @@ def test_a_run_that_saved_nothing_can_be_begun_again(tool, dataset, tmp_path, mo
         runfolder.check(options, anew=False)  # where no lock can tell that another training is at work there
     with pytest.raises(UgatitError, match="no checkpoint yet: leave --resume out, and it begins anew"):
         runfolder.resume(config.Options(output_path=str(run), resume=True), 1, "id", {})
-    for there in (run / "notes.txt", run / "checkpoints" / "step-00000001"):
+    for there in (run / "notes.txt", *(run / "checkpoints" / name for name in ("step-00000001", "best-00000001"))):
         there.mkdir()
         code, _, complaint = tool(*line)
         assert code == 2 and "exists and is not empty: give --resume to go on with its run, or" in complaint

@@ -1,7 +1,8 @@
 """The best checkpoint of a run that judges itself (`--eval_freq`): `checkpoints/best-00000100/`.
 
 The best is the one whose figure of A to B is the lowest; its `checkpoint.json` holds the evaluation. It is kept
-whatever `--keep` says. A better one is complete before the one before goes: after a kill at any moment there is one.
+whatever `--keep` says; a run that goes on in another folder (`--load_path`) begins a new best. A better one is complete
+before the one before goes: after a kill at any moment there is one.
 """
 
 import logging

@@ -374,6 +374,8 @@ def test_an_interrupted_run_has_the_evaluations_and_the_best_of_a_whole_one(opti
     judging.train(dataclasses.replace(asked, resume=True))
     assert figures(run) == figures(judged)
     assert best_hash(run) == best_hash(judged) and weights_hash(run) == weights_hash(judged)
+    data, expected = (best.newest(folder / "checkpoints")[1]["data"] for folder in (run, judged))
+    assert data == expected
 
 
 def test_the_loop_alone_has_no_judge(options, tmp_path):
@@ -564,3 +566,5 @@ def test_a_full_disk_is_found_before_the_first_step(options, tmp_path, monkeypat
         runfolder.NoRoomError, match=r"0.0 GB free, 5 checkpoints .* make room, or give a smaller --keep"
     ):
         loop.train(dataclasses.replace(options, output_path=str(tmp_path / "run")))
+    with pytest.raises(runfolder.NoRoomError, match=r"5 checkpoints, the best one and the one being written take"):
+        judging.train(dataclasses.replace(options, output_path=str(tmp_path / "judged"), eval_freq=8))
