@@ -136,6 +136,8 @@ def train(options: config.Options, open_judge: OpenJudge | None = None) -> None:
                 _save(step, state, loader, options)
                 publish()
                 saved_s = time.monotonic()
+            if last:
+                judge_at(step)  # if a signal came first: there is no resume that would do it
             if signalled and not last:
                 raise _interrupted(step, got, out)
 

@@ -378,6 +378,26 @@ def test_an_interrupted_run_has_the_evaluations_and_the_best_of_a_whole_one(opti
     assert data == expected
 
 
+def test_a_signal_at_the_last_step_takes_no_evaluation_away(options, judged, tmp_path, monkeypatch):
+    """The run is done then, and no resume would judge it."""
+    run = tmp_path / "run"
+    shutil.copytree(run_judged(options, judged), run)
+    for path in checkpoint.committed(run / "checkpoints"):
+        if path.name != "step-00000017":
+            shutil.rmtree(path)
+    write = log.Metrics.write
+
+    def write_and_signal(self, step, values):
+        write(self, step, values)
+        if step == STEPS - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(log.Metrics, "write", write_and_signal)
+    judging.train(dataclasses.replace(options, output_path=str(run), eval_freq=8, resume=True))
+    assert figures(run) == figures(judged)
+    assert "interrupted: saving after this step" in (run / "train.log").read_text()
+
+
 def test_the_loop_alone_has_no_judge(options, tmp_path):
     with pytest.raises(config.OptionError, match="--eval_freq: the loop alone has no judge: call ugatit_train.train"):
         loop.train(dataclasses.replace(options, output_path=str(tmp_path / "run"), eval_freq="1e"))
