@@ -15,7 +15,6 @@ import pytest
 
 from ugatit_train import runtime
 
-runtime.setup("CPU")
 # Under nohup, as a job of a server may be, SIGHUP is ignored; the tests send it, and so do their processes.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
@@ -30,9 +29,12 @@ def pytest_configure(config):
     if hasattr(config, "workerinput"):  # in a process of pytest-xdist
         if os.environ.get("GLIBC_TUNABLES") == runtime.MALLOC_TUNABLES:
             del os.environ["GLIBC_TUNABLES"]  # glibc has read it
+        runtime.setup("CPU")
         return
-    if config.getoption("numprocesses", None):
+    if config.getoption("numprocesses", None):  # in the process that starts them, where no test runs
         os.environ.setdefault("GLIBC_TUNABLES", runtime.MALLOC_TUNABLES)
+    else:
+        runtime.setup("CPU")
     folder = tempfile.mkdtemp(prefix="ugatit-tests-graphs-")
     os.environ["UGATIT_COMPILE_CACHE"] = folder
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
