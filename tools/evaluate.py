@@ -107,7 +107,7 @@ def judge(
         data = data or evaluate.own_data(checkpoint)
         evaluate.check(data, directions)
     say_device(*device)
-    with working(again, memory=f"free some; {again}"), filling(out):
+    with working(again, memory=f"free some; {again}", where=out), filling(out):
         result = evaluate.evaluate(
             checkpoint, data, out, inception, directions,
             weights=weights, device_target=device[0], device_id=device[1],

@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
         raise BadInputError(f"{options.checkpoint}: no such folder: give a run's --output_path")
     if options.out.exists():
         raise BadInputError(f"{options.out} exists: remove it, or give another name")
-    with working("run it again when that is mended"):
+    with working("run it again when that is mended", where=options.out):
         states, notes = pytorch.to_pytorch(options.checkpoint, options.weights)
         with parents_made(options.out):
             torchfile.write(options.out, states)

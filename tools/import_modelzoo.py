@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
         raise BadInputError("give --genA2B_ckpt, --genB2A_ckpt, or both")
     if options.out.exists():
         raise BadInputError(f"{options.out} exists: remove it, or give another name")
-    with working("run it again when that is mended"):
+    with working("run it again when that is mended", where=options.out):
         o = modelzoo.import_run(files, options.out, options.img_size)
     kind = "light" if o.light else "full"
     print(

@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
     with checking():
         dataset = read_dataset(options.data_path) if options.data_path else None
         states = torchfile.read(options.source)
-    with working("run it again when that is mended"):
+    with working("run it again when that is mended", where=options.out):
         try:
             imported = pytorch.from_pytorch(pytorch.readable(states, options.direction), options.img_size)
             if dataset:

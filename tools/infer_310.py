@@ -88,7 +88,7 @@ def main(argv: list[str]) -> int:
     step, into = STEPS[options.step]
     folder = getattr(options, into)
     end_when_interrupted(TOOL, "run it again", lambda: abandon(folder))
-    with checking(), working("run it again when that is mended"):
+    with checking(), working("run it again when that is mended", where=folder):
         refuse_full_folder(folder, f"--{into}")
         with filling(folder):
             return step(options)

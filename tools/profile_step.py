@@ -77,7 +77,7 @@ def main(argv: list[str]) -> int:
         runtime.setup(options.device_target, options.device_id)  # MindSpore loads here
         options = dataclasses.replace(options, precision=runtime.set_precision(options.precision))
     say_device(options.device_target, options.device_id)
-    with working(again, memory=planner.remedy(options)), filling(given.out):
+    with working(again, memory=planner.remedy(options), where=given.out), filling(given.out):
         print(profile(options, given.steps, given.out), end="")
     return 0
 

@@ -113,7 +113,8 @@ def main(argv: list[str]) -> int:
         say_device(options.device_target, options.device_id)
     pace = Pace()
     opened = dataclasses.replace(opened, run=pace.watch(opened.run))
-    with working(whole_so_far, memory="give a smaller --size or --batch, or --tiles"), filling(options.out):
+    smaller = "give a smaller --size or --batch, or --tiles"
+    with working(whole_so_far, memory=smaller, where=options.out), filling(options.out):
         outcomes = translate_all(options, opened, count_images(jobs))
     problems = sum(bool(outcome.problem) for outcome in outcomes)
     left_out = f", {problems} left out" if problems else ""

@@ -77,6 +77,17 @@ def test_every_array_is_listed(files, tool, tmp_path, name):
     assert all(line.endswith("which follows from u") for line in unused)
 
 
+def test_a_disk_that_is_full_is_named(files, tool, tmp_path, monkeypatch):
+    from ugatit_train.exchange import pytorch
+
+    def full(*_):
+        raise OSError(28, "No space left on device")  # safetensors names no file
+
+    monkeypatch.setattr(pytorch, "save_run", full)
+    code, _, complaint = tool("import_pytorch", files["light"][1], tmp_path / "run")
+    assert code == 1 and f"{tmp_path / 'run'}: No space left on device: run it again" in complaint
+
+
 @pytest.mark.parametrize("name", ["full", "light"])
 def test_there_and_back_is_the_same_file(twin, files, tool, tmp_path, name):
     networks, path = files[name]
