@@ -76,7 +76,11 @@ def output_names(pictures: Sequence[Path], source: Path, endings: Sequence[str] 
     see no difference (X.png, x.jpg), and for a folder of that name. Names of more than 255 bytes are shortened.
     """
     root = _root(source)
-    inside = [Path(path.name) if path == source else path.relative_to(root) for path in pictures]
+    return _names([Path(path.name) if path == source else path.relative_to(root) for path in pictures], endings)
+
+
+def _names(inside: Sequence[Path], endings: Sequence[str]) -> list[Path]:
+    """`output_names` of pictures whose paths in the output folder these are."""
     keeps = [0] * len(inside)
     while True:
         names = [_output_name(path, kept) for path, kept in zip(inside, keeps, strict=True)]
@@ -124,10 +128,13 @@ def find_jobs(sources: Sequence[Path], endings: Sequence[str] = ()) -> list[tupl
         BadInputError: a source holds none, pictures of two sources would share an output, or there are only videos
             and PyAV, which reads them, is not installed.
     """
+    listed = {source: find_pictures(source) for source in sources}
+    alone = [source for source, pictures in listed.items() if pictures == [source]]  # names of files given by name
+    names = dict(zip(alone, _names([Path(path.name) for path in alone], endings), strict=True))
     found: dict[tuple[Path, Path], None] = {}  # in order, each once
-    for source in sources:
-        pictures = find_pictures(source)
-        found |= dict.fromkeys(zip(pictures, output_names(pictures, source, endings), strict=True))
+    for source, pictures in listed.items():
+        made = [names[source]] if source in names else output_names(pictures, source, endings)
+        found |= dict.fromkeys(zip(pictures, made, strict=True))
     jobs = list(found)
     if all(video.is_video(path) for path, _ in jobs):
         try:

@@ -98,6 +98,16 @@ def test_no_two_outputs_meet_with_heat_maps(pictures, names):
     assert [str(name) for name in files.output_names([Path(p) for p in pictures], Path(), [".heatmap"])] == names
 
 
+def test_files_given_by_name_are_named_as_those_of_one_folder(tmp_path):
+    for name in ("a.png", "a.heatmap.png", "x.png", "x.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    given = [tmp_path / name for name in ("a.png", "a.heatmap.png", "x.png", "x.jpg")]
+    together = dict(files.find_jobs([tmp_path], [".heatmap"]))
+    assert dict(files.find_jobs(given, [".heatmap"])) == together
+    assert len(set(together.values())) == 4
+    assert files.find_jobs(given[:1], [".heatmap"]) == [(given[0], Path("a.png"))]
+
+
 def test_outputs_of_two_sources_that_meet_are_refused(tmp_path):
     for name in ("one/a.png", "two/a.heatmap.png", "three/a.png/x.png"):
         touch(tmp_path / name)
