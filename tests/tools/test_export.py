@@ -235,7 +235,7 @@ def test_air_where_mindspore_refuses_it(tool, runs, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), ("required: --checkpoint",)),
+        ((), ("--checkpoint/--genA2B_ckpt --genB2A_ckpt is required",)),
         (("--checkpoint", "none"), ("none: no such folder",)),
         (("--checkpoint", "run", "--format", "TFLITE"), ("'MINDIR', 'ONNX', 'AIR'",)),
         (("--checkpoint", "run", "--format", "AIR"), ("AIR is written on Ascend only: give --device_target Ascend",)),
