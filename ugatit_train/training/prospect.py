@@ -37,13 +37,17 @@ def tell(options: Options, schedule: Schedule, done: int, worker: Worker) -> Non
         "%d steps at %d x %d px, batch %d, %s generator (ch %d) on %s in %s: %s",
         left, height, width, o.batch_size, "light" if o.light else "full", o.ch, devices, o.precision, takes,
     )  # fmt: skip
-    judged = f", every {schedule.evaluate_every} an evaluation" if schedule.evaluate_every else ""
+    judged = f", an evaluation every {_steps(schedule.evaluate_every)}" if schedule.evaluate_every else ""
     _log.info(
-        "every %d steps a line here, every %d sample pictures, every %d or half an hour a checkpoint%s",
-        schedule.print_every // 10 or 1, schedule.print_every, schedule.save_every, judged,
+        "a line here every %s, sample pictures every %s, a checkpoint every %s or half an hour%s",
+        *map(_steps, (schedule.print_every // 10 or 1, schedule.print_every, schedule.save_every)), judged,
     )  # fmt: skip
     if words := planner.too_long(o, step_s * left):
         _log.warning("%s", words)
+
+
+def _steps(count: int) -> str:
+    return "step" if count == 1 else f"{count} steps"
 
 
 def tell_of_compiling(cache: Path | None) -> None:

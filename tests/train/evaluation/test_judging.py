@@ -68,19 +68,14 @@ def test_what_takes_too_long_is_given_up(options, monkeypatch, caplog):
     assert "was given up: no more of it until the next start" in caplog.text
 
 
-def test_what_it_could_not_judge_on_is_refused_before_the_run(options, tmp_path):
+def test_what_it_could_not_judge_on_is_refused_before_the_run(options, tmp_path, monkeypatch):
     judging.check(options)
     with pytest.raises(features.FeaturesError, match="none.ckpt: no such file of an InceptionV3"):
         judging.check(dataclasses.replace(options, inception_ckpt_path=str(tmp_path / "none.ckpt")))
-    (tmp_path / "trainA").mkdir()
-    for folder in ("trainA", "trainB", "testA"):
-        (tmp_path / folder).mkdir(exist_ok=True)
-        cv2.imwrite(str(tmp_path / folder / "1.png"), np.zeros((40, 40, 3), np.uint8))
-    convert(tmp_path, tmp_path / "dataset", workers=1)
-    few = dataclasses.replace(options, data_path=str(tmp_path / "dataset"))
-    with pytest.raises(BadInputError, match="dataset: 1 pictures in testA, two are the least .* leave --eval_freq out"):
-        judging.train(few)
-    judging.check(dataclasses.replace(few, eval_freq=None))
+    monkeypatch.setattr(testpictures, "count", lambda _data, domain: 5 if domain == "a" else 1)
+    with pytest.raises(BadInputError, match="dataset: 1 pictures in testB, two are the least .* leave --eval_freq out"):
+        judging.train(options)
+    judging.check(dataclasses.replace(options, eval_freq=None))
 
 
 GOOD = (
@@ -102,3 +97,13 @@ def test_the_file_is_read_up_to_a_torn_line_and_a_wrong_one_is_named(tmp_path):
         with pytest.raises(MetricsError, match="evaluations.jsonl, line 2: no evaluation of a run: remove the line"):
             read_evaluations(path)
         assert len(read_evaluations(path, 1)) == 1
+
+
+def test_with_an_inception_it_is_kid(options, tmp_path, monkeypatch):
+    """Of a network that gives back a few of the pixels."""
+    (tmp_path / "inception.onnx").write_bytes(b"weights")
+    monkeypatch.setattr(features, "_opener", lambda _: lambda _: lambda x: x[:, :, ::60, ::60].reshape(1, -1))
+    asked = dataclasses.replace(options, inception_ckpt_path=str(tmp_path / "inception.onnx"))
+    found = judging.open_judge(asked)({"a2b": as_they_are, "b2a": as_they_are})
+    assert found["metric"] == "kid" and found["features"].startswith("inception.onnx, sha256 ")
+    assert found["a2b"]["mean"] == found["a2b"]["identity"] != 0

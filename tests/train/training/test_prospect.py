@@ -30,16 +30,18 @@ def test_before_it_starts_a_run_says_what_it_will_take(caplog):
     takes = f"about {needs.total / 2**30:.1f} GiB, {step_s:.2f} s a step and {planner.duration(step_s * 2000)} in all"
     assert caplog.messages == [
         f"2000 steps at 64 x 64 px, batch 1, light generator (ch 16) on CPU in float32: {takes}, by estimate",
-        "every 100 steps a line here, every 1000 sample pictures, every 500 or half an hour a checkpoint, every 200 an "
-        "evaluation",
+        "a line here every 100 steps, sample pictures every 1000 steps, a checkpoint every 500 steps or half an hour, "
+        "an evaluation every 200 steps",
     ]
 
 
 def test_where_no_time_can_be_estimated_it_is_told_later(caplog):
     prospect.tell(SMALL, SCHEDULE, 0, Worker(0, 2))
-    prospect.tell(dataclasses.replace(SMALL, device_target="Ascend", precision="hf32"), SCHEDULE, 0, Worker())
-    on_two, _, on_a_card, _ = caplog.messages
+    small = dataclasses.replace(SMALL, device_target="Ascend", precision="hf32")
+    prospect.tell(small, dataclasses.replace(SCHEDULE, print_every=5), 0, Worker())
+    on_two, _, on_a_card, often = caplog.messages
     assert "on CPU x 2 in float32: about" in on_two and "on Ascend in hf32: about" in on_a_card
+    assert often.startswith("a line here every step, sample pictures every 5 steps")
     for line in (on_two, on_a_card):
         assert line.endswith("GiB by estimate; the time is told after 10 steps")
 
