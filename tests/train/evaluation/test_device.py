@@ -329,7 +329,7 @@ def test_a_program_that_ends_leaves_no_process(monkeypatch, tmp_path):
 
 
 def test_processes_share_a_cpu_with_cores_and_no_card(monkeypatch):
-    for cores, device, quick, expected in ((2, "CPU", True, ("full",)), (1, "CPU", True, ()),
+    for cores, device, quick, expected in ((2, "CPU", True, ("ranks", "full")), (1, "CPU", True, ()),
                                            (2, "CPU", False, ()), (2, "Ascend", True, ())):  # fmt: skip
         monkeypatch.setattr(runner, "available_cores", lambda cores=cores: cores)
         assert runner.beside(dataclasses.replace(JOB, device_target=device, quick=quick)) == expected

@@ -31,7 +31,7 @@ def beside(job: Job) -> tuple[str, ...]:
 
     On a card they would share its memory.
     """
-    return ("full",) if job.device_target == "CPU" and job.quick and available_cores() > 1 else ()
+    return ("ranks", "full") if job.device_target == "CPU" and job.quick and available_cores() > 1 else ()
 
 
 class Processes:
@@ -40,7 +40,7 @@ class Processes:
     def __init__(self, job: Job, checks: Mapping[str, tuple[str, str]], beside: Sequence[str] = ()):
         """checks: name -> (title, process); those of one process share it, in this order.
 
-        The processes follow each other, but for those of `beside`, which begin when there is a device.
+        The processes follow each other, but for those of `beside`, which do so too, from when there is a device.
         """
         self.job, self.checks, self.beside = job, checks, beside
         self.logs = Path(job.folder) / "logs"
@@ -54,7 +54,7 @@ class Processes:
         self.logs.mkdir()
         names = list(dict.fromkeys(process for _, process in self.checks.values()))
         self._begin([name for name in names if name not in self.beside])
-        waiting, lines = [[name] for name in names if name in self.beside], 1
+        waiting, lines = [name for name in names if name in self.beside], 1
         try:
             while lines:
                 found = self._found.get()
@@ -64,8 +64,9 @@ class Processes:
                     yield found
                 else:
                     lines -= 1
-                while waiting:
-                    self._begin(waiting.pop())
+                if waiting:
+                    self._begin([*waiting])
+                    waiting.clear()
                     lines += 1
         finally:
             self.stop()
