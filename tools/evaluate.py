@@ -106,11 +106,11 @@ def judge(
         checkpoint = best.choose(checkpoint, which)
         data = data or evaluate.own_data(checkpoint)
         evaluate.check(data, directions)
-    say_device(*device)
     with working(again, memory=f"free some; {again}", where=out), filling(out):
         result = evaluate.evaluate(
             checkpoint, data, out, inception, directions,
             weights=weights, device_target=device[0], device_id=device[1],
+            at_work=lambda: say_device(*device),
         )  # fmt: skip
     for name, reason in result["problems"].items():
         say(tool, f"{data}: {name}: {reason}: left out")

@@ -85,7 +85,7 @@ def test_a_file_of_a_later_version_is_refused_in_one_line(tool, newer_run, tmp_p
         "export_pytorch": ("export_pytorch", run, tmp_path / "out.pt"),
     }[name]
     code, said, complaint = tool(*arguments)
-    assert code == 2 and said in ("", "device: CPU\n")
+    assert (code, said) == (2, "")
     assert complaint.count("\n") == 1 and words in complaint
     assert not out.exists()
 

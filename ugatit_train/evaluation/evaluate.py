@@ -10,7 +10,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +89,14 @@ def evaluate(
     weights: str | None = None,
     device_target: str = "CPU",
     device_id: int = 0,
+    at_work: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
     """Judge a run (its newest good checkpoint) or one checkpoint on test pictures; gives what `metrics.json` holds.
 
     `data` is a converted data set or a folder with testA and testB; None is the one that the run was trained on.
     `features` is an InceptionV3's file (see `open_features`) for KID; None takes the built-in features. `directions`
-    are "a2b", "b2a" or both. `weights` are "ema" or "raw"; if not given, the average where there is one.
+    are "a2b", "b2a" or both. `weights` are "ema" or "raw"; if not given, the average where there is one. `at_work` is
+    called when all is checked, before the first picture.
 
     Writes into the folder `out`: `a2b/` and `b2a/` with a PNG for every test picture, `contact_sheet.png` with heat
     maps, and `metrics.json`. A picture that cannot be read is named under "problems", and the rest goes on.
@@ -118,6 +120,8 @@ def evaluate(
     problems: dict[str, str] = {}
     result: dict[str, Any] = {"checkpoint": str(checkpoint), "step": meta["step"]}
     result["weights"] = weights = choose(checkpoint, meta, weights)
+    run_options(checkpoint, meta)  # raises where its run had an option that this version does not know
+    at_work()
     result |= {"data": str(data), "problems": problems}
     result |= {"metric": features.metric, "features": features.origin, "subsets": kid.SUBSETS}
     known: dict[str, np.ndarray] = {}  # the feature vectors of each domain
