@@ -80,9 +80,12 @@ def asked(learning, command, work):
 @pytest.fixture(scope="module")
 def train(worker, asked, patched):
     """train(asked, steps) -> (curve, updates), trained in this process; after `steps` updates it is "killed"."""
-    worker.write_weights(asked("ours") | {"implementation": "weights"})
+    learners = {"ours": worker.Ours(asked("ours"))}  # built and compiled once
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "Ours", lambda _: learners["ours"])
+        worker.write_weights(asked("ours") | {"implementation": "weights"})
     threads = torch.get_num_threads()
-    learners = {name: worker.MAKERS[name](asked(name)) for name in ("ours", "torch")}  # built and compiled once
+    learners["torch"] = worker.Peer(asked("torch"))
     first = {name: learner.state() for name, learner in learners.items()}
 
     class Killed(BaseException):
