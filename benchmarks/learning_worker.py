@@ -1,6 +1,6 @@
 """A process that trains one implementation with one seed and measures as it goes; `learning.py` starts it.
 
-Its argument is a JSON object (see `learning.asked`). It writes two files, each whole or not at all: `curve`, JSON,
+Its argument is a JSON object (see `learning.asked_of`). It writes two files, each whole or not at all: `curve`, JSON,
 after every measurement, and `state`, weights and moments with the curve so far, from which a process that is started
 again goes on. With the implementation "weights" it writes the first weights of all implementations into `weights`.
 """

@@ -77,6 +77,8 @@ def main(argv: list[str]) -> int:
                 print(line)
             return 0
         if options.sheet is not None:
+            if not options.sheet.absolute().parent.is_dir():
+                raise BadInputError(f"{options.sheet}: there is no folder {options.sheet.parent}: make it first")
             draw(options.dataset, options.img_size, options.sheet)
             print(f"contact sheet: {options.sheet}")
             return 0

@@ -26,6 +26,11 @@ def dataset(source, tmp_path):
     return tmp_path / "data"
 
 
+def test_a_sheet_for_a_folder_that_is_not_there(tool, tmp_path):
+    code, _, complaint = tool("verify", tmp_path, "--sheet", tmp_path / "no" / "s.png")
+    assert code == 2 and "there is no folder" in complaint and "make it first" in complaint
+
+
 def test_sound_damaged_repaired(tool, dataset, source):
     code, said, _ = tool("verify", dataset, "--deep")
     assert code == 0 and "6 images, all as recorded, id " in said

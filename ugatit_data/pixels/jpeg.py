@@ -132,7 +132,7 @@ def _left_over(found: Segments, pixels: np.ndarray, space: str, count: int) -> t
     _, complaint = _decode(clean[:end] + END_OF_IMAGE, found, space)
     if complaint:  # what is left over stands where a restart marker should be, and more of the picture is missing
         return LOST, marker - end
-    return damage(is_whole, clean, begin, end, marker), marker - end
+    return damage(is_whole, clean, begin, end, marker, found.progressive), marker - end
 
 
 def _noise(size: int) -> bytes:
@@ -177,7 +177,7 @@ def _by_pillow(found: Segments, lenient: bool, notes: list[str]) -> tuple[np.nda
         marker = clean.find(END_OF_IMAGE, begin)
         if is_whole_before(clean[: marker - 1] + END_OF_IMAGE):
             end = data_end(is_whole_before, clean, begin + 1, marker - 1)
-            complaint = damage(is_whole_before, clean, begin, end, marker)
+            complaint = damage(is_whole_before, clean, begin, end, marker, found.progressive)
             notes += [] if complaint else [f"bytes left over behind the picture data: {marker - end}"]
     if complaint and not lenient:
         raise RejectedImageError(f"damaged jpeg: {complaint}")

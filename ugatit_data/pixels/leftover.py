@@ -1,8 +1,10 @@
 """Bytes that a decoder left behind a JPEG's picture data: stray ones, or a sign that the picture is damaged.
 
 A decoder does not say where it stopped reading, so cut files are decoded to find out. Then two things tell damage: the
-last byte is not filled up with ones, as encoders do, so the decoder has lost its way; or a pattern that stands behind
-the end begins before it, so the file was cut and filled up, and some of the filling was decoded.
+last byte of a scan that is not progressive is filled up neither with ones, as the standard asks, nor with zeros, so the
+decoder has lost its way; or a pattern that stands behind the end begins before it, so the file was cut and filled up,
+and some of the filling was decoded. In a progressive scan the last bits may be read and change no pixel: they tell
+nothing.
 """
 
 from __future__ import annotations
@@ -35,16 +37,22 @@ def data_end(is_whole: Callable[[bytes], bool], data: bytes, first: int, last: i
     return last
 
 
-def damage(is_whole: Callable[[bytes], bool], data: bytes, begin: int, end: int, marker: int) -> str:
+def damage(is_whole: Callable[[bytes], bool], data: bytes, begin: int, end: int, marker: int, progressive: bool) -> str:
     """What is wrong with the picture data in [begin, end), if anything is; the bytes up to `marker` are left over."""
     if _is_filled(np.frombuffer(data, np.uint8, marker - begin, begin), end - begin):
         return FILLING
     last = data[end - 1]
-    if last == 0 and data[end - 2] == 0xFF:  # 0xFF in the data, and so followed by 0: all ones
+    if progressive or last == 0 and data[end - 2] == 0xFF:  # 0xFF in the data, and so followed by 0: all ones
         return ""
-    zero = (last ^ 0xFF) & -(last ^ 0xFF)  # the lowest bit that is no one
-    other = bytes([last | zero]) if last | zero != 0xFF else b"\xff\0"
-    return LOST if is_whole(data[: end - 1] + other + END_OF_IMAGE) else ""  # then nothing has read that bit
+    padding = 0xFF if last & 1 else 0
+    change = (last ^ padding) & -(last ^ padding)  # the lowest bit that is none of the padding, if that is alike
+    unread = [is_whole(data[: end - 1] + _byte(last ^ bit) + END_OF_IMAGE) for bit in {1, change} - {0}]
+    return LOST if change and all(unread) else ""
+
+
+def _byte(value: int) -> bytes:
+    """As it stands in picture data."""
+    return b"\xff\0" if value == 0xFF else bytes([value])
 
 
 def _is_filled(values: np.ndarray, end: int) -> bool:

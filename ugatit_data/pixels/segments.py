@@ -41,6 +41,7 @@ class Segments:
     orientation: int
     icc: bool
     half_chroma: bool
+    progressive: bool
     scans: list[tuple[int, int]]
     """In `clean`: where the data of each scan begin, and where they end."""
     whole: bool
@@ -183,6 +184,7 @@ def walk(data: bytes) -> Segments:
         orientation=orientation(state.exif),
         icc=state.icc,
         half_chroma=len(set(state.samplings)) > 1,
+        progressive=state.progressive,
         scans=_moved(state.scans, state.drop) if state.drop else state.scans,
         whole=whole,
         complete=not any(map(any, state.missing.values())),

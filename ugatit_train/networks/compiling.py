@@ -78,10 +78,13 @@ class GraphCache:
     def __init__(self, folder: Path | None, worker: Worker | None = None, limit: int = LIMIT):
         self.folder, self.worker, self.limit = folder, worker or Worker(), limit
 
-    def compile(self, cell: nn.Cell, *inputs: Tensor, at_compiling: Callable[[], object] = lambda: None) -> bool:
+    def compile(
+        self, cell: nn.Cell, *inputs: Tensor, at_compiling: Callable[[Path | None], object] = lambda kept: None
+    ) -> bool:
         """Makes `cell` ready to be called with such inputs; whether its graph came from the folder.
 
-        `at_compiling` is called where it did not, before the cell is compiled, which takes long.
+        `at_compiling` is called where it did not, before the cell is compiled, which takes long, with the folder
+        that will keep its graph, or None.
         A file that is damaged, a folder that cannot be used and a graph that MindSpore cannot write cost one warning
         and the time of compiling.
         """
@@ -92,7 +95,7 @@ class GraphCache:
                     return self._compile(path, cell, inputs, at_compiling)
                 except _UnusableError as error:
                     self._switch_off(str(error))
-            at_compiling()
+            at_compiling(None)
             cell.compile(*inputs)
             return False
 
@@ -121,14 +124,14 @@ class GraphCache:
         self.folder = None
 
     def _compile(
-        self, path: Path, cell: nn.Cell, inputs: tuple[Tensor, ...], at_compiling: Callable[[], object]
+        self, path: Path, cell: nn.Cell, inputs: tuple[Tensor, ...], at_compiling: Callable[[Path | None], object]
     ) -> bool:
         with _refusals(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
             scratch = own_scratch()
             files = graphfiles.read(path)
             if files == {}:  # known to be one that cannot be kept
-                at_compiling()
+                at_compiling(None)
                 cell.compile(*inputs)
                 return False
             scratch.clear()
@@ -153,7 +156,7 @@ class GraphCache:
                         os.utime(path)  # used last now
                     return True
         if files is None:
-            at_compiling()
+            at_compiling(path.parent)
             try:
                 if not scratch.compile(cell, inputs):
                     return False

@@ -44,7 +44,7 @@ def given(argv: list[str], tell: Callable[[str], object] = lambda text: None) ->
     parser = _parser()
     line = _read_argv(parser, argv)
     config = line.pop("config", None)
-    values = _merge([_read_file(parser, user_path(config), tell), line]) if config else line
+    values = _merge([_read_file(parser, user_path(config), line, tell), line]) if config else line
     if line.get("eval_outputdir") and values.get("phase") != "test":
         raise OptionError(
             f"--eval_outputdir {line['eval_outputdir']} goes with --phase test; the folder of the 310's pictures is "
@@ -160,15 +160,17 @@ def _read_argv(parser: jsonargparse.ArgumentParser, argv: list[str]) -> dict[str
     return _checked(found.as_dict(), "the command line")
 
 
-def _read_file(parser: jsonargparse.ArgumentParser, path: Path, tell: Callable[[str], object]) -> dict[str, Any]:
-    """What a file of `--config` gives, without defaults. All names that are no options are in one message."""
+def _read_file(
+    parser: jsonargparse.ArgumentParser, path: Path, line: dict[str, Any], tell: Callable[[str], object]
+) -> dict[str, Any]:
+    """What a file of `--config` gives, without defaults; `line` beats it. All unknown names are in one message."""
     documents = yamlfile.documents(path)
     values = documents[0]
     problems: list[str] = []
     told: list[str] = []
     is_the_zoos = modelzoo.is_its_file(documents)
     if is_the_zoos:
-        values, told, problems = modelzoo.translate(values)
+        values, told, problems = modelzoo.translate(values | {name: line[name] for name in line if name == "dataset"})
     for name, value in documents[0].items():
         if name in modelzoo.NOT_HERE:
             words = modelzoo.refusal(name, value)
@@ -227,7 +229,7 @@ def _unknown(name: str, dashes: str = "") -> str:
         return ""
     plain = name.replace("-", "_").lower()
     begun = [option for option in known if plain and option.startswith(plain)]
-    close = begun or difflib.get_close_matches(plain, [*known, "config"], n=1)
+    close = begun or difflib.get_close_matches(plain, [*known, "config"] if dashes else known, n=1)
     remedy = f"did you mean {dashes}{close[0]}?" if close else f"{command('train')} --help lists the options"
     return f"unknown option: {remedy}"
 

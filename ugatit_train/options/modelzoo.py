@@ -12,6 +12,7 @@ from ugatit_data.commands import command
 from ugatit_data.dataset.manifest import DATASET_FILE
 from ugatit_data.files import user_path
 
+LENGTHS = ("epoch", "decay_epoch", "print_freq", "save_freq")
 PASSES = 3  # over the larger domain in its epoch
 PRINTED_BY_310 = "./infer_output_img"  # its eval_outputdir is that of postprocess.py
 RENAMED = {"ckpt_path": "output_path"}  # on ModelArts: the local folder of the results
@@ -47,7 +48,7 @@ def refusal(name: str, value: Any) -> str:
 
 def is_its_file(documents: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a file of options is the model zoo's: only that has several documents, or names of its other tools."""
-    return len(documents) > 1 or any(name in documents[0] for name in (*NOT_HERE, *RENAMED))
+    return any(documents[1:]) or any(name in documents[0] for name in (*NOT_HERE, *RENAMED))
 
 
 def translate(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], list[str]]:
@@ -67,8 +68,9 @@ def translate(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], lis
         if ours.get("output_path", "results") not in ("results", results):
             refused.append(f"ckpt_path {results}: output_path names the folder of the results too: give one of them")
         ours["output_path"] = results
-    if str(ours.get("device_id", "")).isdigit():
-        ours["device_id"] = int(ours["device_id"])
+    for name in ("device_id", *LENGTHS):  # in quotes
+        if str(ours.get(name, "")).isdigit():
+            ours[name] = int(ours[name])
     told += _units(ours)
     told += _data(ours)
     return ours, told, refused
@@ -79,7 +81,7 @@ def _units(ours: dict[str, Any]) -> list[str]:
     if ours.get("iteration") is not None:  # as in its README, where all are steps
         return []
     told = []
-    for name in ("epoch", "decay_epoch", "print_freq", "save_freq"):
+    for name in LENGTHS:
         count = ours.get(name)
         if type(count) is int and count > 0:
             ours[name] = PASSES * count if name.endswith("epoch") else f"{PASSES * count}e"
@@ -90,7 +92,12 @@ def _units(ours: dict[str, Any]) -> list[str]:
 def _data(ours: dict[str, Any]) -> list[str]:
     """Its data set is the folder `dataset` in `data_path`, in place; what became of it."""
     folder = ours.get("data_path")
-    if not folder or ours.get("enable_modelarts") or (user_path(str(folder)) / DATASET_FILE).is_file():
+    if (
+        not folder
+        or not isinstance(folder, str)
+        or ours.get("enable_modelarts")
+        or (user_path(str(folder)) / DATASET_FILE).is_file()
+    ):
         return []
     if Path(folder) == Path("dataset"):
         del ours["data_path"]  # our own default, which --dataset fits

@@ -72,6 +72,8 @@ def holds_averages(meta: Mapping[str, Any]) -> bool:
 def save(folder: Path, parameters: Mapping[str, Any], meta: Mapping[str, Any], keep: int) -> Path:
     """Commits the checkpoint of `meta["step"]`, removes all but the newest `keep`, and gives its folder.
 
+    The new one stays, also where damaged ones of later steps lie, from which the run could not go on.
+
     Args:
         folder: the run's `checkpoints` folder; it is made if need be.
         parameters: name -> MindSpore Parameter, float32 or int32: what `Step.state()` gives.
@@ -83,7 +85,8 @@ def save(folder: Path, parameters: Mapping[str, Any], meta: Mapping[str, Any], k
     """
     final = commit(folder / f"step-{meta['step']:08d}", parameters, meta)
     for old in committed(folder, "step")[:-keep]:
-        remove(old)
+        if old != final:
+            remove(old)
     return final
 
 

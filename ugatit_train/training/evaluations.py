@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ugatit_data.files import write_whole
 from ugatit_train.options.schedule import Schedule
 from ugatit_train.training import best, checkpoint
 from ugatit_train.training.log import DIRECTIONS, EVALUATIONS_FILE, read_evaluations
@@ -25,7 +24,7 @@ _log = logging.getLogger(__name__)
 class Judging:
     """The evaluations of a run, every `schedule.evaluate_every` steps and at the end, by what `open_judge` gives.
 
-    Opening it drops what stands behind `done` in the file, as in metrics.jsonl: a resumed run does it again.
+    What `evaluations.jsonl` holds of the steps up to `done` is not done again.
 
     Raises:
         MetricsError: a line is no evaluation.
@@ -43,7 +42,6 @@ class Judging:
         self._schedule, self._generators, self._save_best = schedule, generators, save_best
         self._path = out / EVALUATIONS_FILE
         kept = read_evaluations(self._path, done) if self._path.exists() else []
-        write_whole(self._path, "".join(json.dumps(line) + "\n" for line in kept))
         self._judged = kept[-1]["step"] if kept else 0
         self._best: dict[str, Any] | None = None
         try:
@@ -69,14 +67,14 @@ class Judging:
             self._judge = None
             return
         line = {"step": step} | found | {"evaluate_s": time.perf_counter() - began}
+        better = best.is_better(line, self._best)
+        if better:  # before the line: a step that has one is not judged again after a kill
+            self._save_best(step, line)
+            self._best = line
         with self._path.open("a") as file:
             file.write(json.dumps(line) + "\n")
         self._judged = step
-        better = best.is_better(line, self._best)
         _log.info("%s", describe(line, better))
-        if better:
-            self._save_best(step, line)
-            self._best = line
 
 
 def describe(line: Mapping[str, Any], is_best: bool) -> str:

@@ -51,6 +51,7 @@ def reporting(
         metrics = events = None
         if out:
             metrics = stack.enter_context(Metrics(out / METRICS_FILE, done))
+            _cut_evaluations(out / EVALUATIONS_FILE, done)
             if tensorboard:
                 events = stack.enter_context(Events(out / "tensorboard", done))
         stack.enter_context(_log_to(out / "train.log" if out else None, at_closed))
@@ -224,6 +225,12 @@ def read_evaluations(path: Path, last: int | None = None) -> list[dict[str, Any]
         OSError: the file cannot be read.
     """
     return read_lines(path, last, _is_evaluation, "no evaluation of a run")
+
+
+def _cut_evaluations(path: Path, done: int) -> None:
+    """Drops the evaluations behind the step `done`: they are of weights that a resumed run makes anew."""
+    if path.exists():
+        write_whole(path, "".join(json.dumps(line) + "\n" for line in read_evaluations(path, done)))
 
 
 def _is_evaluation(line: Any) -> bool:

@@ -125,19 +125,20 @@ def train(options: config.Options, open_judge: OpenJudge | None = None) -> None:
             report(step, values | times)
             if profiler:
                 _profile(profiler, times["step_s"])
-            if not signalled:
-                judge_at(step)
-            if writes and step % schedule.print_every == 0:
+            shown, last = step % schedule.print_every == 0, step == schedule.iteration
+            if writes and shown:
                 sampler.draw(step)
-                update_page()
-            last = step == schedule.iteration
             due = step % schedule.save_every == 0 or time.monotonic() - saved_s > LONGEST_UNSAVED_S
-            if writes and (due or last or signalled):
+            saves = writes and (due or last or signalled)
+            if saves:
                 _save(step, state, loader, options)
-                publish()
                 saved_s = time.monotonic()
-            if last:
-                judge_at(step)  # if a signal came first: there is no resume that would do it
+            if last or not signalled:  # a resume judges the step that was saved at a signal
+                judge_at(step)
+            if saves:
+                publish()
+            if writes and shown:
+                update_page()
             if signalled and not last:
                 raise _interrupted(step, got, out)
 
@@ -150,7 +151,7 @@ def _graphs(options: config.Options, worker: runtime.Worker) -> compiling.GraphC
 
 def _compile(step_cell: Step, batch: list[Tensor], graphs: compiling.GraphCache) -> None:
     began = time.perf_counter()
-    loaded = graphs.compile(step_cell, *batch, at_compiling=lambda: prospect.tell_of_compiling(graphs.folder))
+    loaded = graphs.compile(step_cell, *batch, at_compiling=prospect.tell_of_compiling)
     how = ", its graph was in the compile cache" if loaded else ""
     _log.info("compilation: %.1f s%s", time.perf_counter() - began, how)
 

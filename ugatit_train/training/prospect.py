@@ -50,11 +50,11 @@ def _steps(count: int) -> str:
     return "step" if count == 1 else f"{count} steps"
 
 
-def tell_of_compiling(cache: Path | None) -> None:
-    """Logs that the step is compiled now, how long that takes, and whether the next start is spared it by the cache."""
-    spared = "each start does it, for there is no compile cache"
-    if cache is not None:
-        spared = f"the next start with these settings takes it from {cache}"
+def tell_of_compiling(kept: Path | None) -> None:
+    """Logs that the step is compiled now, how long that takes, and which folder will keep the graph, if any."""
+    spared = "each start does it, for the graph is not kept"
+    if kept is not None:
+        spared = f"the next start with these settings takes it from {kept}"
     _log.info("compiling the step: a minute on two free cores, several on busy ones; %s", spared)
 
 

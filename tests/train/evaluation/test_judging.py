@@ -1,6 +1,7 @@
 """The judge of a training: which pictures, which figures, how long. The run that it judges: tests/train/training."""
 
 import dataclasses
+import json
 
 import cv2
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from ugatit_data import BadInputError, convert
 from ugatit_train.evaluation import features, judging, kid, testpictures
 from ugatit_train.options.config import Options
-from ugatit_train.training.evaluations import describe, read_evaluations
+from ugatit_train.training import log, prospect
+from ugatit_train.training.evaluations import Judging, describe, read_evaluations
 from ugatit_train.training.log import MetricsError
 
 SMOKE = features.smoke
@@ -107,3 +109,33 @@ def test_with_an_inception_it_is_kid(options, tmp_path, monkeypatch):
     found = judging.open_judge(asked)({"a2b": as_they_are, "b2a": as_they_are})
     assert found["metric"] == "kid" and found["features"].startswith("inception.onnx, sha256 ")
     assert found["a2b"]["mean"] == found["a2b"]["identity"] != 0
+
+
+def test_the_best_checkpoint_is_saved_before_the_line_that_says_so(tmp_path):
+    """A step with a line is not judged again: a run that died between the two would lose its best one."""
+    figures = json.loads(GOOD)
+    schedule = Options(img_size=32, n_dis=4, iteration=3, eval_freq=1).schedule(1)
+
+    def full(step, line):
+        raise OSError(28, "No space left on device")
+
+    def judging_with(save_best):
+        judge = lambda generators: {name: figures[name] for name in ("metric", "features", "a2b", "b2a")}  # noqa: E731
+        return Judging(tmp_path, schedule, 1, {}, lambda: judge, save_best)
+
+    with pytest.raises(OSError, match="No space"):
+        judging_with(full).at(1)
+    kept = []
+    again = judging_with(lambda step, line: kept.append(step))
+    again.at(1)
+    again.at(1)
+    assert kept == [1] and [line["step"] for line in read_evaluations(tmp_path / "evaluations.jsonl")] == [1]
+
+
+def test_evaluations_behind_the_last_step_go_with_the_metrics(tmp_path):
+    """Whether the run that goes on judges itself or not: they are of weights that it makes anew."""
+    path = tmp_path / "evaluations.jsonl"
+    path.write_text(GOOD + GOOD.replace('"step": 1', '"step": 2'))
+    options = Options(img_size=32, n_dis=4, iteration=3)
+    with log.reporting(tmp_path, options.schedule(1), 1, False, prospect.Pace(options, options.schedule(1))):
+        assert path.read_text() == GOOD

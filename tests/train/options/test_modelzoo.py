@@ -1,5 +1,7 @@
 """The model zoo's file of options and its names: taken as it means them, or refused, all in one message."""
 
+from pathlib import Path
+
 import pytest
 
 from ugatit_train.options import arguments
@@ -119,3 +121,16 @@ def test_a_file_of_a_run_is_one_document(tmp_path):
     (tmp_path / "options.yaml").write_text("ch: 8\n---\nch: 9\n")
     with pytest.raises(OptionError, match="options.yaml: holds 2 documents, with --- between them: keep one"):
         parse(["--output_path", str(tmp_path), "--resume"])
+
+
+def test_what_a_stranger_may_write_into_such_a_file(tmp_path):
+    file = tmp_path / "zoo.yaml"
+    file.write_text("data_path: /data\ndataset: selfie2anime\ndevice_num: 1\n")
+    assert parse(["--config", str(file), "--dataset", "mine"]).data_path == str(Path("/data/mine"))
+    file.write_text("data_path: 5\ndevice_num: 1\n")
+    with pytest.raises(OptionError, match="--data_path 5: give text"):
+        parse(["--config", str(file)])
+    file.write_text("epoch: '100'\nprint_freq: '10'\ndevice_num: 1\n")
+    assert (parse(["--config", str(file)]).epoch, parse(["--config", str(file)]).print_freq) == (300, "30e")
+    file.write_text("epoch: 10\n---\n")  # an own file
+    assert parse(["--config", str(file)]).epoch == 10

@@ -47,3 +47,12 @@ def test_a_run_keeps_what_its_preset_gave_and_refuses_another(tmp_path):
     other = parse(["--preset", "model_zoo", "--padding", "reflect", "--output_path", str(tmp_path)])
     saved.save(other, tmp_path / saved.OPTIONS_FILE)  # with an option beside the preset, which is given again
     assert parse([*again, "--preset", "model_zoo", "--padding", "reflect"]).padding == "reflect"
+
+
+def test_judging_a_run_asks_for_the_presets_networks_only(tmp_path):
+    begun = parse(["--preset", "model_zoo", "--loss_scale", "1", "--output_path", str(tmp_path)])
+    saved.save(begun, tmp_path / saved.OPTIONS_FILE)
+    judge = ["--output_path", str(tmp_path), "--phase", "test", "--preset"]
+    assert parse([*judge, "model_zoo"]).loss_scale == 1.0
+    with pytest.raises(OptionError, match="has padding zero, not reflect"):
+        parse([*judge, "paper"])

@@ -112,6 +112,14 @@ def test_the_newest_are_kept(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000015", "step-00000100"]
 
 
+def test_a_new_checkpoint_stays_where_damaged_later_ones_lie(tmp_path):
+    for step in (100, 200):
+        (save(tmp_path, step, keep=2) / "checkpoint.json").write_text("{}")
+    for step in (15, 16):
+        save(tmp_path, step, keep=2)
+        assert_holds(tmp_path, step)
+
+
 def dies_at(call: int, monkeypatch, work) -> None:
     """Does `work`, which dies at its n-th operation that reaches the disk, as with kill -9; nothing after it is run."""
     seen = 0

@@ -258,6 +258,33 @@ def test_a_run_without_a_sample_or_a_step_has_a_page_too(run):
     assert "of 300, 0%" in Read(written(run("empty", steps=0, samples=()))).text
 
 
+def test_a_run_that_ended_before_its_first_step_tells_no_time(run):
+    text = Read(written(run(steps=0, samples=()), "interrupted")).text
+    assert "Time left" not in text and "A step" not in text
+
+
+def test_evaluations_by_another_measure_are_no_part_of_the_curve(run):
+    folder = run()
+    figures = {"images": 9, "mean": 0.001, "std": 0.01, "identity": 0.134}
+    lines = [
+        {
+            "step": step,
+            "metric": metric,
+            "features": "f",
+            "evaluate_s": 1.0,
+            "a2b": figures | {"mean": mean},
+            "b2a": figures,
+        }
+        for step, metric, mean in ((100, "smoke_mmd", 0.001), (200, "kid", 0.3), (300, "kid", 0.2))
+    ]
+    (folder / "evaluations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert "Lowest: 0.2 at step 300" in " ".join(Read(written(folder)).text.split())
+
+
+def test_a_folder_whose_name_is_no_utf8_has_a_page(run):
+    assert "bad\\udcff" in written(run("bad\udcff", samples=()))
+
+
 class Clock:
     """Seconds that pass when told, and `cost_s` each time that a page is put together."""
 

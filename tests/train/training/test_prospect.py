@@ -62,7 +62,7 @@ def test_compiling_is_announced_and_whether_the_next_start_is_spared_it(caplog):
     prospect.tell_of_compiling(None)
     kept, not_kept = caplog.messages
     assert kept.endswith("the next start with these settings takes it from graphs")
-    assert not_kept.endswith("each start does it, for there is no compile cache")
+    assert not_kept.endswith("each start does it, for the graph is not kept")
 
 
 def test_after_ten_steps_the_rest_is_told_by_measurement_and_then_in_each_line(caplog):

@@ -89,11 +89,12 @@ def _figures(run: Run, status: Status, part: float) -> list[tuple[str, str, str]
     step, left = run.curves.step, status.iteration - run.curves.step
     step_s = run.step_s()
     found = [("Steps", f"{step:,}", f"of {status.iteration:,}, {100 * part:.0f}%")]
-    if left > 0:
+    if left > 0 and (status.step_s or step_s):
         more = "at this pace" if status.state == "running" else f"for the other {left:,} steps"
         found.append(("Time left", prospect.duration(left * (status.step_s or step_s)), more))
     found.append(("Time spent", prospect.duration(run.spent_s()), "steps and compiling"))
-    found.append(("A step", seconds(step_s), "mean of the last tenth"))
+    if step_s:
+        found.append(("A step", seconds(step_s), "mean of the last tenth"))
     rate = run.curves.last("lr")
     if rate is not None:
         found.append(("Learning rate", charts.number(rate), f"began at {charts.number(run.options.lr)}"))
@@ -180,8 +181,10 @@ def _evaluated(run: Run) -> str:
     found = []
     if not run.evaluations:
         return ""
+    measure = [(line["metric"], line["features"]) for line in run.evaluations]
+    alike = [line for line, by in zip(run.evaluations, measure, strict=True) if by == measure[-1]]
     for direction, words in DIRECTIONS.items():
-        curve = judged_curve(run.evaluations, direction)
+        curve = judged_curve(alike, direction)
         best = int(curve.mean.argmin())
         found.append(
             charts.chart(

@@ -18,13 +18,15 @@ _HERE = Path(__file__).parent
 def document(title: str, body: str, data: str = "{}", state: str = "") -> str:
     """The whole page. `data` is the JSON that page.js reads, and must not hold "<"; `state` is a class of the body.
 
+    Bytes of a folder's name that are no UTF-8 are written as \\udcff.
+
     Its policy allows the style and the script of this folder by their digests, pictures inside the page, nothing else.
     """
     style, script = (_HERE / "look.css").read_text(), (_HERE / "page.js").read_text()
     policy = (
         f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}; base-uri 'none'"
     )
-    return (
+    text = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}; form-action \'none\'">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -33,6 +35,7 @@ def document(title: str, body: str, data: str = "{}", state: str = "") -> str:
         f'<body class="{escape(state)}">\n<main>\n{body}\n</main>\n'
         f'<script type="application/json" id="data">{data}</script>\n<script>{script}</script>\n</body>\n</html>\n'
     )
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _digest(text: str) -> str:
