@@ -64,7 +64,7 @@ class Crops:
         if self._check_before:
             _log.warning("this build of xxhash exports no XXH3_64bits: records are checked one by one, which is slower")
         due = np.full(len(sums), check != "off" and not self._check_before, np.uint8)
-        self._fill = kernel.compiled()
+        self._fill, self._state = kernel.compiled(), kernel.STATE
         self._known = (addresses, sums, due, check == "every", *digest, stored_size)
 
     def copy(self, batch: np.ndarray, seed: int, step: int) -> None:
@@ -86,7 +86,7 @@ class Crops:
             for number in picks[:, 0].tolist():
                 mine, sample = self._of(number)
                 mine.place(sample)
-        failed = self._fill(batch, picks, *self._known)
+        failed = self._fill(batch, picks, np.empty(self._state, np.uint8), *self._known)
         if failed >= 0:
             mine, sample = self._of(picks[failed, 0])
             raise mine.damage(sample)

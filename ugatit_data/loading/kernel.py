@@ -22,7 +22,7 @@ from ugatit_data.errors import BadInputError
 
 _AHEAD, _AHEAD_TO = 12, 4  # rows that are fetched ahead of the one that is read, and of the one that is written
 _HASHED = 4  # rows at a time: they stay in the first level of the cache until they are copied
-_STATE = 1024  # bytes; XXH3's state has 576
+STATE = 1024 + 64  # bytes; XXH3's state has 576 and begins at a multiple of 64
 _BYTE, _LONG = ir.IntType(8), ir.IntType(64)
 
 
@@ -98,9 +98,9 @@ def _call_3(typing, function, first, second, third):
     return types.int64(types.intp, types.intp, types.intp, types.intp), _called
 
 
-def _fill(batch, picks, addresses, sums, due, keep_due, reset, update, digest, side):
+def _fill(batch, picks, memory, addresses, sums, due, keep_due, reset, update, digest, side):
     row, wide, high = 3 * side, 3 * batch.shape[2], batch.shape[1]  # bytes, but for the last
-    memory = np.empty(_STATE + 64, np.uint8)
+    # Only the caller's arrays: numba frees one of our own once its address is taken, and others then write there.
     # Signed, as all else: where signed and unsigned meet, numba makes floats, as NumPy does.
     to, state = np.int64(batch.ctypes.data), np.int64(memory.ctypes.data)
     state += -state % 64
@@ -148,7 +148,7 @@ def _array(of: types.Type, dimensions: int = 1, readonly: bool = True) -> types.
 
 
 _SIGNATURE = types.int64(
-    *(_array(types.uint8, 4, readonly=False), _array(types.int64, 2)),
+    *(_array(types.uint8, 4, readonly=False), _array(types.int64, 2), _array(types.uint8, readonly=False)),
     *(_array(types.int64), _array(types.uint64), _array(types.uint8, readonly=False)),
     *(types.uint8, types.int64, types.int64, types.int64, types.int64),
 )
@@ -156,14 +156,15 @@ _SIGNATURE = types.int64(
 
 @functools.cache
 def compiled() -> Callable[..., int]:
-    """fill(batch, picks, addresses, sums, due, keep_due, reset, update, digest, side), which makes a batch of crops.
+    """fill(batch, picks, memory, addresses, sums, due, keep_due, reset, update, digest, side), which makes a batch of
+    crops.
 
     `batch` is uint8 (N, h, w, 3), a row of `picks`, int64 (N, 4), a record's number, whether it is to be mirrored, and
     where the crop begins in it: row, and byte in the row; a record is a square of `side` pixels at the address of that
     number in `addresses`, int64. Where `due`, uint8, is set, its XXH3-64 is compared with that in `sums`, uint64, by
-    the `digest_addresses`, and `due` becomes `keep_due`. Returns the number of the first image whose record differs,
-    which is where it stops, and -1 if none does. The first call compiles it; later processes load it from numba's
-    cache.
+    the `digest_addresses`, and `due` becomes `keep_due`; it is computed in `memory`, uint8 (STATE,), which no other
+    call may use meanwhile. Returns the number of the first image whose record differs, which is where it stops, and -1
+    if none does. The first call compiles it; later processes load it from numba's cache.
 
     Raises:
         BadInputError: numba is told to compile nothing.

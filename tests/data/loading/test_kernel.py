@@ -21,16 +21,21 @@ import numpy as np
 from ugatit_data.loading import kernel
 
 image, batch = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3), np.zeros((1, 2, 2, 3), np.uint8)
-known = np.array([image.ctypes.data]), np.zeros(1, np.uint64), np.zeros(1, np.uint8), False, 0, 0, 0, 2
+memory, sums, due = np.empty(kernel.STATE, np.uint8), np.zeros(1, np.uint64), np.zeros(1, np.uint8)
+known = memory, np.array([image.ctypes.data]), sums, due, False, 0, 0, 0, 2
 assert kernel.compiled()(batch, np.array([[0, True, 0, 0]]), *known) == -1
 assert (batch == image[:, :, ::-1]).all()
 print(sum(kernel.compiled().stats.cache_hits.values()), len(kernel.compiled().signatures))
 """
 
 
-def run(folder: Path, **environment: str) -> subprocess.Popen:
+def memory() -> np.ndarray:
+    return np.empty(kernel.STATE, np.uint8)
+
+
+def run(folder: Path, program: str = PROGRAM, **environment: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", program],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(folder)} | environment,
         stdout=subprocess.PIPE,
@@ -52,7 +57,8 @@ def test_any_crop_is_that_of_indexing(high, wide):
     ys, xs = random.integers(0, side - high + 1, count), random.integers(0, side - wide + 1, count)
     ys[:4], xs[:4], flips[:4] = (0, 0, side - high, side - high), (0, side - wide) * 2, (False, True, True, False)
     whole = np.full((count + 2, high, wide, 3), 7, np.uint8)  # an image before and one behind that stay as they are
-    known = np.array([image.ctypes.data for image in images]), sums, due, False, *kernel.digest_addresses(), side
+    addresses = np.array([image.ctypes.data for image in images])
+    known = memory(), addresses, sums, due, False, *kernel.digest_addresses(), side
     lefts = np.where(flips, side - wide - xs, xs)  # as it lies in the record, not mirrored yet
     picks = np.stack((ids, flips, ys, 3 * lefts), 1)
     assert kernel.compiled()(whole[1:-1], picks, *known) == -1
@@ -71,8 +77,47 @@ def test_checksums_are_those_of_the_package(side):
     image, batch = np.random.default_rng(side).integers(0, 256, (2, 1, side, side, 3), np.uint8)
     for wrong in (0, 1):
         sums = np.array([xxhash.xxh3_64_intdigest(image) ^ wrong], np.uint64)
-        known = np.array([image.ctypes.data]), sums, np.ones(1, np.uint8), True, *kernel.digest_addresses(), side
+        addresses, due = np.array([image.ctypes.data]), np.ones(1, np.uint8)
+        known = memory(), addresses, sums, due, True, *kernel.digest_addresses(), side
         assert kernel.compiled()(batch, np.zeros((1, 4), np.int64), *known) == wrong - 1
+
+
+def test_other_threads_that_take_memory_do_not_write_into_the_state():
+    """Of a process all of whose threads take memory from one place, as a process with very many does."""
+    program = """
+import threading
+import numba, numpy as np, xxhash
+from ugatit_data.loading import kernel
+
+@numba.njit(nogil=True)
+def take_and_write(times):
+    for value in range(times):
+        taken = np.empty(kernel.STATE, np.uint8)
+        taken[:] = value & 255
+
+def work():
+    while not done:
+        take_and_write(200)
+
+images, done = np.random.default_rng(0).integers(0, 256, (2, 8, 64, 64, 3), np.uint8), False
+picks, due = np.zeros((8, 4), np.int64), np.ones(8, np.uint8)
+picks[:, 0] = range(8)
+addresses = np.array([image.ctypes.data for image in images[0]])
+sums = np.array([xxhash.xxh3_64_intdigest(image) for image in images[0]], np.uint64)
+fill = kernel.compiled()
+take_and_write(1)
+threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
+for thread in threads:
+    thread.start()
+wrong = 0
+for _ in range(500):
+    memory = np.empty(kernel.STATE, np.uint8)
+    wrong += fill(images[1], picks, memory, addresses, sums, due, True, *kernel.digest_addresses(), 64) != -1
+done = True
+print(wrong)
+"""
+    tunables = {"GLIBC_TUNABLES": "glibc.malloc.arena_max=1"}
+    assert said(run(PACKAGE.parent, program, **tunables)) == "0\n"
 
 
 def test_a_build_of_xxhash_that_exports_nothing_is_told_by_zeros(monkeypatch):
@@ -85,7 +130,10 @@ PACKAGE = Path(kernel.__file__).parents[1]
 
 
 def said(process: subprocess.Popen) -> str:
-    out, errors = process.communicate()
+    try:
+        out, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 0, errors
     return out
 
