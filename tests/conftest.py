@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -22,16 +23,47 @@ def pytest_configure(config):
     """One folder of compiled graphs for this run of the suite, never the user's: empty, shared by all its processes.
 
     Processes that pytest-xdist and the tests start inherit the variable. A test that is about compiling gives a folder
-    of its own.
+    of its own. The processes of pytest-xdist have memory in large pages, as tools/train.py takes it: they compile a
+    fifth faster. What the tests start begins without, as a user's programs do.
     """
     if hasattr(config, "workerinput"):  # in a process of pytest-xdist
+        if os.environ.get("GLIBC_TUNABLES") == runtime.MALLOC_TUNABLES:
+            del os.environ["GLIBC_TUNABLES"]  # glibc has read it
         runtime.setup("CPU")
         return
-    if not config.getoption("numprocesses", None):  # else this process starts others, and no test runs in it
+    if config.getoption("numprocesses", None):  # in the process that starts them, where no test runs
+        os.environ.setdefault("GLIBC_TUNABLES", runtime.MALLOC_TUNABLES)
+    else:
         runtime.setup("CPU")
     folder = tempfile.mkdtemp(prefix="ugatit-tests-graphs-")
     os.environ["UGATIT_COMPILE_CACHE"] = folder
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+# The files that take longest, above half a minute each. A process of pytest-xdist runs a whole file: with these first,
+# both processes end together. Of files that share a compiled graph, one is far ahead of the others.
+LONGEST = (
+    "tests/train/training/test_step.py",
+    "tests/tools/test_check_device.py",
+    "tests/tools/test_run_distributed_train.py",
+    "tests/old_files/test_old_files.py",
+    "tests/train/training/test_kernels.py",
+    "tests/tools/test_export.py",
+    "tests/benchmarks/test_step_time.py",
+    "tests/train/training/test_loop.py",
+    "tests/train/training/test_how_to_add.py",
+    "tests/train/training/test_plain_forms.py",
+    "tests/train/networks/test_convolution_trap.py",
+    "tests/data/conversion/test_faults.py",
+    "tests/train/training/test_half_form.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Tests of the LONGEST files come first; pytest-xdist keeps the order if it gets --no-loadscope-reorder."""
+    place = {Path(__file__).parents[1] / file: i for i, file in enumerate(LONGEST)}
+    assert all(file.is_file() for file in place), "LONGEST names files that are there"
+    items.sort(key=lambda item: place.get(item.path, len(LONGEST)))
 
 
 @pytest.fixture
