@@ -1,10 +1,7 @@
 """Tools are run as a user runs them, or imported as a module where a function of theirs is tested."""
 
-import argparse
 import importlib
 import os
-import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -20,7 +17,6 @@ from ugatit_train import runtime
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / "tools"
-PYPROJECT = ROOT / "pyproject.toml"
 
 
 @pytest.fixture(scope="session")
@@ -94,91 +90,6 @@ def tool(load_tool, capsys):
         return code, said.out, said.err
 
     return run
-
-
-class ParsedError(Exception):
-    """Ends a tool that has understood its command line."""
-
-
-@pytest.fixture
-def understood(load_tool, tmp_path, monkeypatch):
-    """understood("tools/train.py --light") -> "train": what a command of a document starts, which is not run.
-
-    `ugatit train`, `make demo OUT=x` and `pip install 'ugatit[torch]'` too. What is not understood is an error. A run
-    that goes on is made beforehand, with the default options.
-    """
-    python = tmp_path / "python"
-    python.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
-    python.chmod(0o755)
-    monkeypatch.chdir(tmp_path)
-
-    def check(command):
-        first, *words = shlex.split(command, comments=True)
-        if first in ("make", "pip", "source"):
-            CHECKS[first](words)
-            return first
-        if first == "ugatit":
-            name = words.pop(0)
-            assert name in SCRIPTS, command
-        else:
-            file = ROOT / first
-            if file.suffix == ".sh" and file.name != "run_infer_310.sh":  # which starts three
-                environment = os.environ | {"PYTHON": str(python)}
-                file, *words = subprocess.check_output([file, *words], text=True, env=environment).splitlines()
-            name = next((name for name, script in SCRIPTS.items() if script == Path(file).name), Path(file).name)
-        if name == "launch":
-            words = words[next(i for i, word in enumerate(words) if word.startswith("--")) :]
-        if name in ("launch", "train"):
-            parse_training(words)
-        elif name == "run_infer_310.sh":
-            assert file.is_file() and len(words) >= 3 and words[2].isdigit(), command
-            return "infer_310"
-        else:
-            with monkeypatch.context() as patch:
-                patch.setattr(load_tool("commandline").Parser, "parse_args", parse_only)
-                with pytest.raises(ParsedError):
-                    load_tool(Path(SCRIPTS[name]).stem).main(words)
-        return name
-
-    return check
-
-
-def parse_only(self, *given):
-    argparse.ArgumentParser.parse_args(self, *given)
-    raise ParsedError
-
-
-def parse_training(words):
-    from ugatit_train.options import arguments, saved
-    from ugatit_train.options.config import Options
-
-    if "--resume" in words or "--phase" in words:
-        run = Path(words[words.index("--output_path") + 1] if "--output_path" in words else "results")
-        run.mkdir(parents=True, exist_ok=True)
-        saved.save(Options(), run / saved.OPTIONS_FILE)
-    arguments.parse(words)
-
-
-def check_make(words):
-    makefile = (ROOT / "Makefile").read_text()
-    target, *variables = words
-    assert re.search(rf"^{target}:", makefile, re.MULTILINE), words
-    for variable in variables:
-        assert re.search(rf"^{variable.split('=')[0]} \?=", makefile, re.MULTILINE), words
-
-
-def check_pip(words):
-    extras = re.search(r"^\[project\.optional-dependencies\]\n(.*?)^\[", PYPROJECT.read_text(), re.M | re.S)[1]
-    verb, what = words
-    assert verb == "install" and re.fullmatch(r"ugatit\[(\w+)\]", what), words
-    assert re.search(rf"^{what[7:-1]} = ", extras, re.MULTILINE), words
-
-
-def check_source(words):
-    assert words == [".venv/bin/activate"]
-
-
-CHECKS = {"make": check_make, "pip": check_pip, "source": check_source}
 
 
 @pytest.fixture
