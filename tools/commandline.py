@@ -69,17 +69,6 @@ class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaults
         return action.help if action.default in (None, False) else super()._get_help_string(action)
 
 
-def add_which(parser: argparse.ArgumentParser) -> None:
-    """Adds `--which`, for `best.choose`."""
-    parser.add_argument(
-        "--which",
-        choices=("last", "best"),
-        default="last",
-        help="of a run that was judged while it trained (--eval_freq): the last checkpoint, or the one whose figure of "
-        "a2b was best",
-    )
-
-
 def run(tool: str, main: Main, argv: list[str]) -> int:
     """Calls the tool's `main`; the exit code. What it raises for its user becomes one line on stderr.
 

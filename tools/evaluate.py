@@ -9,7 +9,6 @@ if __name__ == "__main__":
 from pathlib import Path
 
 from ugatit_data.commands import command
-from ugatit_train import runtime
 from ugatit_train.evaluation import evaluate
 from ugatit_train.inference.generator import WEIGHTS, WEIGHTS_HELP
 from ugatit_train.training import best, runfolder
@@ -17,7 +16,6 @@ from ugatit_train.training import best, runfolder
 from .commandline import (
     Parser,
     abandon,
-    add_which,
     checking,
     end_when_interrupted,
     filling,
@@ -26,9 +24,9 @@ from .commandline import (
     remove,
     say,
     say_device,
-    whole,
     working,
 )
+from .sharedoptions import add_device, add_which
 
 
 def parser() -> Parser:
@@ -56,8 +54,7 @@ def parser() -> Parser:
     made.add_argument("--direction", choices=("a2b", "b2a", "both"), default="both", help="what to judge")
     add_which(made)
     made.add_argument("--weights", choices=WEIGHTS, help=WEIGHTS_HELP)
-    made.add_argument("--device_target", choices=runtime.DEVICE_TARGETS, default="CPU", help="device to run on")
-    made.add_argument("--device_id", type=whole(0), default=0, help="number of the device")
+    add_device(made)
     return made
 
 
@@ -73,6 +70,7 @@ def main(argv: list[str]) -> int:
         directions=evaluate.DIRECTIONS if options.direction == "both" else (options.direction,),
         weights=options.weights,
         device=(options.device_target, options.device_id),
+        compile_cache=options.compile_cache,
     )
 
 
@@ -87,11 +85,12 @@ def judge(
     directions: tuple[str, ...] = evaluate.DIRECTIONS,
     weights: str | None = None,
     device: tuple[str, int],
+    compile_cache: str,
 ) -> int:
     """Evaluates a run for `tool`, evaluate or train, into the folder `out`, prints the figures; the exit code.
 
     `which` is that of `best.choose`, `data` of None is the run's own, `inception` of None the substitute, `weights` of
-    None the average if there is one; `device` is its target and number.
+    None the average if there is one; `device` is its target and number, `compile_cache` auto, off or a folder.
     """
     refuse_full_folder(out, "--out")
     runfolder.check_is_there(checkpoint)
@@ -109,7 +108,7 @@ def judge(
     with working(again, memory=f"free some; {again}", where=out), filling(out):
         result = evaluate.evaluate(
             checkpoint, data, out, inception, directions,
-            weights=weights, device_target=device[0], device_id=device[1],
+            weights=weights, device_target=device[0], device_id=device[1], compile_cache=compile_cache,
             at_work=lambda: say_device(*device),
         )  # fmt: skip
     for name, reason in result["problems"].items():

@@ -28,16 +28,15 @@ from ugatit_train.training.checkpoint import GENERATORS, CheckpointError
 from .commandline import (
     Failure,
     Parser,
-    add_which,
     checking,
     end_when_interrupted,
     path,
     pixels,
     say,
     say_device,
-    whole,
     working,
 )
+from .sharedoptions import add_device, add_which
 
 COUNT = 5  # pictures to compare with
 
@@ -79,8 +78,7 @@ def parser() -> Parser:
         "--pictures", type=path, help=f"compare on the first {COUNT} of these that can be read, not on random ones"
     )
     add_which(made)
-    made.add_argument("--device_target", choices=runtime.DEVICE_TARGETS, default="CPU", help="device to run on")
-    made.add_argument("--device_id", type=whole(0), default=0, help="number of the device")
+    add_device(made)
     return made
 
 
@@ -116,7 +114,10 @@ def export_from(options: argparse.Namespace, partial: Path, imported: Path) -> i
             modelzoo.import_run({options.direction: options.checkpoint}, imported, (options.size or (256,))[0])
             options.checkpoint = imported
         options.checkpoint = best.choose(options.checkpoint, options.which)
-        trained = models.from_checkpoint(options.checkpoint, options.direction, True, options.weights)
+        fixed = options.static  # one size in every trial
+        trained = models.from_checkpoint(
+            options.checkpoint, options.direction, not fixed, options.weights, options.compile_cache
+        )
         signature = export.signature_for(trained, options.export_file_format, options.size, options.static)
         images = read(found, signature, options.pictures)
     say_device(options.device_target, options.device_id)

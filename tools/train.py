@@ -86,6 +86,7 @@ def test(options: config.Options) -> int:
             out,
             inception=Path(options.inception_ckpt_path) if options.compute_metrics else None,
             device=(options.device_target, options.device_id),
+            compile_cache=options.compile_cache,
         )
     if url:
         print(f"brought to {url}")

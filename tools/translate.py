@@ -24,7 +24,6 @@ from ugatit_train.training import best, runfolder
 from .commandline import (
     Parser,
     abandon,
-    add_which,
     checking,
     end_when_interrupted,
     filling,
@@ -36,6 +35,7 @@ from .commandline import (
     whole,
     working,
 )
+from .sharedoptions import add_device, add_which
 
 
 def parser() -> Parser:
@@ -82,8 +82,7 @@ def parser() -> Parser:
     made.add_argument("--side_by_side", action="store_true", help="also write input and output in one picture")
     made.add_argument("--batch", type=whole(1), default=1, help="pictures of one size that go through together")
     add_which(made)
-    made.add_argument("--device_target", choices=runtime.DEVICE_TARGETS, default="CPU", help="device to run on")
-    made.add_argument("--device_id", type=whole(0), default=0, help="number of the device")
+    add_device(made)
     return made
 
 
@@ -159,7 +158,11 @@ def open_model(options: argparse.Namespace) -> models.Model:
             opened = models.from_mindir(options.mindir)
         else:
             opened = models.from_checkpoint(
-                options.checkpoint, options.direction or "a2b", options.keep_size, options.weights
+                options.checkpoint,
+                options.direction or "a2b",
+                options.keep_size,
+                options.weights,
+                options.compile_cache,
             )
     return models.checked(opened, options.direction, options.weights)
 

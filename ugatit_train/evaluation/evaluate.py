@@ -6,6 +6,7 @@ judged on gray pictures, source and target: it can make no other.
 """
 
 import dataclasses
+import functools
 import json
 import math
 import sys
@@ -89,14 +90,16 @@ def evaluate(
     weights: str | None = None,
     device_target: str = "CPU",
     device_id: int = 0,
+    compile_cache: str = "auto",
     at_work: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
     """Judge a run (its newest good checkpoint) or one checkpoint on test pictures; gives what `metrics.json` holds.
 
     `data` is a converted data set or a folder with testA and testB; None is the one that the run was trained on.
     `features` is an InceptionV3's file (see `open_features`) for KID; None takes the built-in features. `directions`
-    are "a2b", "b2a" or both. `weights` are "ema" or "raw"; if not given, the average where there is one. `at_work` is
-    called when all is checked, before the first picture.
+    are "a2b", "b2a" or both. `weights` are "ema" or "raw"; if not given, the average where there is one.
+    `compile_cache` is auto, off or a folder, where compiled graphs are kept. `at_work` is called when all is checked,
+    before the first picture.
 
     Writes into the folder `out`: `a2b/` and `b2a/` with a PNG for every test picture, `contact_sheet.png` with heat
     maps, and `metrics.json`. A picture that cannot be read is named under "problems", and the rest goes on.
@@ -115,7 +118,7 @@ def evaluate(
     check(data, directions)
     runtime.setup(device_target, device_id)
     if not isinstance(features, Features):
-        features = open_features(Path(features) if features else None)
+        features = open_features(Path(features) if features else None, compile_cache)
     checkpoint, meta = find(checkpoint)  # one for both directions, even if a training writes newer ones meanwhile
     problems: dict[str, str] = {}
     result: dict[str, Any] = {"checkpoint": str(checkpoint), "step": meta["step"]}
@@ -129,7 +132,10 @@ def evaluate(
 
     for direction in directions:
         source, target = direction[0], direction[2]
-        judged, taken = _translate(checkpoint, direction, weights, data, out, features, problems)
+        opening = functools.partial(
+            models.from_checkpoint, checkpoint, direction, weights=weights, compile_cache=compile_cache
+        )
+        judged, taken = _translate(opening, direction, data, out, features, problems)
         result["img_ch"] = taken.img_ch
         result[direction] = {
             "images": len(judged.image_s),
@@ -152,18 +158,20 @@ def evaluate(
 
 
 def _translate(
-    checkpoint: Path,
+    opening: Callable[[], models.Model],
     direction: str,
-    weights: str,
     data: Path,
     out: Path,
     features: Features,
     problems: dict[str, str],
 ) -> tuple[_Judged, models.Signature]:
-    """Writes `out/<direction>/*.png`; gives what is to be judged, and what the generator takes."""
+    """Writes `out/<direction>/*.png`; gives what is to be judged, and what the generator takes.
+
+    The time of `opening` counts to that of compiling.
+    """
     judged = _Judged()
     began = time.perf_counter()
-    model = models.from_checkpoint(checkpoint, direction, weights=weights)
+    model = opening()
     taken = model.signature
     (out / direction).mkdir(parents=True, exist_ok=True)
     for name, picture in _good_pictures(data, direction[0], taken, problems, direction):

@@ -39,18 +39,19 @@ class Features:
     extract: Callable[[np.ndarray], np.ndarray]
 
 
-def open_features(path: Path | None) -> Features:
+def open_features(path: Path | None, compile_cache: str = "auto") -> Features:
     """The extractor in a file, `.onnx` or `.ckpt`; None gives the built-in one, whose distance is no KID.
 
     An ONNX file must take float32 (N, 3, 299, 299) in [-1, 1] and give (N, 2048); N may be fixed at 1. A `.ckpt` is a
-    MindSpore checkpoint that `ugatit import_inception` wrote; it needs `runtime.setup` before.
+    MindSpore checkpoint that `ugatit import_inception` wrote; it needs `runtime.setup` before, and takes its compiled
+    graph from `compile_cache`: auto, off or a folder.
 
     Raises:
         FeaturesError: the file cannot be used.
     """
     if path is None:
         return Features(metric="smoke_mmd", origin="built in", extract=smoke)
-    run = _opener(path)(path)
+    run = _opener(path)(path, compile_cache)
 
     def extract(picture: np.ndarray) -> np.ndarray:
         return run(to_inception(picture))[0]
@@ -64,7 +65,7 @@ def check(path: Path | None) -> None:
         _opener(path)
 
 
-def _opener(path: Path) -> Callable[[Path], Callable[[np.ndarray], np.ndarray]]:
+def _opener(path: Path) -> Callable[[Path, str], Callable[[np.ndarray], np.ndarray]]:
     if not path.is_file():
         raise FeaturesError(f"{path}: no such file of an InceptionV3: check the path, or leave it out for a smoke run")
     openers = {".onnx": _open_onnx, ".ckpt": _open_checkpoint}
@@ -81,20 +82,20 @@ def to_inception(picture: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(large.transpose(2, 0, 1)[None]) / np.float32(127.5) - np.float32(1)
 
 
-def _open_checkpoint(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+def _open_checkpoint(path: Path, compile_cache: str) -> Callable[[np.ndarray], np.ndarray]:
     from mindspore import Tensor
 
     from ugatit_train.evaluation import inception_weights
     from ugatit_train.networks import compiling
 
     try:
-        network = compiling.through_cache(inception_weights.load(path))
+        network = compiling.through_cache(inception_weights.load(path), compiling.graphs(compile_cache))
     except inception_weights.WeightsError as error:
         raise FeaturesError(str(error)) from None
     return lambda x: network(Tensor(x)).asnumpy()
 
 
-def _open_onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+def _open_onnx(path: Path, _compile_cache: str) -> Callable[[np.ndarray], np.ndarray]:
     try:
         import onnxruntime
     except ImportError:

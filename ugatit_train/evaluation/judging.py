@@ -76,7 +76,7 @@ def open_judge(options: Options) -> Judge:
         FeaturesError: the file of an InceptionV3 cannot be used.
     """
     began = time.perf_counter()
-    extractor = features.open_features(_inception(options))
+    extractor = features.open_features(_inception(options), options.compile_cache)
     pictures = {domain: _pictures(options, domain) for domain in "ab"}
     known = {domain: np.array([extractor.extract(picture) for picture in its]) for domain, its in pictures.items()}
     identity = kid.kernel_distance(known["a"], known["b"]), kid.kernel_distance(known["b"], known["a"])

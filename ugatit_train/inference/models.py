@@ -159,11 +159,14 @@ def checked(model: Model, direction: str | None, weights: str | None) -> Model:
     return model
 
 
-def from_checkpoint(folder: Path, direction: str, any_size: bool = False, weights: str | None = None) -> Model:
+def from_checkpoint(
+    folder: Path, direction: str, any_size: bool = False, weights: str | None = None, compile_cache: str = "auto"
+) -> Model:
     """The generator in a run's folder (its newest good checkpoint) or in one checkpoint's.
 
     It compiles once for each size that it meets. With `any_size` a light generator compiles once for all sizes, and is
-    slower. `weights` are "ema" or "raw"; if not given, the average where there is one. Needs `runtime.setup` before.
+    slower, and no compile cache keeps that graph. `weights` are "ema" or "raw"; if not given, the average where there
+    is one. `compile_cache` is auto, off or a folder: see `compiling.folder_of`. Needs `runtime.setup` before.
 
     Raises:
         CheckpointError: there is no good checkpoint, or it holds no averages and they are wanted.
@@ -179,10 +182,10 @@ def from_checkpoint(folder: Path, direction: str, any_size: bool = False, weight
         size=None if options.light else options.image_size,
         batch=None,
     )
-    return Model(run=from_cell(generator, any_size and options.light), signature=signature)
+    return Model(run=from_cell(generator, any_size and options.light, compile_cache), signature=signature)
 
 
-def from_cell(generator, any_size: bool = False) -> Translator:
+def from_cell(generator, any_size: bool = False, compile_cache: str = "auto") -> Translator:
     """A `networks.ugatit.Generator` as a function of NumPy arrays, compiled once for each size or once for all.
 
     A batch smaller than an earlier one of its size is filled up to that, which saves a compilation and changes no
@@ -192,7 +195,7 @@ def from_cell(generator, any_size: bool = False) -> Translator:
 
     from ugatit_train.networks import compiling
 
-    run = _called(compiling.through_cache(generator.set_train(False)))
+    run = _called(compiling.through_cache(generator.set_train(False), compiling.graphs(compile_cache)))
     largest: dict[tuple[int, ...], int] = {}  # (H, W) -> the largest batch so far
     if any_size:
         channels = generator.down0.weight.shape[1]

@@ -53,9 +53,9 @@ def folder_of(choice: str, device_target: str) -> Path | None:
 
 
 @functools.cache
-def graphs() -> "GraphCache":
-    """The cache of this process where there is no option to choose one."""
-    return GraphCache(folder_of("auto", device()))
+def graphs(choice: str = "auto") -> "GraphCache":
+    """The cache of this process for a choice of `--compile_cache`; a step's has its worker too."""
+    return GraphCache(folder_of(choice, device()))
 
 
 def through_cache(cell: nn.Cell, cache: "GraphCache | None" = None) -> Callable[..., Any]:
