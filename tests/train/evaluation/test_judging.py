@@ -104,7 +104,7 @@ def test_the_file_is_read_up_to_a_torn_line_and_a_wrong_one_is_named(tmp_path):
 def test_with_an_inception_it_is_kid(options, tmp_path, monkeypatch):
     """Of a network that gives back a few of the pixels."""
     (tmp_path / "inception.onnx").write_bytes(b"weights")
-    monkeypatch.setattr(features, "_opener", lambda _: lambda _, *_: lambda x: x[:, :, ::60, ::60].reshape(1, -1))
+    monkeypatch.setattr(features, "_opener", lambda _: lambda _, _cache: lambda x: x[:, :, ::60, ::60].reshape(1, -1))
     asked = dataclasses.replace(options, inception_ckpt_path=str(tmp_path / "inception.onnx"))
     found = judging.open_judge(asked)({"a2b": as_they_are, "b2a": as_they_are})
     assert found["metric"] == "kid" and found["features"].startswith("inception.onnx, sha256 ")
