@@ -48,9 +48,10 @@ class Parsed(Exception):
 
 def documented():
     """(benchmark, its arguments) of each command in the READMEs, in CONTRIBUTING.md and in the benchmarks' manuals."""
-    found = re.findall(r"^python benchmarks/(\w+)\.py(.*)$", (BENCHMARKS / "README.md").read_text(), re.MULTILINE)
-    for name in ("README.md", "CONTRIBUTING.md"):
-        text = (BENCHMARKS.parent / name).read_text()
+    found = []
+    for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md", "tools/README.md", "ugatit_train/README.md"):
+        text = (BENCHMARKS.parent / name).read_text().replace("\\\n", " ")
+        found += re.findall(r"^python benchmarks/(\w+)\.py(.*)$", text, re.MULTILINE)
         found += re.findall(r"`python benchmarks/(\w+)\.py([^`]*)`", text)
     for path in BENCHMARKS.glob("*.py"):
         found += re.findall(r"^    python benchmarks/(\w+)\.py(.*)$", path.read_text(), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The report: tables, the verdicts of a comparison, the page, the tables of the README."""
+"""The report: tables, the verdicts of a comparison, the page, the tables of the READMEs."""
 
 from __future__ import annotations
 
@@ -111,12 +111,35 @@ def test_the_page_of_the_committed_results_holds_everything_in_itself(load):
     assert "<script" not in page and "width=device-width" in page
 
 
-def test_the_readme_has_the_tables_of_the_committed_records(load):
-    text = (ROOT / "README.md").read_text()
-    assert text.count("<!-- table: ") >= 3
-    assert load("report").with_tables(text, ROOT) == text, "run: python benchmarks/report.py --readme README.md"
+def test_the_readmes_have_the_tables_of_the_committed_records(load):
+    with_tables = load("report").with_tables
+    for folder in (ROOT, BENCHMARKS):
+        text = (folder / "README.md").read_text()
+        assert with_tables(text, folder) == text, f"run: python benchmarks/report.py --readme {folder / 'README.md'}"
+    assert text.count("<!-- table: ") == text.count("<!-- end table -->") >= 8
     changed = text.replace("| **ours** |", "| **others** |")
-    assert changed != text == load("report").with_tables(changed, ROOT)
+    assert changed != text == with_tables(changed, BENCHMARKS)
+
+
+def test_what_a_long_run_costs_is_what_the_records_say(load):
+    """A million steps, of milliseconds each, are as many thousands of seconds."""
+    text = (ROOT / "tools" / "TRAINING.md").read_text()
+    written = re.search(r"^\| a million steps .*\n\|-.*\n((?:\|.*\n)+)", text, re.MULTILINE)[1].splitlines()
+    steps = {
+        entry["name"]: entry["median"]
+        for entry in json.loads((BENCHMARKS / "results" / "step_time.json").read_text())["results"]
+    }
+    rows = load("tables").roofline(json.loads((BENCHMARKS / "results" / "roofline.json").read_text())).splitlines()
+    projected = {cells[0]: cells[-2:] for cells in (row[2:-2].split(" | ") for row in rows)}
+    assert len(written) == 4
+    for row in written:
+        model, on_cpu, *on_cards = row[2:-2].split(" | ")
+        kind, size = model.split(", ")
+        if kind == "light":
+            assert on_cpu == f"{steps[f'{size}: ours'] * 1e6 / 86400:.0f} days"
+        for told, cell in zip(on_cards, projected[model], strict=True):
+            slow, fast = (list(map(int, re.findall(r"(\d+)-(\d+) at", part)[0])) for part in cell.split(", "))
+            assert told == f"{fast[0] / 3.6:.0f}-{slow[1] / 3.6:.0f} hours"
 
 
 def test_a_tiny_run_and_its_report(tmp_path):

@@ -1,7 +1,9 @@
 """Tools are run as a user runs them, or imported as a module where a function of theirs is tested."""
 
+import argparse
 import importlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,6 +16,10 @@ import pytest
 
 from ugatit_data.commands import SCRIPTS
 from ugatit_train import runtime
+from ugatit_train.options import arguments, saved
+from ugatit_train.options.config import Options
+
+from ..train.options.test_modelzoo import DEFAULTS
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / "tools"
@@ -90,6 +96,73 @@ def tool(load_tool, capsys):
         return code, said.out, said.err
 
     return run
+
+
+class ParsedError(Exception):
+    """Ends a tool that has understood its command line."""
+
+
+@pytest.fixture
+def understood(load_tool, tmp_path, monkeypatch):
+    """understood("ugatit train --light") -> the tool's name; what the tool does not understand is an error.
+
+    Launchers, `tools/*.sh`, run with a program in Python's place that tells what they start.
+    """
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nprintf '%s\\037' \"$@\"\nprintf '\\036'\n")
+    python.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "default_config.yaml").write_text("".join(f"{name}: {value}\n" for name, value in DEFAULTS.items()))
+    parse_args = argparse.ArgumentParser.parse_args
+
+    def parse(self, *given):
+        parse_args(self, *given)
+        raise ParsedError
+
+    def started_by(script: Path, words: list[str]) -> list[list[str]]:
+        for word in words:
+            if word.endswith(".mindir"):  # which run_infer_310.sh wants to see
+                (tmp_path / word).parent.mkdir(parents=True, exist_ok=True)
+                (tmp_path / word).touch()
+        told = subprocess.check_output([script, *words], text=True, env=os.environ | {"PYTHON": str(python)})
+        calls = [call.split("\037")[:-1] for call in told.split("\036")[:-1]]
+        return [call for call in calls if call[0] != "-c"]
+
+    def goes_on(words: list[str]) -> None:
+        """Makes the run that the command resumes or tests."""
+        place = next((words[words.index(name) + 1] for name in ("--load_path", "--output_path") if name in words), None)
+        folder = tmp_path / (place or "results")
+        folder.mkdir(parents=True, exist_ok=True)
+        saved.save(Options(), folder / saved.OPTIONS_FILE)
+
+    def parsed(name: str, words: list[str]) -> None:
+        if name == "launch":
+            places = [i for i, word in enumerate(words) if word.startswith("--")]
+            assert all(word.isdigit() or word.endswith(".json") for word in words[: places[0]]), words
+            words = words[places[0] :]
+        if name in ("launch", "train"):
+            if "--resume" in words or "--phase" in words:
+                goes_on(words)
+            arguments.parse(words)
+            return
+        with monkeypatch.context() as patch:
+            patch.setattr(load_tool("commandline").Parser, "parse_args", parse)
+            with pytest.raises(ParsedError):
+                load_tool(Path(SCRIPTS[name]).stem).main(words)
+
+    def check(command: str) -> str:
+        first, *words = shlex.split(command, comments=True)
+        calls = [[first, *words]]
+        if first == "ugatit":
+            calls = [[SCRIPTS[words[0]], *words[1:]]]
+        elif first.endswith(".sh"):
+            calls = started_by(ROOT / first, words)
+        [name] = {name for call in calls for name, file in SCRIPTS.items() if file == Path(call[0]).name}
+        for call in calls:
+            parsed(name, call[1:])
+        return name
+
+    return check
 
 
 @pytest.fixture

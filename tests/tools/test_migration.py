@@ -1,18 +1,11 @@
 """The migration pages: their commands are understood, their defaults are the code's, and both say the same."""
 
-import argparse
 import dataclasses
-import os
 import re
-import shlex
-import subprocess
-from pathlib import Path
 
-import pytest
 import yaml
 
-from ugatit_data.commands import SCRIPTS
-from ugatit_train.options import arguments, saved
+from ugatit_train.options import arguments
 from ugatit_train.options.config import Options
 
 from ..train.options.test_modelzoo import DEFAULTS
@@ -35,50 +28,6 @@ def tables(text):
 
 def codes(text):
     return re.findall(r"`([^`]+)`", text)
-
-
-class ParsedError(Exception):
-    """Ends a tool that has understood its command line."""
-
-
-@pytest.fixture
-def understood(load_tool, tmp_path, monkeypatch):
-    """understood("tools/train.py --light") -> the tool's name; what it does not understand is an error."""
-    python = tmp_path / "python"
-    python.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
-    python.chmod(0o755)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "default_config.yaml").write_text("".join(f"{name}: {value}\n" for name, value in DEFAULTS.items()))
-    (tmp_path / "results").mkdir()
-    saved.save(Options(), tmp_path / "results" / saved.OPTIONS_FILE)
-    parse_args = argparse.ArgumentParser.parse_args
-
-    def parse(self, *given):
-        parse_args(self, *given)
-        raise ParsedError
-
-    def check(command):
-        script, *words = shlex.split(command)
-        file = TOOLS.parent / script
-        if file.suffix == ".sh" and file.name != "run_infer_310.sh":  # which starts three
-            environment = os.environ | {"PYTHON": str(python)}
-            started = subprocess.check_output([file, *words], text=True, env=environment)
-            file, *words = started.splitlines()
-        name = next((name for name, script in SCRIPTS.items() if script == Path(file).name), "infer_310")
-        if name == "launch":
-            words = words[next(i for i, word in enumerate(words) if word.startswith("--")) :]
-        if name in ("launch", "train"):
-            arguments.parse(words)
-        elif Path(file).suffix == ".sh":
-            assert Path(file).is_file() and len(words) == 3 and words[2].isdigit()
-        else:
-            with monkeypatch.context() as patch:
-                patch.setattr(load_tool("commandline").Parser, "parse_args", parse)
-                with pytest.raises(ParsedError):
-                    load_tool(Path(file).stem).main(words)
-        return name
-
-    return check
 
 
 def test_the_commands_are_understood(understood):

@@ -1,4 +1,4 @@
-"""Every command of the README's chapters Evaluate and Ascend 310, in their order, and what they leave behind."""
+"""Every command of the chapters Evaluate and Ascend 310 of tools/README.md, in their order, and what they leave."""
 
 import json
 import os
@@ -13,15 +13,18 @@ import cv2
 import numpy as np
 import pytest
 
+from ugatit_data.commands import SCRIPTS
+
 ROOT = Path(__file__).parents[2]
 CHAPTERS = ("Evaluate", "Ascend 310")
 
 
 def commands(chapter: str) -> list[list[str]]:
     """The words of each command in the chapter's blocks."""
-    text = re.search(rf"^## {chapter}\n(.*?)^## ", (ROOT / "README.md").read_text(), re.M | re.S)[1]
+    text = re.search(rf"^## {chapter}\n(.*?)^## ", (ROOT / "tools" / "README.md").read_text(), re.M | re.S)[1]
     blocks = "".join(re.findall(r"^```\n(.*?)^```", text, re.M | re.S)).replace("\\\n", " ")
-    return [shlex.split(line, comments=True) for line in blocks.splitlines()]
+    found = [shlex.split(line, comments=True) for line in blocks.splitlines()]
+    return [[f"tools/{SCRIPTS[words[1]]}", *words[2:]] if words[0] == "ugatit" else words for words in found]
 
 
 @pytest.fixture(scope="module")

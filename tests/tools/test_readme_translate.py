@@ -1,4 +1,4 @@
-"""Every command of the README's chapters on translation, export and PyTorch's checkpoints, in the order given there."""
+"""Every command of the chapters of tools/README.md on translation, export and PyTorch's checkpoints, in their order."""
 
 import re
 import shlex
@@ -9,19 +9,20 @@ import cv2
 import numpy as np
 import pytest
 
-from ugatit_data.commands import SCRIPTS
-
 torch = pytest.importorskip("torch", reason="torch is not installed: the README's checkpoint of PyTorch not made")
 pytest.importorskip("av", reason="PyAV is not installed: the README's video not made")
 
 TESTS = Path(__file__).parents[1]
-README = (TESTS.parent / "README.md").read_text()
+README = (TESTS.parent / "tools" / "README.md").read_text()
 CHAPTERS = ("Translating pictures", "Exporting", "Checkpoints of the PyTorch implementation")
 
 
+def text_of(chapter):
+    return re.search(rf"^## {re.escape(chapter)}\n(.*?)^## ", README, re.DOTALL | re.MULTILINE).group(1)
+
+
 def commands(chapter):
-    text = re.search(rf"^## {re.escape(chapter)}\n(.*?)^## ", README, re.DOTALL | re.MULTILINE).group(1)
-    blocks = re.findall(r"```\n(.*?)```", text, re.DOTALL)
+    blocks = re.findall(r"```\n(.*?)```", text_of(chapter), re.DOTALL)
     return [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
 
 
@@ -66,8 +67,8 @@ def test_the_commands_of_the_chapter(tool, place, monkeypatch, chapter):
     found = commands(chapter)
     assert len(found) >= 4
     for command in found:
-        script, *arguments = shlex.split(command, comments=True)
-        name = next(name for name, file in SCRIPTS.items() if file == Path(script).name)
+        program, name, *arguments = shlex.split(command, comments=True)
+        assert program == "ugatit"
         code, _, complaint = tool(name, *arguments)
         assert code == 0, (command, complaint)
 
@@ -86,3 +87,24 @@ def test_what_they_have_written(place):
     for name, shape in shapes.items():
         assert cv2.imread(str(out / name)).shape[:2] == shape, name
     assert len(torch.load(place / "back_params_0000000.pt", weights_only=True)) == 6
+
+
+def test_the_lines_for_your_own_code_give_the_picture_of_translate(tool, place, tmp_path, monkeypatch):
+    if not (place / "exported" / "genA2B.onnx").exists():
+        pytest.skip("the commands were not run before: run the whole file")
+    (tmp_path / "exported").symlink_to(place / "exported")
+    monkeypatch.chdir(tmp_path)
+    shapes = [(40, 50), (20, 70), (32, 32), (12, 9)]  # larger, wider and lower, of the training's size, smaller
+    Path("photos").mkdir()
+    for i, (high, wide) in enumerate(shapes):
+        coarse = np.random.default_rng(i).integers(0, 256, (9, 9, 3), np.uint8)
+        cv2.imwrite(f"photos/{i}.jpg", cv2.resize(coarse, (wide, high), interpolation=cv2.INTER_NEAREST))
+    code, _, complaint = tool("translate", "photos", "--checkpoint", place / "runs" / "first", "--out", "translated")
+    assert code == 0, complaint
+    [lines] = re.findall(r"```python\n(.*?)```", text_of("ONNX in your own code"), re.DOTALL)
+    for i in range(len(shapes)):
+        Path("photo.jpg").write_bytes(Path(f"photos/{i}.jpg").read_bytes())
+        exec(lines, {})
+        made, expected = (cv2.imread(name).astype(int) for name in ("translated.png", f"translated/{i}.png"))
+        assert made.shape == expected.shape == (32, 32, 3) and expected.std() > 1
+        assert np.abs(made - expected).max() <= 1, shapes[i]
