@@ -92,7 +92,7 @@ def judge(
     `which` is that of `best.choose`, `data` of None is the run's own, `inception` of None the substitute, `weights` of
     None the average if there is one; `device` is its target and number, `compile_cache` auto, off or a folder.
     """
-    refuse_full_folder(out, "--out")
+    refuse_full_folder(out, "--eval_outputdir" if tool == "train" else "--out")
     runfolder.check_is_there(checkpoint)
     again = f"the pictures in {out} are whole; given again, it begins anew"
 

@@ -18,6 +18,18 @@ def test_phase_test_of_train_refuses_what_does_not_fit(run_tool, refused, no_min
         refused(run_tool(*arguments, env=no_mindspore), words)
 
 
+def test_a_full_folder_names_the_option_that_the_tool_has(tool, untrained_run, picture_folder, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "metrics.json").write_text("of an earlier one")
+    data, said = ("--data_path", picture_folder), f"{out} exists and is not an empty folder: give another "
+    code, _, complaint = tool("evaluate", "--checkpoint", untrained_run, *data, "--out", out)
+    assert (code, complaint) == (2, f"ugatit evaluate: {said}--out\n")
+    line = ("--phase", "test", "--output_path", untrained_run, *data, "--eval_outputdir", out)
+    code, _, complaint = tool("train", *line)
+    assert (code, complaint) == (2, f"ugatit train: {said}--eval_outputdir\n")
+
+
 @pytest.mark.parametrize("part", [".", "checkpoints/step-00000003"])
 def test_a_relative_data_set_says_what_it_was_relative_to(tool, untrained_run, tmp_path, monkeypatch, part):
     from ugatit_train.options import arguments, saved
