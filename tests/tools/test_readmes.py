@@ -1,6 +1,8 @@
 """Every command of every README is understood by the tool that it starts, and every link leads somewhere."""
 
 import ast
+import importlib
+import inspect
 import re
 import shlex
 
@@ -107,11 +109,32 @@ def test_python_starts_what_is_there_and_pip_installs_what_is_declared():
         assert len(files) == 1 and (ROOT / files[0]).is_file(), line
 
 
-def test_the_code_of_the_pages_is_python():
+def misused(code: str) -> list[str]:
+    """The calls, in a page's code, of what our packages offer, with arguments that they do not take."""
+    tree, offered, found = ast.parse(code), {}, []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in (
+            "ugatit_data",
+            "ugatit_train",
+        ):
+            module = importlib.import_module(node.module)
+            offered |= {alias.name: getattr(module, alias.name) for alias in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and callable(offered.get(node.func.id)):
+            try:
+                inspect.signature(offered[node.func.id]).bind(*node.args, **{key.arg: None for key in node.keywords})
+            except TypeError as error:
+                found.append(f"{node.func.id}: {error}")
+    return found
+
+
+def test_the_code_of_the_pages_calls_what_there_is():
     found = [block for name in READMES for block in blocks(name, "python")]
-    assert len(found) >= 5
-    for block in found:
-        ast.parse(block)
+    assert len(found) >= 8
+    assert [words for block in found for words in misused(block)] == []
+    assert misused("from ugatit_data import open_loader\nopen_loader('dataset', batch=8)") == [
+        "open_loader: got an unexpected keyword argument 'batch'"
+    ]
 
 
 def test_every_link_leads_somewhere():
