@@ -27,7 +27,7 @@ import numpy as np
 from ugatit_data import BadInputError
 from ugatit_data.commands import SCRIPTS
 from ugatit_data.conversion.sources import FolderSource
-from ugatit_data.files import write_whole
+from ugatit_data.files import partial_path, write_whole
 from ugatit_train.errors import UgatitError
 from ugatit_train.options import config
 from ugatit_train.pictures import drawing, likeness
@@ -237,7 +237,7 @@ def hold_out(data: Path, pictures: Path) -> None:
     keys = sorted((entry.key for entry in listed["train", "a"]), key=lambda key: hashlib.sha256(key).digest())
     held = set(keys[: max(1, len(keys) // 10)])
     print(f"== no testA in {data}: {len(held)} of the {len(keys)} pictures of trainA are held out for it", flush=True)
-    partial = pictures.with_name(pictures.name + ".partial")
+    partial = partial_path(pictures)
     shutil.rmtree(partial, ignore_errors=True)
     for domain in ("a", "b"):
         for entry in listed["train", domain]:

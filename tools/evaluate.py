@@ -12,6 +12,7 @@ from ugatit_data.commands import command
 from ugatit_train.evaluation import evaluate
 from ugatit_train.inference.generator import WEIGHTS, WEIGHTS_HELP
 from ugatit_train.training import best, runfolder
+from ugatit_train.training.log import DIRECTIONS
 
 from .commandline import (
     Parser,
@@ -67,7 +68,7 @@ def main(argv: list[str]) -> int:
         options.out,
         which=options.which,
         inception=options.features,
-        directions=evaluate.DIRECTIONS if options.direction == "both" else (options.direction,),
+        directions=DIRECTIONS if options.direction == "both" else (options.direction,),
         weights=options.weights,
         device=(options.device_target, options.device_id),
         compile_cache=options.compile_cache,
@@ -82,7 +83,7 @@ def judge(
     *,
     which: str = "last",
     inception: Path | None,
-    directions: tuple[str, ...] = evaluate.DIRECTIONS,
+    directions: tuple[str, ...] = DIRECTIONS,
     weights: str | None = None,
     device: tuple[str, int],
     compile_cache: str,

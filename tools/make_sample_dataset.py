@@ -25,6 +25,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ugatit_data import BadInputError
+from ugatit_data.files import partial_path
 
 from .commandline import Parser, path, whole, working
 
@@ -79,7 +80,7 @@ def main(argv: list[str]) -> int:
     if options.out.exists() or options.out.is_symlink():
         raise BadInputError(f"{options.out} exists: remove it, or give another folder")
     files = photograph_files()
-    partial = options.out.with_name(options.out.name + ".partial")
+    partial = partial_path(options.out)
     shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
     try:
         with working("nothing was kept, run it again", where=options.out):

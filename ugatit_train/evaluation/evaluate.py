@@ -30,8 +30,8 @@ from ugatit_train.options.saved import OPTIONS_FILE, moved_data
 from ugatit_train.pictures import drawing
 from ugatit_train.pictures.files import write_picture
 from ugatit_train.training.checkpoint import META_FILE, CheckpointError, find, read_meta, run_options
+from ugatit_train.training.log import DIRECTIONS
 
-DIRECTIONS = ("a2b", "b2a")
 METRICS_FILE = "metrics.json"
 SHEET_FILE = "contact_sheet.png"
 SHEET_ROWS = 8

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from ugatit_data import BadInputError
-from ugatit_train.evaluation import evaluate, features, kid, testpictures
+from ugatit_train.evaluation import features, kid, testpictures
 from ugatit_train.options.config import Options
 from ugatit_train.pictures import drawing
 from ugatit_train.training.evaluations import Generators, Judge
+from ugatit_train.training.log import DIRECTIONS
 
 PICTURES = 100
 """The most test pictures of a domain that are judged, evenly from all of them: the paper's test sets have as many."""
@@ -88,7 +89,7 @@ def open_judge(options: Options) -> Judge:
     def judge(generators: Generators) -> dict[str, Any] | None:
         until = time.monotonic() + LONGEST_S
         found: dict[str, Any] = {"metric": extractor.metric, "features": extractor.origin}
-        for direction, untouched in zip(evaluate.DIRECTIONS, identity, strict=True):
+        for direction, untouched in zip(DIRECTIONS, identity, strict=True):
             made = []
             for picture in pictures[direction[0]]:
                 if time.monotonic() > until:

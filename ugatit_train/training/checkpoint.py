@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from ugatit_data.files import canonical, fsync, sha256_file, sha256_hex, stands_in
+from ugatit_data.files import canonical, fsync, partial_path, sha256_file, sha256_hex, stands_in
 from ugatit_train.errors import UgatitError
 from ugatit_train.options import saved
 from ugatit_train.options.config import Options
@@ -95,7 +95,7 @@ def commit(final: Path, parameters: Mapping[str, Any], meta: Mapping[str, Any]) 
     folder = final.parent
     folder.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
-    partial = final.with_name(final.name + ".partial")
+    partial = partial_path(final)
     partial.mkdir()
     try:
         _write(partial, parameters, meta)
