@@ -118,6 +118,9 @@ def main(argv: list[str]) -> int:
     problems = sum(bool(outcome.problem) for outcome in outcomes)
     left_out = f", {problems} left out" if problems else ""
     print(f"{len(jobs) - problems} of {len(jobs)} pictures translated into {options.out}{left_out}{pace.said()}")
+    if frames := sum(outcome.frames for outcome in outcomes):
+        seconds = sum(outcome.seconds for outcome in outcomes)
+        print(f"videos: {frames} frames, {frames / seconds:.1f} frames/s, decoding and encoding included")
     for line in said_of(opened.signature.weights, options.weights):
         print(line)
     return 1 if problems else 0

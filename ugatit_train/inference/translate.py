@@ -3,14 +3,18 @@
 import contextlib
 import dataclasses
 import errno
+import itertools
 import os
+import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from ugatit_data import BadInputError
 from ugatit_data.errors import RejectedImageError
+from ugatit_train.inference import overlap
 from ugatit_train.inference.models import Model, ModelError, Signature
 from ugatit_train.pictures import drawing, video, videofile
 from ugatit_train.pictures.files import beside, find_jobs, read_picture, write_picture
@@ -19,11 +23,16 @@ from ugatit_train.pictures.fitting import Fit
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one picture or video: the files written, or the reason why there are none, or not all."""
+    """What became of one picture or video: the files written, or the reason why there are none, or not all.
+
+    Of a video that is written, also its frames, and the seconds that it took.
+    """
 
     source: Path
     written: tuple[Path, ...] = ()
     problem: str = ""
+    frames: int = 0
+    seconds: float = 0.0
 
 
 def translate(
@@ -67,7 +76,7 @@ def translate(
     drawn = _Drawn(heatmap, side_by_side)
     found = [Path(sources)] if isinstance(sources, Path | str) else [Path(source) for source in sources]
     jobs = find_jobs(found, endings(heatmap, side_by_side))
-    _keep_sources(jobs, out, ("", *endings(heatmap, side_by_side)))
+    _keep_sources(jobs, out, drawn.suffixes)
     if (size is not None) + keep_size + tiles > 1:
         raise BadInputError("size, keep_size and tiles are three ways to an output's size: give one of them")
     if batch < 1:
@@ -116,6 +125,10 @@ class _Drawn:
 
     heatmap: bool
     side_by_side: bool
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        return ("", *endings(self.heatmap, self.side_by_side))
 
     def __call__(self, picture: np.ndarray, made: np.ndarray, heat: np.ndarray) -> dict[str, np.ndarray]:
         """Suffix of the stem -> uint8 (H, W, 3); of an input (H, W, 3), output (C, H, W) and heat map (1, H, W)."""
@@ -206,28 +219,42 @@ def _own_fault(error: OSError) -> str:
 
 
 def _translate_video(batches: _Batches, path: Path, target: Path, drawn: _Drawn, progress: Callable) -> Outcome:
+    """Reads, translates and writes at the same time, each in a thread of its own."""
     writers: dict[Path, videofile.Writer] = {}
+    began, count, started = time.perf_counter(), itertools.count(), False
     rate, _ = video.about(path)
 
-    def write(done: Iterator[tuple], opened: contextlib.ExitStack) -> None:
-        for time, *pictures in done:
-            for suffix, frame in drawn(*pictures).items():
-                file = beside(target, suffix)
-                if file not in writers:
-                    writers[file] = opened.enter_context(videofile.Writer(file, rate, path))
-                writers[file].write(frame, time)
-            progress(1)
+    def write(shown_at: Fraction, *pictures: np.ndarray) -> None:
+        for suffix, frame in drawn(*pictures).items():
+            writers[beside(target, suffix)].write(frame, shown_at)
+
+    def done() -> None:
+        next(count)
+        progress(1)
 
     try:
         with contextlib.ExitStack() as opened:  # removes what is not finished
             target.parent.mkdir(parents=True, exist_ok=True)
-            for time, frame in video.frames(path):
-                write(batches.add(time, frame), opened)
-            write(batches.rest(), opened)
+            for suffix in drawn.suffixes:
+                writer = videofile.Writer(beside(target, suffix), rate, path)
+                writers[beside(target, suffix)] = opened.enter_context(writer)
+            behind = opened.enter_context(overlap.Behind(write, done))
+            frames = opened.enter_context(contextlib.closing(overlap.ahead(video.frames(path))))
+            translated = itertools.chain(
+                itertools.chain.from_iterable(batches.add(*frame) for frame in frames), batches.rest()
+            )
+            for made in translated:
+                if started:
+                    behind.call(*made)
+                else:  # opens the files; in a thread it might do so after a Ctrl-C has removed them
+                    write(*made)
+                    done()
+                    started = True
+            behind.finish()
             for writer in writers.values():
                 writer.finish()
     except RejectedImageError as error:
         return Outcome(source=path, problem=error.reason)
     except OSError as error:
         return Outcome(source=path, problem=_own_fault(error))
-    return Outcome(source=path, written=tuple(writers))
+    return Outcome(source=path, written=tuple(writers), frames=next(count), seconds=time.perf_counter() - began)

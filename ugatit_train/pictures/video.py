@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,7 @@ def about(path: Path) -> tuple[Fraction, int]:
         return Fraction(25), 0
 
 
-def frames(path: Path) -> Iterator[tuple[Fraction, np.ndarray]]:
+def frames(path: Path) -> Generator[tuple[Fraction, np.ndarray], None, None]:
     """Every frame as it is shown, upright, of square pixels, of one size: its time in seconds, and uint8 (H, W, 3) RGB.
 
     Raises:
