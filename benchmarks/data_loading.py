@@ -7,7 +7,7 @@ while others are measured. Each round measures all candidates in turn, so that o
     python benchmarks/data_loading.py --out records/data_loading.json
     python benchmarks/data_loading.py --only "ours raw" imdecode --repeats 9
 
-Install the peers with `pip install '.[bench]'`; one that is not installed is recorded as skipped.
+Install the peers with `pip install 'ugatit[bench]'`; one that is not installed is recorded as skipped.
 """
 
 from __future__ import annotations

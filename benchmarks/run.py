@@ -5,7 +5,7 @@
     python benchmarks/run.py --suite all --out bench/all.json        # an hour; leave the machine alone meanwhile
 
 The file is written after each benchmark, so an interrupted run keeps what is done. A peer that is not installed is
-recorded as skipped; `pip install '.[bench]'` installs them.
+recorded as skipped; `pip install 'ugatit[bench]'` installs them.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def s3_server(monkeypatch):
     """The address of an S3 server on this machine that holds one empty bucket, `bucket`; credentials are set."""
-    moto_server = pytest.importorskip("moto.server", reason="moto is not installed: pip install '.[dev]'")
+    moto_server = pytest.importorskip("moto.server", reason="moto is not installed: pip install 'ugatit[dev]'")
     from pyarrow import fs
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)

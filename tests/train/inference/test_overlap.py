@@ -25,7 +25,7 @@ def invert(x):
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    pytest.importorskip("av", reason="PyAV is not installed: pip install '.[dev]'")
+    pytest.importorskip("av", reason="PyAV is not installed: pip install 'ugatit[dev]'")
     path = tmp_path_factory.mktemp("video") / "clip.mp4"
     with videofile.Writer(path, 10) as writer:
         for frame in np.random.default_rng(0).integers(0, 256, (COUNT, 32, 48, 3), np.uint8):

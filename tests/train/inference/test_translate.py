@@ -300,7 +300,7 @@ def test_no_more_than_four_batches_wait(tmp_path):
 
 
 def video_of(path, frames, rate=10):
-    pytest.importorskip("av", reason="PyAV is not installed: pip install '.[dev]'")
+    pytest.importorskip("av", reason="PyAV is not installed: pip install 'ugatit[dev]'")
     path.parent.mkdir(exist_ok=True)
     with videofile.Writer(path, rate) as writer:
         for frame in frames:

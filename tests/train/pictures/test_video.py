@@ -16,7 +16,7 @@ from ugatit_data import BadInputError
 from ugatit_data.errors import RejectedImageError
 from ugatit_train.pictures import containers, files, video, videofile
 
-av = pytest.importorskip("av", reason="PyAV is not installed: pip install '.[dev]'")
+av = pytest.importorskip("av", reason="PyAV is not installed: pip install 'ugatit[dev]'")
 
 QUARTERS = np.zeros((48, 64, 3), np.uint8)  # each quarter has its own light: black, dark, light, white
 QUARTERS[:24, 32:], QUARTERS[24:, :32], QUARTERS[24:, 32:] = 80, 160, 240
