@@ -16,10 +16,12 @@ from tqdm import tqdm
 from ugatit_data import BadInputError
 from ugatit_data.commands import command
 from ugatit_train import runtime
+from ugatit_train.exchange import engines
 from ugatit_train.inference import models, translate
 from ugatit_train.inference.generator import WEIGHTS, WEIGHTS_HELP, said_of
 from ugatit_train.pictures.files import count_images, find_jobs
 from ugatit_train.training import best, runfolder
+from ugatit_train.training.checkpoint import find, run_options
 
 from .commandline import (
     Parser,
@@ -82,6 +84,13 @@ def parser() -> Parser:
     made.add_argument("--side_by_side", action="store_true", help="also write input and output in one picture")
     made.add_argument("--batch", type=whole(1), default=1, help="pictures of one size that go through together")
     add_which(made)
+    made.add_argument(
+        "--engine",
+        choices=engines.ENGINES,
+        default="auto",
+        help="what runs a checkpoint's network; auto: on the CPU OpenVINO where it is installed and there are "
+        f"{engines.FEW} pictures or fewer, or small ones (128x128 in all of a batch), else MindSpore",
+    )
     add_device(made)
     return made
 
@@ -104,17 +113,26 @@ def main(argv: list[str]) -> int:
         if options.checkpoint:
             options.checkpoint = best.choose(options.checkpoint, options.which)
         jobs = find_jobs(options.sources, translate.endings(options.heatmap, options.side_by_side))
-        opened = open_model(options)
+        total = count_images(jobs)
+        engine, why = choose_engine(options, total)
+        try:
+            opened = open_model(options, engine)
+        except engines.TooLargeError:
+            if options.engine != "auto":
+                raise
+            engine, why = "mindspore", f"auto: the weights are too large for {engine}"
+            opened = open_model(options, engine)
 
     if options.onnx:
         say_device("CPU")  # onnxruntime's, whatever --device_target says
     else:
         say_device(options.device_target, options.device_id)
+    print(f"engine: {engine} {engines.version(engine)} ({why})", flush=True)
     pace = Pace()
     opened = dataclasses.replace(opened, run=pace.watch(opened.run))
     smaller = "give a smaller --size or --batch, or --tiles"
     with working(whole_so_far, memory=smaller, where=options.out), filling(options.out):
-        outcomes = translate_all(options, opened, count_images(jobs))
+        outcomes = translate_all(options, opened, total)
     problems = sum(bool(outcome.problem) for outcome in outcomes)
     left_out = f", {problems} left out" if problems else ""
     print(f"{len(jobs) - problems} of {len(jobs)} pictures translated into {options.out}{left_out}{pace.said()}")
@@ -149,10 +167,31 @@ def translate_all(options: argparse.Namespace, model: models.Model, total: int) 
         )
 
 
-def open_model(options: argparse.Namespace) -> models.Model:
-    """The generator that the options name. Raises ValueError where it cannot be had."""
+def choose_engine(options: argparse.Namespace, pictures: int) -> tuple[str, str]:
+    """The engine that runs the generator on so many pictures, and why. Raises ModelError: see `engines.choose`."""
+    if not options.checkpoint:
+        if options.engine != "auto":
+            raise BadInputError("--engine goes with --checkpoint: give both, or leave it out")
+        return ("onnxruntime", "an ONNX file") if options.onnx else ("mindspore", "a MINDIR file")
+
+    def pixels() -> int | None:
+        run = run_options(*find(options.checkpoint))
+        if options.keep_size and run.light:
+            return None
+        high, wide = (options.size if run.light else None) or run.image_size
+        return high * wide * options.batch
+
+    return engines.choose(options.engine, options.device_target, pictures, pixels)
+
+
+def open_model(options: argparse.Namespace, engine: str) -> models.Model:
+    """The generator that the options name, run by `engine`. Raises ValueError where it cannot be had."""
     if options.onnx:
         opened = models.from_onnx(options.onnx)
+    elif engine != "mindspore":
+        opened = engines.from_checkpoint(
+            engine, options.checkpoint, options.direction or "a2b", options.keep_size, options.weights
+        )
     else:
         if options.mindir:
             runtime.let_plain_convolutions_be_fast()

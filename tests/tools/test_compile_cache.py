@@ -26,8 +26,9 @@ def test_the_tools_share_a_folder_of_compiled_networks(
 ):
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")  # as export sets it, which else has graphs of its own
     folder, run = tmp_path / "graphs", ("--checkpoint", untrained_run, "--compile_cache")
+    ours = ("--engine", "mindspore")
     picture = picture_folder / "testA" / "0.png"
-    assert tool("translate", picture, "--out", tmp_path / "one", *run, folder)[0] == 0
+    assert tool("translate", picture, *ours, "--out", tmp_path / "one", *run, folder)[0] == 0
     assert compiled == [(folder, False)]
     kept = os.listdir(folder)
     assert len(kept) == 1
@@ -36,7 +37,7 @@ def test_the_tools_share_a_folder_of_compiled_networks(
     static = ("--export_file_format", "ONNX", "--static")
     assert tool("export", "--out", tmp_path / "three", *static, *run, folder)[0] == 0
     assert compiled == [(folder, False), (folder, True), (folder, True)]
-    assert tool("translate", picture, "--out", tmp_path / "four", *run, "off")[0] == 0
+    assert tool("translate", picture, *ours, "--out", tmp_path / "four", *run, "off")[0] == 0
     assert compiled[3:] == [(None, False)]
     assert os.listdir(folder) == kept
     assert (tmp_path / "four" / "0.png").read_bytes() == (tmp_path / "one" / "0.png").read_bytes()

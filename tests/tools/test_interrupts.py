@@ -48,6 +48,7 @@ def test_memory_that_is_not_there_is_one_line(run_tool, untrained_run, tmp_path)
     cv2.imwrite(str(tmp_path / "large.png"), np.full((3000, 4000, 3), 99, np.uint8))  # 7 GB of columns for 7 x 7
     done = run_tool(
         "translate", tmp_path / "large.png", "--checkpoint", untrained_run, "--out", tmp_path / "out", "--keep_size",
+        "--engine", "mindspore",
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (6_000_000_000, 6_000_000_000)),
     )  # fmt: skip
     assert done.returncode == 1

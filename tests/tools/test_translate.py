@@ -41,3 +41,36 @@ def test_a_folder_without_a_checkpoint(run_tool, refused, tmp_path, no_mindspore
     arguments = (tmp_path / "photo.png", "--checkpoint", tmp_path / "run", "--out", tmp_path / "new")
     refused(run_tool("translate", *arguments), "run/checkpoints: no checkpoint yet: give the folder of a run that")
     assert not (tmp_path / "new").exists()
+
+
+def test_openvino_needs_no_mindspore_and_is_said(run_tool, untrained_run, no_mindspore, picture_folder, tmp_path):
+    pytest.importorskip("openvino")
+    arguments = ("--checkpoint", untrained_run, "--out", tmp_path / "out", "--heatmap")
+    done = run_tool("translate", picture_folder / "testA" / "0.png", *arguments, env=no_mindspore)
+    assert done.returncode == 0, done.stderr
+    device, engine, *_ = done.stdout.splitlines()
+    assert device == "device: CPU" and engine.startswith("engine: openvino ")
+    assert engine.endswith(" (auto: 100 pictures or fewer)")
+    assert sorted(os.listdir(tmp_path / "out")) == ["0.heatmap.png", "0.png"]
+
+
+def test_an_engine_that_does_not_fit(tool, untrained_run, picture_folder, tmp_path):
+    line = ("translate", picture_folder / "testA" / "0.png", "--out", tmp_path / "new", "--engine", "openvino")
+    said = "--engine goes with --checkpoint: give both, or leave it out\n"
+    assert tool(*line, "--onnx", "x.onnx")[::2] == (2, f"ugatit translate: {said}")
+    complaint = tool(*line, "--checkpoint", untrained_run, "--device_target", "Ascend")[2]
+    assert complaint.startswith("ugatit translate: --engine openvino: runs on the CPU")
+    assert not (tmp_path / "new").exists()
+
+
+def test_weights_too_large_for_another_engine_are_mindspores_and_it_is_said(
+    tool, untrained_run, picture_folder, tmp_path, monkeypatch
+):
+    pytest.importorskip("openvino")
+    from ugatit_train.exchange import engines
+
+    monkeypatch.setattr(engines, "ONE_FILE", 1000)
+    line = ("translate", picture_folder / "testA" / "0.png", "--checkpoint", untrained_run, "--out", tmp_path / "new")
+    assert "engine: mindspore " in (said := tool(*line)[1]) and "(auto: the weights are too large for openvino)" in said
+    code, _, complaint = tool(*line[:-1], tmp_path / "other", "--engine", "openvino")
+    assert code == 2 and complaint.endswith("2 are the most: give --engine mindspore\n")

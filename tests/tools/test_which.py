@@ -24,6 +24,7 @@ def line(untrained_run, picture_folder, tmp_path):
 @pytest.mark.parametrize("name", ["translate", "evaluate", "export"])
 def test_the_best_or_the_last_is_taken(tool, line, monkeypatch, name):
     from ugatit_train.evaluation import evaluate
+    from ugatit_train.exchange import engines
     from ugatit_train.inference import models
 
     taken = []
@@ -33,6 +34,7 @@ def test_the_best_or_the_last_is_taken(tool, line, monkeypatch, name):
         raise CheckpointError("far enough")
 
     monkeypatch.setattr(models, "from_checkpoint", stop)
+    monkeypatch.setattr(engines, "from_checkpoint", lambda _engine, folder, *_, **__: stop(folder))
     monkeypatch.setattr(evaluate, "evaluate", stop)
     for which in (["--which", "best"], ["--which", "last"], []):
         assert "far enough" in tool(*line(name), *which)[2]

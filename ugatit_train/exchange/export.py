@@ -8,8 +8,9 @@ import dataclasses
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from ugatit_train.inference import models
 from ugatit_train.inference.generator import load_generator
 from ugatit_train.inference.models import Model, ModelError, Signature
 from ugatit_train.training.checkpoint import GENERATORS
+
+if TYPE_CHECKING:
+    import onnx
 
 SUFFIXES = {"MINDIR": ".mindir", "ONNX": ".onnx", "AIR": ".air"}
 BOUND = 1e-4  # a larger `Difference` between a file and the checkpoint's network is an error
@@ -70,7 +74,8 @@ def write(checkpoint: Path, signature: Signature, file_format: str, folder: Path
     return _write_with_mindspore(path, generator, signature, file_format)
 
 
-def _write_onnx(path: Path, parameters: dict[str, np.ndarray], signature: Signature, padding: str) -> None:
+def onnx_model(parameters: Mapping[str, np.ndarray], signature: Signature, padding: str) -> "onnx.ModelProto":
+    """The graph of a generator with its signature. Raises ModelError: onnx is not installed."""
     try:
         import onnx
 
@@ -79,6 +84,13 @@ def _write_onnx(path: Path, parameters: dict[str, np.ndarray], signature: Signat
         raise ModelError("onnx is not installed: pip install 'ugatit[onnx]'") from None
     model = onnxgraph.generator(parameters, padding=padding, light=signature.light, shape=signature.shape())
     onnx.helper.set_model_props(model, {models.KEY: signature.text()})
+    return model
+
+
+def _write_onnx(path: Path, parameters: dict[str, np.ndarray], signature: Signature, padding: str) -> None:
+    model = onnx_model(parameters, signature, padding)
+    import onnx
+
     beside = sum(p.nbytes for p in parameters.values()) > ONE_FILE
     onnx.save(model, path, save_as_external_data=beside, location=f"{path.name}.data" if beside else None)
     onnx.checker.check_model(path)

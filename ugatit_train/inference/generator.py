@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_safetensors
+
 from ugatit_train.forms import Forms
 from ugatit_train.options.config import Options
 from ugatit_train.training.checkpoint import (
@@ -41,19 +45,45 @@ def load_generator(
     """
     from ugatit_train.networks.ugatit import Generator
 
-    checkpoint, meta = find(folder)
-    taken = choose(checkpoint, meta, weights)
-    o = options = run_options(checkpoint, meta)
+    checkpoint, options, taken = _find(folder, direction, weights)
+    o, prefix = options, GENERATORS[direction]
     generator = Generator(forms, o.ch, o.n_res, o.image_size[0], o.img_ch, o.light, o.padding)
-    prefix = GENERATORS[direction]
-    if f"{prefix}.safetensors" not in meta["files"]:
-        raise CheckpointError(f"{checkpoint}: holds no {prefix}: give the other --direction")
     parameters = {f"{prefix}.{name}": p for name, p in generator.parameters_and_names()}
     load_file(checkpoint / f"{prefix}.safetensors", parameters)
     if taken == EMA:  # of all that is trained
         averaged = {f"{EMA}.{name}": p for name, p in parameters.items() if p.requires_grad}
         load_file(checkpoint / averages_file(prefix), averaged)
     return generator, options, taken
+
+
+def load_arrays(folder: Path, direction: str, weights: str | None = None) -> tuple[dict[str, np.ndarray], Options, str]:
+    """The same with the generator's parameters by their names in it ("down0.weight"), float32; without MindSpore.
+
+    Raises as `load_generator`.
+    """
+    checkpoint, options, taken = _find(folder, direction, weights)
+    prefix = GENERATORS[direction]
+    arrays: dict[str, np.ndarray] = {}
+    files = [(f"{prefix}.safetensors", f"{prefix}.")]
+    if taken == EMA:
+        files.append((averages_file(prefix), f"{EMA}.{prefix}."))
+    for file, start in files:
+        try:
+            arrays |= {name.removeprefix(start): array for name, array in load_safetensors(checkpoint / file).items()}
+        except SafetensorError as error:
+            raise CheckpointError(f"{checkpoint / file}: damaged ({error}): give another checkpoint") from None
+    return arrays, options, taken
+
+
+def _find(folder: Path, direction: str, weights: str | None) -> tuple[Path, Options, str]:
+    """A good checkpoint with this generator, the options of its run, and which of `WEIGHTS` to take."""
+    checkpoint, meta = find(folder)
+    taken = choose(checkpoint, meta, weights)
+    options = run_options(checkpoint, meta)
+    prefix = GENERATORS[direction]
+    if f"{prefix}.safetensors" not in meta["files"]:
+        raise CheckpointError(f"{checkpoint}: holds no {prefix}: give the other --direction")
+    return checkpoint, options, taken
 
 
 def choose(checkpoint: Path, meta: Mapping[str, Any], weights: str | None) -> str:

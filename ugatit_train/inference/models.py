@@ -18,11 +18,12 @@ from ugatit_data.pixels.geometry import resize
 from ugatit_train import runtime
 from ugatit_train.errors import UgatitError
 from ugatit_train.forms import form_for
+from ugatit_train.inference.filling import Translator, filled
 from ugatit_train.inference.generator import RAW, WEIGHTS, load_generator
+from ugatit_train.options.config import Options
 from ugatit_train.pictures import drawing
 from ugatit_train.training import runfolder
 
-Translator = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 KEY = "ugatit"  # an exported file holds its `Signature` under it, as JSON
 
 
@@ -173,30 +174,30 @@ def from_checkpoint(
     """
     forms = form_for(runtime.device(), any_size=any_size)
     generator, options, taken = load_generator(folder, direction, forms, weights)
-    signature = Signature(
+    signature = signature_of(options, direction, taken)
+    return Model(run=from_cell(generator, any_size and options.light, compile_cache), signature=signature)
+
+
+def signature_of(options: Options, direction: str, weights: str) -> Signature:
+    """What the generator of a run with these options takes."""
+    return Signature(
         direction=direction,
-        weights=taken,
+        weights=weights,
         light=options.light,
         img_size=options.image_size,
         img_ch=options.img_ch,
         size=None if options.light else options.image_size,
         batch=None,
     )
-    return Model(run=from_cell(generator, any_size and options.light, compile_cache), signature=signature)
 
 
 def from_cell(generator, any_size: bool = False, compile_cache: str = "auto") -> Translator:
-    """A `networks.ugatit.Generator` as a function of NumPy arrays, compiled once for each size or once for all.
-
-    A batch smaller than an earlier one of its size is filled up to that, which saves a compilation and changes no
-    output: the network treats each sample by itself.
-    """
+    """A `networks.ugatit.Generator` as a function of NumPy arrays, compiled once for each size or once for all."""
     import mindspore as ms
 
     from ugatit_train.networks import compiling
 
     run = _called(compiling.through_cache(generator.set_train(False), compiling.graphs(compile_cache)))
-    largest: dict[tuple[int, ...], int] = {}  # (H, W) -> the largest batch so far
     if any_size:
         channels = generator.down0.weight.shape[1]
         # One sample a call: with an open batch every matrix product asks for its size at run time, and each question
@@ -208,14 +209,7 @@ def from_cell(generator, any_size: bool = False, compile_cache: str = "auto") ->
             return np.concatenate(made), np.concatenate(heatmaps)
 
         return one_by_one
-
-    def filled(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        count = len(x)
-        largest[x.shape[2:]] = batch = max(count, largest.get(x.shape[2:], 0))
-        made, heatmap = run(np.concatenate([x, x[:1].repeat(batch - count, 0)]) if batch > count else x)
-        return made[:count], heatmap[:count]
-
-    return filled
+    return filled(run)
 
 
 def _called(cell: Callable) -> Translator:
@@ -261,15 +255,20 @@ def from_onnx(path: Path) -> Model:
         reason = " ".join(str(error).split())
         raise ModelError(f"{path}: onnxruntime cannot use it ({reason}): export it again") from None
     signature = _signature(path, session.get_modelmeta().custom_metadata_map)
+    return Model(run=run_of(session, str(path)), signature=signature)
+
+
+def run_of(session: Any, name: str) -> Translator:
+    """An open onnxruntime session as a function of NumPy arrays; errors begin with `name`."""
 
     def run(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         try:
             picture, heatmap = session.run(["translated", "heatmap"], {"image": x})
-        except Exception as error:  # as above
-            raise RuntimeError(f"{path}: {error}") from error
+        except Exception as error:  # onnxruntime's exceptions have no other common base
+            raise RuntimeError(f"{name}: {error}") from error
         return picture, heatmap
 
-    return Model(run=run, signature=signature)
+    return run
 
 
 def from_file(path: Path) -> Model:

@@ -1,0 +1,121 @@
+"""A checkpoint by onnxruntime and OpenVINO: the pictures of MindSpore, and which engine is chosen."""
+
+import importlib.util
+import shutil
+
+import numpy as np
+import pytest
+
+from ugatit_data.files import canonical, sha256_file, sha256_hex
+from ugatit_train.exchange import engines
+from ugatit_train.inference import models
+from ugatit_train.inference.models import ModelError
+from ugatit_train.pictures import drawing
+from ugatit_train.training.checkpoint import CheckpointError
+
+OTHERS = ("onnxruntime", "openvino")
+
+
+@pytest.fixture(scope="module")
+def runs(untrained_run, write_run, tmp_path_factory):
+    """A light run, and a full one that differs from it in all that a graph knows, with averages."""
+    full = tmp_path_factory.mktemp("full") / "run"
+    other = {"light": False, "img_size": 32, "img_ch": 1, "padding": "zero", "ema": 0.9}
+    return {"light": untrained_run, "full": write_run(full, ch=4, n_res=2, n_dis=4, **other)}
+
+
+@pytest.mark.parametrize("kind", ["light", "full"])
+def test_pictures_and_heat_maps_are_those_of_mindspore(runs, kind):
+    ours = models.from_checkpoint(runs[kind], "b2a")
+    high, wide = ours.signature.img_size
+    noise = np.random.default_rng(0).uniform(-1, 1, (2, ours.signature.img_ch, high, wide)).astype(np.float32)
+    made, heat = ours.run(noise)
+    assert made.std() > 0.05, "a picture, so that a level is something"
+    for engine in OTHERS:
+        pytest.importorskip(engine)
+        for any_size in (False, True):
+            model = engines.from_checkpoint(engine, runs[kind], "b2a", any_size)
+            assert model.signature == ours.signature
+            made_too, heat_too = model.run(noise)
+            levels = drawing.to_uint8(made_too).astype(int) - drawing.to_uint8(made)
+            assert np.abs(levels).max() <= 1
+            assert heat_too.shape == heat.shape and np.abs(heat_too - heat).max() <= 1e-4 * np.abs(heat).max()
+            assert np.array_equal(model.run(noise[:1])[0].shape, (1, *made.shape[1:]))
+
+
+def test_openvino_takes_other_sizes(runs):
+    pytest.importorskip("openvino")
+    fixed, open_ = (engines.from_checkpoint("openvino", runs["light"], "a2b", any_size) for any_size in (False, True))
+    for shape in ((1, 3, 24, 40), (3, 3, 16, 16), (1, 3, 24, 40)):
+        noise = np.random.default_rng(1).uniform(-1, 1, shape).astype(np.float32)
+        (made, heat), (made_too, heat_too) = fixed.run(noise), open_.run(noise)
+        kept = made.copy()
+        assert made.shape == shape and np.abs(made - made_too).max() < 1e-4
+        assert np.abs(heat - heat_too).max() < 1e-4 * heat.max()
+        fixed.run(-noise)
+        assert np.array_equal(made, kept), "the engine's memory is not the caller's"
+
+
+def test_averages_or_weights(runs):
+    pytest.importorskip("onnxruntime")
+    noise = np.random.default_rng(0).uniform(-1, 1, (1, 1, 32, 32)).astype(np.float32)
+    made = {}
+    for weights in ("ema", "raw", None):
+        model = engines.from_checkpoint("onnxruntime", runs["full"], "a2b", weights=weights)
+        assert model.signature.weights == (weights or "ema")
+        made[weights] = model.run(noise)[0]
+    assert np.array_equal(made[None], made["ema"]) and np.abs(made["raw"] - made["ema"]).max() > 0.01
+
+
+def test_a_checkpoint_of_other_networks_is_refused(runs, tmp_path):
+    import json
+
+    from safetensors.numpy import load_file, save_file
+
+    pytest.importorskip("onnxruntime")
+    shutil.copytree(runs["light"] / "checkpoints" / "step-00000003", tmp_path / "one")
+    file, meta = tmp_path / "one" / "genA2B.safetensors", tmp_path / "one" / "checkpoint.json"
+    arrays = load_file(file)
+    arrays.pop("genA2B.fc1.weight")
+    save_file(arrays, file)
+    body = json.loads(meta.read_text())
+    body["files"][file.name] = {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
+    del body["digest"]
+    meta.write_text(json.dumps(body | {"digest": sha256_hex(canonical(body))}))
+    with pytest.raises(CheckpointError, match="one: of other networks: it holds no 'fc1.weight': give another"):
+        engines.from_checkpoint("onnxruntime", tmp_path / "one", "a2b")
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "pictures", "pixels", "chosen"),
+    [
+        ("auto", "CPU", 1, 512 * 512, "openvino"),
+        ("auto", "CPU", 101, 512 * 512, "mindspore"),
+        ("auto", "CPU", 101, 128 * 128, "openvino"),
+        ("auto", "CPU", 101, 128 * 128 * 2, "mindspore"),
+        ("auto", "CPU", 101, None, "openvino"),
+        ("auto", "Ascend", 1, 64 * 64, "mindspore"),
+        ("auto", "GPU", 1, 64 * 64, "mindspore"),
+        ("mindspore", "CPU", 1, 64 * 64, "mindspore"),
+        ("onnxruntime", "CPU", 1000, 64 * 64, "onnxruntime"),
+    ],
+)
+def test_the_rule(monkeypatch, asked, device, pictures, pixels, chosen):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    assert engines.choose(asked, device, pictures, lambda: pixels)[0] == chosen
+
+
+@pytest.mark.parametrize("missing", ["openvino", "onnx"])
+def test_what_is_not_installed(monkeypatch, missing):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else name)
+    assert engines.choose("auto", "CPU", 1, lambda: 64) == ("mindspore", f"auto: {missing} is not installed")
+    with pytest.raises(ModelError, match=rf"openvino: {missing} is not installed: pip install 'ugatit\[openvino\]'"):
+        engines.choose("openvino", "CPU", 1, lambda: 64)
+    with pytest.raises(ModelError, match="runs on the CPU: give --device_target CPU, or --engine mindspore"):
+        engines.choose("openvino", "Ascend", 1, lambda: 64)
+
+
+def test_weights_that_do_not_fit_into_one_file(runs, monkeypatch):
+    monkeypatch.setattr(engines, "ONE_FILE", 1000)
+    with pytest.raises(ModelError, match="--engine openvino: weights of 0.0 GB, 2 are the most: give --engine mindspo"):
+        engines.from_checkpoint("openvino", runs["light"], "a2b")

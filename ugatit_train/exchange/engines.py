@@ -1,0 +1,119 @@
+"""A checkpoint's generator on the CPU by onnxruntime or OpenVINO, without MindSpore: they run the graph of `export`.
+
+Their pictures differ from MindSpore's by one level of 255 at most, their heat maps by one step of the colours.
+"""
+
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ugatit_train.exchange.export import ONE_FILE, onnx_model
+from ugatit_train.inference import generator
+from ugatit_train.inference.filling import Translator, filled
+from ugatit_train.inference.models import Model, ModelError, run_of, signature_of
+from ugatit_train.training.checkpoint import CheckpointError
+
+ENGINES = ("auto", "mindspore", "onnxruntime", "openvino")
+EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}  # what pip installs an engine with
+FEW, SMALL = 100, 128 * 128  # pictures; pixels of a call
+"""Measured on two cores: up to SMALL pixels OpenVINO is the fastest; of more, MindSpore is as fast or
+faster, but starts seconds later, which FEW pictures do not bring in. onnxruntime is always behind one of the two."""
+
+
+class TooLargeError(ModelError):
+    """A generator whose weights do not fit into one ONNX graph."""
+
+
+def choose(asked: str, device_target: str, pictures: int, pixels: Callable[[], int | None]) -> tuple[str, str]:
+    """The engine to run a checkpoint, one of ENGINES but auto, and why.
+
+    auto is, on the CPU, OpenVINO where it is installed and there are at most FEW pictures, or at most SMALL pixels in
+    a call (height x width x batch), or pictures of any size (None); else MindSpore. `pixels` gives these, if need be.
+
+    Raises:
+        ModelError: an engine is asked for that is not installed, or that does not run on the device.
+    """
+    if asked == "mindspore":
+        return asked, "asked for"
+    if asked != "auto":
+        if device_target != "CPU":
+            raise ModelError(f"--engine {asked}: runs on the CPU: give --device_target CPU, or --engine mindspore")
+        if missing := _missing(asked):
+            raise ModelError(f"--engine {asked}: {missing} is not installed: pip install 'ugatit[{EXTRAS[asked]}]'")
+        return asked, "asked for"
+    if device_target != "CPU":
+        return "mindspore", f"auto: the one on {device_target}"
+    if missing := _missing("openvino"):
+        return "mindspore", f"auto: {missing} is not installed"
+    if pictures <= FEW:
+        return "openvino", f"auto: {FEW} pictures or fewer"
+    count = pixels()
+    if count is None or count <= SMALL:
+        return "openvino", "auto: any size" if count is None else "auto: small pictures"
+    return "mindspore", "auto: many pictures"
+
+
+def _missing(engine: str) -> str | None:
+    """The first package of an engine that is not installed."""
+    return next((name for name in (engine, "onnx") if importlib.util.find_spec(name) is None), None)
+
+
+def version(engine: str) -> str:
+    return importlib.metadata.version(engine)
+
+
+def from_checkpoint(
+    engine: str, folder: Path, direction: str, any_size: bool = False, weights: str | None = None
+) -> Model:
+    """The generator of a run or a checkpoint, as `models.from_checkpoint` gives it, run by "onnxruntime" or "openvino".
+
+    Raises:
+        CheckpointError: there is no good checkpoint, or it holds no averages and they are wanted.
+        TooLargeError: its weights are more than 2 GB.
+    """
+    parameters, options, taken = generator.load_arrays(folder, direction, weights)
+    signature = signature_of(options, direction, taken)
+    if (size := sum(array.nbytes for array in parameters.values())) > ONE_FILE:
+        raise TooLargeError(
+            f"--engine {engine}: weights of {size / 1e9:.1f} GB, 2 are the most: give --engine mindspore"
+        )
+    try:
+        model = onnx_model(parameters, signature, options.padding).SerializeToString()
+    except KeyError as error:
+        raise CheckpointError(f"{folder}: of other networks: it holds no {error}: give another checkpoint") from None
+    return Model(run=_OPENERS[engine](model, any_size and options.light), signature=signature)
+
+
+def _onnxruntime(model: bytes, _any_size: bool) -> Translator:
+    import onnxruntime
+
+    return run_of(onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]), "onnxruntime")
+
+
+def _openvino(model: bytes, any_size: bool) -> Translator:
+    """Compiled once for each size and batch, or, slower, once for all."""
+    import openvino
+
+    core = openvino.Core()
+    network = core.read_model(model)
+    # float32 also where the processor has bfloat16, which OpenVINO takes by itself.
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    ready: dict[tuple[int, ...], Callable[[Mapping], Mapping]] = {}
+
+    def run(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        shape = () if any_size else x.shape
+        if shape not in ready:
+            if shape:
+                network.reshape({"image": list(shape)})
+            request = core.compile_model(network, "CPU", settings).create_infer_request()
+            ready[shape] = request.infer
+        made = ready[shape]({"image": x})
+        return made["translated"].copy(), made["heatmap"].copy()
+
+    return run if any_size else filled(run)
+
+
+_OPENERS = {"onnxruntime": _onnxruntime, "openvino": _openvino}
