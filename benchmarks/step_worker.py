@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import dataclasses
+import importlib.util
 import itertools
 import json
 import os
@@ -109,14 +110,19 @@ def ours(asked: dict, batches: Iterator) -> Callable[[int], dict]:
     return _steps(lambda a, b: cell(tensor(a), tensor(b)).asnumpy()[:2].tolist(), batches)
 
 
+def prepare_torch_compile() -> None:
+    """A cache for this process only: its first call must compile. Raises Skipped without a C++ compiler."""
+    compiler = os.environ.get("CXX", "g++")
+    if not shutil.which(compiler):
+        raise Skipped(f"torch.compile needs a C++ compiler, {compiler} is not installed")
+    cache = tempfile.TemporaryDirectory()
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache.name
+    atexit.register(cache.cleanup)
+
+
 def peer(asked: dict, batches: Iterator) -> Callable[[int], dict]:
     if asked["options"].get("compiled"):
-        compiler = os.environ.get("CXX", "g++")
-        if not shutil.which(compiler):
-            raise Skipped(f"torch.compile needs a C++ compiler, {compiler} is not installed")
-        cache = tempfile.TemporaryDirectory()  # for this process only: its first step must compile
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache.name
-        atexit.register(cache.cleanup)
+        prepare_torch_compile()
     import torch
     import torch_step
 
@@ -137,7 +143,19 @@ def ceilings(asked: dict, _batches: Iterator) -> Callable[[int], dict]:
     return lambda _: {name: probe() for name, probe in probes.items()}
 
 
-MAKERS = {"ours": ours, "torch": peer, "ceilings": ceilings}
+def generator(asked: dict, batches: Iterator) -> Callable[[int], dict]:
+    import inference_worker
+
+    name = asked["options"]["of"]
+    if name == "torch compiled":
+        prepare_torch_compile()
+    package = name.partition(" ")[0]
+    if importlib.util.find_spec(package) is None:
+        raise Skipped(f"{package} is not installed")
+    return inference_worker.generator(asked, batches)
+
+
+MAKERS = {"ours": ours, "torch": peer, "ceilings": ceilings, "generator": generator}
 
 if __name__ == "__main__":
     sys.exit(main())

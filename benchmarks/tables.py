@@ -204,7 +204,29 @@ def _apart(curves: dict[str, list[dict]]) -> list[str]:
     return [rows_to_table(header, rows)]
 
 
+def inference(record: dict) -> str:
+    """Seconds a call and how many times the best's, of each implementation; then the whole command's."""
+    by_name = {entry["name"]: entry for entry in record["results"]}
+    names = record["options"]["implementations"]
+    rows = []
+    for size in record["options"]["sizes"]:
+        for batch in record["options"]["batches"]:
+            where, cells = f"{size} px, batch {batch}", []
+            if not any(f"{where}: {name}" in by_name for name in names):
+                continue
+            for name in names:
+                entry, times = by_name.get(f"{where}: {name}"), by_name.get(f"{where}: {name} / best")
+                is_best = times is not None and times["median"] == 1
+                cell = ranged(entry) + (f", x {times['median']:.2f}" if times and not is_best else "")
+                cells.append(f"**{cell}**" if is_best else cell)
+            rows.append([where, *cells])
+    for where in dict.fromkeys(name.rpartition(": ")[0] for name in by_name if name.startswith("one photograph")):
+        rows.append([where, *(ranged(by_name.get(f"{where}: {name}")) for name in names)])
+    return rows_to_table(["seconds a call, x the best", *names], rows)
+
+
 TABLES: dict[str, Callable[[dict], str]] = {
+    "inference": inference,
     "learning": learning,
     "step_time": step_time,
     "data_loading": data_loading,

@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-NAMES = ("data_loading", "conversion", "step_time", "learning", "scale", "roofline", "memory", "run", "report")
+NAMES = (
+    "data_loading",
+    "conversion",
+    "step_time",
+    "inference",
+    "learning",
+    "scale",
+    "roofline",
+    "memory",
+    "run",
+    "report",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
