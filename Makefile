@@ -33,6 +33,7 @@ help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 install: $(VENV)/installed  ## create .venv and install what make demo needs into it
+	@echo "$(VENV) is ready: source $(VENV)/bin/activate, then ugatit --help"
 
 $(VENV)/installed: pyproject.toml .ci/constraints.txt
 	@python=$$($(FIND_PYTHON)); \
@@ -47,7 +48,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@$(call pip_install,.[demo$(comma)dev],PyTorch and the other packages of the tests,1 to 5 GB,6 GB)
 	@touch $@
 
-demo: install  ## make data, train, translate and draw pictures; DATA=folder uses your own trainA/ and trainB/, MINUTES=60 trains longer
+demo: $(VENV)/installed  ## make data, train, translate and draw pictures; DATA=folder uses your own trainA/ and trainB/, MINUTES=60 trains longer
 	@$(PY) tools/demo.py --out "$$OUT" $${DATA:+--data "$$DATA"} $${MINUTES:+--minutes "$$MINUTES"}
 
 lint: $(VENV)/installed-dev  ## ruff, its formatter, and mypy

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ugatit_train.options import saved
+from ugatit_train.options import arguments, saved
 
 from .conftest import ROOT
 
@@ -32,6 +32,15 @@ def test_it_begins_with_the_installation_and_goes_through_the_tools():
     assert [words[:2] for words in rest] == [
         ["ugatit", name] for name in ("sample", "convert", "verify", "train", "translate", "evaluate")
     ]
+
+
+def test_its_training_is_that_of_the_demo(load_tool):
+    demo = load_tool("demo")
+    [words] = [words[2:] for words in walk() if words[1] == "train"]
+    ours = arguments.given(words)
+    theirs = demo.training(demo.settings_of(demo.parser().parse_args([])))
+    own = ("data_path", "output_path", "save_freq", "print_freq", "seed")
+    assert {k: v for k, v in ours.items() if k not in own} == {k: v for k, v in theirs.items() if k not in own}
 
 
 def test_the_commands_between_the_lines_are_understood(understood):

@@ -77,7 +77,10 @@ def check(data: Path, directions: tuple[str, ...]) -> None:
     for direction in directions:
         domain = direction[0].upper()
         if not testpictures.count(data, direction[0]):
-            raise BadInputError(f"{data}: holds no picture in test{domain}, which {direction} is judged on")
+            raise BadInputError(
+                f"{data}: holds no picture in test{domain}, which {direction} is judged on: "
+                "give a folder with pictures in testA and testB as --data_path"
+            )
 
 
 def evaluate(
