@@ -30,6 +30,17 @@ def test_a_full_folder_names_the_option_that_the_tool_has(tool, untrained_run, p
     assert (code, complaint) == (2, f"ugatit train: {said}--eval_outputdir\n")
 
 
+def test_pictures_without_a_test_folder_are_refused_with_the_remedy(tool, untrained_run, picture_folder, tmp_path):
+    shutil.copytree(picture_folder / "testA", tmp_path / "pictures" / "testA")
+    line = ("--checkpoint", untrained_run, "--data_path", tmp_path / "pictures", "--out", tmp_path / "out")
+    code, _, complaint = tool("evaluate", *line)
+    assert code == 2 and complaint == (
+        f"ugatit evaluate: {tmp_path / 'pictures'}: holds no picture in testB, which b2a is judged on: "
+        "give a folder with pictures in testA and testB as --data_path\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("part", [".", "checkpoints/step-00000003"])
 def test_a_relative_data_set_says_what_it_was_relative_to(tool, untrained_run, tmp_path, monkeypatch, part):
     from ugatit_train.options import arguments, saved
