@@ -39,6 +39,7 @@ SUITES: dict[str, dict[str, str]] = {
         "conversion": "--encodings original jpeg raw",
         "scale": "",
         "step_time": "--sizes 64 128 256",
+        "inference": "--sizes 64 128 256 --batches 1",
         "profile": "--light --img_size 256 --steps 2",
     },
     "tiny": {  # for the tests
