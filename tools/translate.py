@@ -89,7 +89,7 @@ def parser() -> Parser:
         choices=engines.ENGINES,
         default="auto",
         help="what runs a checkpoint's network; auto: on the CPU OpenVINO where it is installed and there are "
-        f"{engines.FEW} pictures or fewer, or small ones (128x128 in all of a batch), else MindSpore",
+        f"{engines.FEW} pictures or fewer, or small or large ones (see the README of the tools), else MindSpore",
     )
     add_device(made)
     return made
@@ -179,9 +179,9 @@ def choose_engine(options: argparse.Namespace, pictures: int) -> tuple[str, str]
         if options.keep_size and run.light:
             return None
         high, wide = (options.size if run.light else None) or run.image_size
-        return high * wide * options.batch
+        return high * wide
 
-    return engines.choose(options.engine, options.device_target, pictures, pixels)
+    return engines.choose(options.engine, options.device_target, pictures, pixels, options.batch)
 
 
 def open_model(options: argparse.Namespace, engine: str) -> models.Model:

@@ -18,20 +18,24 @@ from ugatit_train.training.checkpoint import CheckpointError
 
 ENGINES = ("auto", "mindspore", "onnxruntime", "openvino")
 EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}  # what pip installs an engine with
-FEW, SMALL = 100, 128 * 128  # pictures; pixels of a call
-"""Measured on two cores: up to SMALL pixels OpenVINO is the fastest; of more, MindSpore is as fast or
-faster, but starts seconds later, which FEW pictures do not bring in. onnxruntime is always behind one of the two."""
+FEW, SMALL, LARGE = 100, 128 * 128, 256 * 256  # pictures; pixels of a call; pixels of a picture
+"""Measured on two cores (benchmarks/README.md): up to SMALL pixels, and of pictures above LARGE, OpenVINO is the
+fastest. Between them MindSpore is as fast or faster, but starts seconds later, which FEW pictures do not bring in.
+onnxruntime is always behind one of the two."""
 
 
 class TooLargeError(ModelError):
     """A generator whose weights do not fit into one ONNX graph."""
 
 
-def choose(asked: str, device_target: str, pictures: int, pixels: Callable[[], int | None]) -> tuple[str, str]:
+def choose(
+    asked: str, device_target: str, pictures: int, pixels: Callable[[], int | None], batch: int = 1
+) -> tuple[str, str]:
     """The engine to run a checkpoint, one of ENGINES but auto, and why.
 
     auto is, on the CPU, OpenVINO where it is installed and there are at most FEW pictures, or at most SMALL pixels in
-    a call (height x width x batch), or pictures of any size (None); else MindSpore. `pixels` gives these, if need be.
+    a call of `batch`, or pictures of more than LARGE pixels or of any size; else MindSpore. `pixels` gives those of a
+    picture, None for any, where they decide.
 
     Raises:
         ModelError: an engine is asked for that is not installed, or that does not run on the device.
@@ -51,8 +55,10 @@ def choose(asked: str, device_target: str, pictures: int, pixels: Callable[[], i
     if pictures <= FEW:
         return "openvino", f"auto: {FEW} pictures or fewer"
     count = pixels()
-    if count is None or count <= SMALL:
-        return "openvino", "auto: any size" if count is None else "auto: small pictures"
+    if count is None:
+        return "openvino", "auto: any size"
+    if count * batch <= SMALL or count > LARGE:
+        return "openvino", "auto: large pictures" if count > LARGE else "auto: small pictures"
     return "mindspore", "auto: many pictures"
 
 

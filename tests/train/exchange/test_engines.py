@@ -87,22 +87,23 @@ def test_a_checkpoint_of_other_networks_is_refused(runs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("asked", "device", "pictures", "pixels", "chosen"),
+    ("asked", "device", "pictures", "pixels", "batch", "chosen"),
     [
-        ("auto", "CPU", 1, 512 * 512, "openvino"),
-        ("auto", "CPU", 101, 512 * 512, "mindspore"),
-        ("auto", "CPU", 101, 128 * 128, "openvino"),
-        ("auto", "CPU", 101, 128 * 128 * 2, "mindspore"),
-        ("auto", "CPU", 101, None, "openvino"),
-        ("auto", "Ascend", 1, 64 * 64, "mindspore"),
-        ("auto", "GPU", 1, 64 * 64, "mindspore"),
-        ("mindspore", "CPU", 1, 64 * 64, "mindspore"),
-        ("onnxruntime", "CPU", 1000, 64 * 64, "onnxruntime"),
+        ("auto", "CPU", 100, 256 * 256, 8, "openvino"),
+        ("auto", "CPU", 101, 256 * 256, 1, "mindspore"),
+        ("auto", "CPU", 101, 256 * 256 + 1, 8, "openvino"),
+        ("auto", "CPU", 101, 128 * 128, 1, "openvino"),
+        ("auto", "CPU", 101, 128 * 128, 2, "mindspore"),
+        ("auto", "CPU", 101, None, 8, "openvino"),
+        ("auto", "Ascend", 1, 64 * 64, 1, "mindspore"),
+        ("auto", "GPU", 1, 64 * 64, 1, "mindspore"),
+        ("mindspore", "CPU", 1, 64 * 64, 1, "mindspore"),
+        ("onnxruntime", "CPU", 1000, 64 * 64, 1, "onnxruntime"),
     ],
 )
-def test_the_rule(monkeypatch, asked, device, pictures, pixels, chosen):
+def test_the_rule(monkeypatch, asked, device, pictures, pixels, batch, chosen):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
-    assert engines.choose(asked, device, pictures, lambda: pixels)[0] == chosen
+    assert engines.choose(asked, device, pictures, lambda: pixels, batch)[0] == chosen
 
 
 @pytest.mark.parametrize("missing", ["openvino", "onnx"])
