@@ -40,8 +40,8 @@ TOOLS = Path(__file__).parent
 SETTINGS_FILE = "demo.json"
 SHEET_PICTURES = 12  # of the sheet, in two blocks
 AGAIN = "the same command goes on from there"
-STEPS_PER_MINUTE = 180  # at the default sizes, on two free cores of a Xeon (AVX-512); see CONTRIBUTING.md
-STEPS, SIZE, CHANNELS = 1500, 64, 32
+STEPS_PER_MINUTE = 160  # at the default sizes, on two free cores of a Xeon (AVX-512); see CONTRIBUTING.md
+STEPS, SIZE, CHANNELS = 1300, 64, 32
 
 
 class StageError(UgatitError):
