@@ -8,6 +8,7 @@ if __name__ == "__main__":
 
 import argparse
 import dataclasses
+import math
 import sys
 import time
 
@@ -128,6 +129,8 @@ def main(argv: list[str]) -> int:
     else:
         say_device(options.device_target, options.device_id)
     print(f"engine: {engine} {engines.version(engine)} ({why})", flush=True)
+    if options.compile_cache != "auto" and (engine, options.mindir) != ("mindspore", None):
+        print("--compile_cache: only --engine mindspore on a checkpoint has compiled networks to keep: not used")
     pace = Pace()
     opened = dataclasses.replace(opened, run=pace.watch(opened.run))
     smaller = "give a smaller --size or --batch, or --tiles"
@@ -138,7 +141,7 @@ def main(argv: list[str]) -> int:
     print(f"{len(jobs) - problems} of {len(jobs)} pictures translated into {options.out}{left_out}{pace.said()}")
     if frames := sum(outcome.frames for outcome in outcomes):
         seconds = sum(outcome.seconds for outcome in outcomes)
-        print(f"videos: {frames} frames, {frames / seconds:.1f} frames/s, decoding and encoding included")
+        print(f"videos: {frames} frames, {frames / seconds:.1f} frames/s, compiling, decoding and encoding included")
     for line in said_of(opened.signature.weights, options.weights):
         print(line)
     return 1 if problems else 0
@@ -181,7 +184,8 @@ def choose_engine(options: argparse.Namespace, pictures: int) -> tuple[str, str]
         high, wide = (options.size if run.light else None) or run.image_size
         return high * wide
 
-    return engines.choose(options.engine, options.device_target, pictures, pixels, options.batch)
+    pieces = math.inf if options.tiles else pictures  # how many a picture has is not known here
+    return engines.choose(options.engine, options.device_target, pieces, pixels, options.batch)
 
 
 def open_model(options: argparse.Namespace, engine: str) -> models.Model:

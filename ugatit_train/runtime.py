@@ -254,9 +254,9 @@ def modelarts_hosts() -> Hosts:
 
 
 def lack_of_memory(error: Exception) -> str | None:
-    """The line of an error of MindSpore, NumPy or onnxruntime that says memory ran out; None for other errors."""
+    """The line of an error of MindSpore, NumPy or a translation's engine that says memory ran out; else None."""
     for line in str(error).splitlines():
-        if re.search(r"memory isn't enough|out of memory|unable to allocate|failed to allocate", line, re.IGNORECASE):
+        if re.search(r"memory isn't enough|out of memory|(unable|failed) to allocate|bad.alloc", line, re.IGNORECASE):
             return line.strip().rstrip(".")
     return "out of memory" if isinstance(error, MemoryError) else None
 

@@ -3,10 +3,12 @@
 Their pictures differ from MindSpore's by one level of 255 at most, their heat maps by one step of the colours.
 """
 
-import importlib.metadata
+import importlib
 import importlib.util
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -20,7 +22,8 @@ ENGINES = ("auto", "mindspore", "onnxruntime", "openvino")
 EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}  # what pip installs an engine with
 FEW, SMALL, LARGE = 100, 128 * 128, 256 * 256  # pictures; pixels of a call; pixels of a picture
 """Measured on two cores (benchmarks/README.md): up to SMALL pixels, and of pictures above LARGE, OpenVINO is the
-fastest. Between them MindSpore is as fast or faster, but starts seconds later, which FEW pictures do not bring in.
+fastest. Between them MindSpore is as fast or faster, but starts seconds later: longer than what FEW pictures save.
+In calls of several it is the faster one by more.
 onnxruntime is always behind one of the two."""
 
 
@@ -29,13 +32,13 @@ class TooLargeError(ModelError):
 
 
 def choose(
-    asked: str, device_target: str, pictures: int, pixels: Callable[[], int | None], batch: int = 1
+    asked: str, device_target: str, pictures: float, pixels: Callable[[], int | None], batch: int = 1
 ) -> tuple[str, str]:
     """The engine to run a checkpoint, one of ENGINES but auto, and why.
 
-    auto is, on the CPU, OpenVINO where it is installed and there are at most FEW pictures, or at most SMALL pixels in
-    a call of `batch`, or pictures of more than LARGE pixels or of any size; else MindSpore. `pixels` gives those of a
-    picture, None for any, where they decide.
+    auto is, on the CPU, OpenVINO where it is installed and there are at most FEW / `batch` pictures, or at most SMALL
+    pixels in a call of `batch`, or pictures of more than LARGE pixels or of any size; else MindSpore. `pixels` gives
+    those of a picture, None for any, where they decide.
 
     Raises:
         ModelError: an engine is asked for that is not installed, or that does not run on the device.
@@ -52,11 +55,11 @@ def choose(
         return "mindspore", f"auto: the one on {device_target}"
     if missing := _missing("openvino"):
         return "mindspore", f"auto: {missing} is not installed"
-    if pictures <= FEW:
-        return "openvino", f"auto: {FEW} pictures or fewer"
+    if pictures <= FEW // batch:
+        return "openvino", f"auto: {FEW // batch} pictures or fewer"
     count = pixels()
     if count is None:
-        return "openvino", "auto: any size"
+        return "openvino", "auto: --keep_size"
     if count * batch <= SMALL or count > LARGE:
         return "openvino", "auto: large pictures" if count > LARGE else "auto: small pictures"
     return "mindspore", "auto: many pictures"
@@ -68,7 +71,8 @@ def _missing(engine: str) -> str | None:
 
 
 def version(engine: str) -> str:
-    return importlib.metadata.version(engine)
+    """The version of an engine that is loaded."""
+    return sys.modules[engine].__version__
 
 
 def from_checkpoint(
@@ -79,6 +83,7 @@ def from_checkpoint(
     Raises:
         CheckpointError: there is no good checkpoint, or it holds no averages and they are wanted.
         TooLargeError: its weights are more than 2 GB.
+        ModelError: the engine cannot be loaded, or refuses the graph.
     """
     parameters, options, taken = generator.load_arrays(folder, direction, weights)
     signature = signature_of(options, direction, taken)
@@ -90,7 +95,14 @@ def from_checkpoint(
         model = onnx_model(parameters, signature, options.padding).SerializeToString()
     except KeyError as error:
         raise CheckpointError(f"{folder}: of other networks: it holds no {error}: give another checkpoint") from None
-    return Model(run=_OPENERS[engine](model, any_size and options.light), signature=signature)
+    try:
+        return Model(run=_OPENERS[engine](model, any_size and options.light), signature=signature)
+    except (ImportError, RuntimeError) as error:
+        raise ModelError(f"{folder}: {engine} cannot run it ({_first_line(error)}): give --engine mindspore") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _onnxruntime(model: bytes, _any_size: bool) -> Translator:
@@ -101,8 +113,7 @@ def _onnxruntime(model: bytes, _any_size: bool) -> Translator:
 
 def _openvino(model: bytes, any_size: bool) -> Translator:
     """Compiled once for each size and batch, or, slower, once for all."""
-    import openvino
-
+    openvino = _silent_openvino()
     core = openvino.Core()
     network = core.read_model(model)
     # float32 also where the processor has bfloat16, which OpenVINO takes by itself.
@@ -120,6 +131,20 @@ def _openvino(model: bytes, any_size: bool) -> Translator:
         return made["translated"].copy(), made["heatmap"].copy()
 
     return run if any_size else filled(run)
+
+
+def _silent_openvino() -> ModuleType:
+    """The package openvino, which when imported reports that by the network and writes into the user's home, unless its
+    package openvino_telemetry is missing."""
+    name = "openvino_telemetry"
+    loaded = sys.modules.get(name)
+    sys.modules[name] = None  # type: ignore[assignment]  # an import of it raises ImportError
+    try:
+        return importlib.import_module("openvino")
+    finally:
+        del sys.modules[name]
+        if loaded is not None:
+            sys.modules[name] = loaded
 
 
 _OPENERS = {"onnxruntime": _onnxruntime, "openvino": _openvino}

@@ -1,7 +1,11 @@
 """A checkpoint by onnxruntime and OpenVINO: the pictures of MindSpore, and which engine is chosen."""
 
 import importlib.util
+import math
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -89,7 +93,10 @@ def test_a_checkpoint_of_other_networks_is_refused(runs, tmp_path):
 @pytest.mark.parametrize(
     ("asked", "device", "pictures", "pixels", "batch", "chosen"),
     [
-        ("auto", "CPU", 100, 256 * 256, 8, "openvino"),
+        ("auto", "CPU", 100, 256 * 256, 1, "openvino"),
+        ("auto", "CPU", 12, 256 * 256, 8, "openvino"),
+        ("auto", "CPU", 13, 256 * 256, 8, "mindspore"),
+        ("auto", "CPU", math.inf, 256 * 256, 1, "mindspore"),
         ("auto", "CPU", 101, 256 * 256, 1, "mindspore"),
         ("auto", "CPU", 101, 256 * 256 + 1, 8, "openvino"),
         ("auto", "CPU", 101, 128 * 128, 1, "openvino"),
@@ -104,6 +111,34 @@ def test_a_checkpoint_of_other_networks_is_refused(runs, tmp_path):
 def test_the_rule(monkeypatch, asked, device, pictures, pixels, batch, chosen):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     assert engines.choose(asked, device, pictures, lambda: pixels, batch)[0] == chosen
+
+
+def test_openvino_sends_nothing_and_leaves_the_home_empty(tmp_path):
+    """openvino_telemetry, which comes with it, reports each import, unless CI or the like is set."""
+    pytest.importorskip("openvino")
+    program = """
+import sys
+from ugatit_train.exchange import engines
+engines._silent_openvino()
+print(engines.version("openvino") > "2026", [name for name in sys.modules if "telemetry" in name and "ovc" not in name])
+"""
+    environment = {key: value for key, value in os.environ.items() if key not in ("CI", "TF_BUILD", "JENKINS_URL")}
+    environment["HOME"] = str(tmp_path)
+    assert subprocess.check_output([sys.executable, "-c", program], text=True, env=environment) == "True []\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("libtbb.so.12: cannot open"), RuntimeError("Check failed\nat line 1"), RuntimeError()]
+)
+def test_an_engine_that_fails_is_named_with_the_remedy(runs, monkeypatch, error):
+    def broken(*_):
+        raise error
+
+    monkeypatch.setitem(engines._OPENERS, "openvino", broken)
+    words = str(error).splitlines()[0] if str(error) else "RuntimeError"
+    with pytest.raises(ModelError, match=rf"openvino cannot run it \({words}\): give --engine mindspore"):
+        engines.from_checkpoint("openvino", runs["light"], "a2b")
 
 
 @pytest.mark.parametrize("missing", ["openvino", "onnx"])
