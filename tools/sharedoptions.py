@@ -1,11 +1,11 @@
-"""The options that `translate`, `evaluate` and `export` share."""
+"""The options that `translate`, `serve`, `evaluate` and `export` share."""
 
 import argparse
 
 from ugatit_data.files import user_path
 from ugatit_train import runtime
 
-from .commandline import whole
+from .commandline import pixels, whole
 
 
 def add_which(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +16,26 @@ def add_which(parser: argparse.ArgumentParser) -> None:
         default="last",
         help="of a run that was judged while it trained (--eval_freq): the last checkpoint, or the one whose figure of "
         "a2b was best",
+    )
+
+
+def add_sizes(parser: argparse.ArgumentParser) -> None:
+    """Adds `--size`, `--keep_size` and `--tiles`, of which one may be given, for `inference.translate`."""
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument(
+        "--size",
+        type=pixels,
+        help="pixels of the outputs, 256 or 128x256: a light model works at it, a full one's are resized",
+    )
+    size.add_argument(
+        "--keep_size",
+        action="store_true",
+        help="keep every picture's size: a light model takes it whole, a full one's output is resized to it",
+    )
+    size.add_argument(
+        "--tiles",
+        action="store_true",
+        help="keep every picture's size and detail: overlapping parts of the training's size, blended",
     )
 
 

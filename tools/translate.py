@@ -31,14 +31,13 @@ from .commandline import (
     end_when_interrupted,
     filling,
     path,
-    pixels,
     refuse_full_folder,
     remove,
     say_device,
     whole,
     working,
 )
-from .sharedoptions import add_device, add_which
+from .sharedoptions import add_device, add_sizes, add_which
 
 
 def parser() -> Parser:
@@ -65,22 +64,7 @@ def parser() -> Parser:
     )
     made.add_argument("--direction", choices=("a2b", "b2a"), help="from which domain to which; a file's own, or a2b")
     made.add_argument("--weights", choices=WEIGHTS, help=WEIGHTS_HELP)
-    size = made.add_mutually_exclusive_group()
-    size.add_argument(
-        "--size",
-        type=pixels,
-        help="pixels of the outputs, 256 or 128x256: a light model works at it, a full one's are resized",
-    )
-    size.add_argument(
-        "--keep_size",
-        action="store_true",
-        help="keep every picture's size: a light model takes it whole, a full one's output is resized to it",
-    )
-    size.add_argument(
-        "--tiles",
-        action="store_true",
-        help="keep every picture's size and detail: overlapping parts of the training's size, blended",
-    )
+    add_sizes(made)
     made.add_argument("--heatmap", action="store_true", help="also write where the generator looks (red is most)")
     made.add_argument("--side_by_side", action="store_true", help="also write input and output in one picture")
     made.add_argument("--batch", type=whole(1), default=1, help="pictures of one size that go through together")

@@ -12,6 +12,7 @@ SCRIPTS = {
     "train": "train.py",
     "launch": "launch.py",
     "translate": "translate.py",
+    "serve": "serve.py",
     "evaluate": "evaluate.py",
     "compare": "compare_runs.py",
     "export": "export.py",

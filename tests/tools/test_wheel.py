@@ -61,7 +61,7 @@ def test_it_holds_every_file_of_the_packages(wheel):
         f"{package}/{path.relative_to(ROOT / folder).as_posix()}"
         for package, folder in PACKAGES.items()
         for path in (ROOT / folder).rglob("*")
-        if path.suffix in (".py", ".sh", ".yaml", ".css", ".js") or path.name == "py.typed"
+        if path.suffix in (".py", ".sh", ".yaml", ".css", ".js", ".html") or path.name == "py.typed"
     }
     found = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert found == expected

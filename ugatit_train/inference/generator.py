@@ -81,9 +81,14 @@ def _find(folder: Path, direction: str, weights: str | None) -> tuple[Path, Opti
     taken = choose(checkpoint, meta, weights)
     options = run_options(checkpoint, meta)
     prefix = GENERATORS[direction]
-    if f"{prefix}.safetensors" not in meta["files"]:
+    if direction not in directions(meta):
         raise CheckpointError(f"{checkpoint}: holds no {prefix}: give the other --direction")
     return checkpoint, options, taken
+
+
+def directions(meta: Mapping[str, Any]) -> list[str]:
+    """Those of "a2b" and "b2a" whose generators a checkpoint with this meta holds."""
+    return [direction for direction, name in GENERATORS.items() if f"{name}.safetensors" in meta["files"]]
 
 
 def choose(checkpoint: Path, meta: Mapping[str, Any], weights: str | None) -> str:

@@ -94,6 +94,25 @@ def translate(
     return outcomes
 
 
+def translate_picture(
+    model: Model,
+    picture: np.ndarray,
+    *,
+    size: tuple[int, int] | None = None,
+    keep_size: bool = False,
+    tiles: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A picture as the model sees it, its translation, and where the generator looks (red is most), of one size.
+
+    All are uint8 (H, W, 3) RGB. `size`, `keep_size` and `tiles`, of which one may be given, mean what they mean for
+    `translate`, and the translation has the pixels that it would write.
+    """
+    fit = _fit_for(model.signature, size, keep_size, tiles)
+    ((_, seen, made, heat),) = _Batches(model, fit, 1).add(None, picture)
+    shown = _Drawn(heatmap=True, side_by_side=False)(seen, made, heat)
+    return seen, shown[""], shown[".heatmap"]
+
+
 def _fit_for(signature: Signature, size: tuple[int, int] | None, keep_size: bool, tiles: bool) -> Fit:
     own = signature.size or signature.img_size
     if tiles:

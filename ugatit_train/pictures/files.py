@@ -174,9 +174,14 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
         BadInputError: OpenCV has no writer for the suffix.
         OSError: the file cannot be written.
     """
-    quality = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix.lower() in (".jpg", ".jpeg") else []
     try:
-        data = cv2.imencode(path.suffix, np.ascontiguousarray(picture[..., ::-1]), quality)[1].tobytes()
+        data = encode(picture, path.suffix)
     except cv2.error:
         raise BadInputError(f"{path}: no writer for {path.suffix!r}: name it .png or .jpg") from None
     write_whole(path, data)
+
+
+def encode(picture: np.ndarray, suffix: str = ".png") -> bytes:
+    """The bytes of a picture's file. Raises cv2.error where OpenCV has no writer for the suffix."""
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 92] if suffix.lower() in (".jpg", ".jpeg") else []
+    return cv2.imencode(suffix, np.ascontiguousarray(picture[..., ::-1]), quality)[1].tobytes()

@@ -1,0 +1,119 @@
+"""tools/serve.py: the address first, then pictures as `translate` makes them; its refusals. Its page: tests/train."""
+
+import base64
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from .conftest import TOOLS
+
+
+def answered(port, path, body=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    connection.request("GET" if body is None else "POST", path, body)
+    response = connection.getresponse()
+    assert response.status == 200
+    found = json.load(response)
+    connection.close()
+    return found
+
+
+def test_it_translates_in_both_directions_until_ctrl_c(tool, of_a_user, untrained_run, picture_folder, tmp_path):
+    command = [sys.executable, TOOLS / "serve.py", "--checkpoint", untrained_run, "--port", "0"]
+    picture = picture_folder / "testA" / "0.png"
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=of_a_user(os.environ), cwd=tmp_path
+    ) as process:
+        try:
+            first = process.stdout.readline()
+            port = int(re.fullmatch(r"http://127\.0\.0\.1:(\d+)/ \(Ctrl-C ends it\), device: CPU\n", first)[1])
+            about = answered(port, "/about.json")
+            body = picture.read_bytes()
+            made = {
+                direction: answered(port, f"/translate?direction={direction}", body)
+                for direction in ("a2b", "b2a")
+            }  # fmt: skip
+            process.send_signal(signal.SIGINT)
+            rest, complaint = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, rest, complaint) == (0, "", "")
+    assert about == {
+        "name": "run", "facts": "Step 3, light model. Pictures are resized to 32 × 32 px.",
+        "hint": "Folders and videos: tools/translate.py", "directions": ["a2b", "b2a"], "limit_bytes": 100_000_000,
+    }  # fmt: skip
+    for direction, answer in made.items():
+        out = tmp_path / direction
+        arguments = (
+            "--checkpoint",
+            untrained_run,
+            "--out",
+            out,
+            "--direction",
+            direction,
+            "--heatmap",
+            "--engine",
+            "mindspore",
+        )
+        assert tool("translate", picture, *arguments)[0] == 0
+        for name, file in (("translation", "0.png"), ("heatmap", "0.heatmap.png")):
+            assert base64.b64decode(answer[name]) == (out / file).read_bytes()
+    assert made["a2b"]["translation"] != made["b2a"]["translation"]
+    assert not any(path.is_file() for path in tmp_path.glob("*"))  # nothing is kept
+
+
+def test_bad_input_is_one_line_before_mindspore_loads(run_tool, refused, no_mindspore, tmp_path):
+    refused(
+        run_tool("serve", "--checkpoint", tmp_path / "none", env=no_mindspore), "none: no such folder: give a run's"
+    )
+    refused(run_tool("serve", "--checkpoint", tmp_path, env=no_mindspore), "checkpoints: no checkpoint yet: give the")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--host", ""], "--host is empty: give 127.0.0.1, or leave it out"),
+        (["--port", "70000"], "--port 70000: give 1024 to 65535, or 0 for a free one"),
+        (["--port", "-1"], "-1 is not a whole number from 0"),
+        (["--tiles", "--keep_size"], "not allowed with"),
+        (["--weights", "ema", "--port", "0"], "holds no averages, for its run has no --ema: give --weights raw"),
+        (["--which", "best"], "has no best checkpoint"),
+        (["--tile"], "--tile: unknown option: did you mean --tiles?"),
+    ],
+)
+def test_bad_options(tool, untrained_run, arguments, words):
+    code, said, complaint = tool("serve", "--checkpoint", untrained_run, *arguments)
+    assert (code, said) == (2, "") and words in complaint and complaint.count("\n") == 1
+
+
+def test_a_port_in_use_is_told_with_the_remedy(tool, untrained_run):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, said, complaint = tool("serve", "--checkpoint", untrained_run, "--port", port)
+    words = f"ugatit serve: --port {port}: another program uses it: give another --port, or 0 for a free one\n"
+    assert (code, said, complaint) == (2, "", words)
+
+
+def test_the_manual_states_the_limit_and_that_it_is_for_this_machine(tool):
+    code, manual, _ = tool("serve", "--help")
+    words = " ".join(manual.split())
+    assert code == 0 and "A file may have 100 MB." in words and "(default: 127.0.0.1)" in words
+    assert "--host 0.0.0.0 every machine that reaches this one may use it: there is no password" in words
+
+
+def test_a_checkpoint_of_one_direction_offers_that_one(load_tool, untrained_run):
+    from ugatit_train.inference import models
+
+    serve = load_tool("serve")
+    options = serve.parser().parse_args(["--checkpoint", str(untrained_run), "--tiles"])
+    opened = models.from_checkpoint(untrained_run, "b2a")
+    about = serve.described(options, {"b2a": opened}, 12_000)
+    assert about["directions"] == ["b2a"]
+    assert about["facts"] == "Step 12,000, light model. Pictures are kept at their size, in tiles of 32 × 32 px."

@@ -1,0 +1,430 @@
+"""The page to try a run on, with known functions in the generators' places: answers, refusals, and a browser."""
+
+import base64
+import contextlib
+import http.client
+import io
+import json
+import re
+import shutil
+import socket
+import struct
+import sys
+import threading
+import time
+import zlib
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from ugatit_data import BadInputError
+from ugatit_train.inference import generator, models, translate
+from ugatit_train.inference.web import offer, server
+
+from .browser import Browser
+
+SIZE = 16
+
+
+def model(function, light=True):
+    def run(x):
+        heat = np.broadcast_to(
+            np.arange(x.shape[3] // 4, dtype=np.float32), (len(x), 1, x.shape[2] // 4, x.shape[3] // 4)
+        )
+        return function(x), heat
+
+    size = None if light else (SIZE, SIZE)
+    signature = models.Signature(direction="a2b", light=light, img_size=(SIZE, SIZE), img_ch=3, size=size, batch=None)
+    return models.Model(run=run, signature=signature)
+
+
+NEGATIVE, MIRRORED = model(lambda x: -x), model(lambda x: np.ascontiguousarray(x[..., ::-1]))
+ABOUT = {
+    "name": "<b>first",
+    "facts": "Step 3.",
+    "hint": "More.",
+    "directions": ["a2b", "b2a"],
+    "limit_bytes": 100_000_000,
+}
+
+
+@contextlib.contextmanager
+def serving(about=ABOUT, sizes=None, **functions):
+    made = server.Server("127.0.0.1", 0)
+    functions = functions or {"a2b": NEGATIVE, "b2a": MIRRORED}
+    made.offer = offer.Offer(models=functions, about=about, sizes=sizes or {}, too_large="give less")
+    goes_on = [True]
+
+    def take_turns():
+        while goes_on:
+            made.turns.take()
+
+    threads = [threading.Thread(target=take_turns), threading.Thread(target=made.serve_forever, args=(0.01,))]
+    for thread in threads:
+        thread.start()
+    try:
+        yield made
+    finally:
+        goes_on.clear()
+        made.turns.ask(lambda: None)
+        made.shutdown()
+        made.server_close()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.fixture
+def served():
+    with serving() as made:
+        yield made
+
+
+def ask(to, body=None, path="/translate?direction=a2b", headers=()):
+    """(status, the answer); a GET without a body."""
+    connection = http.client.HTTPConnection("127.0.0.1", to.server_port, timeout=30)
+    connection.request("GET" if body is None else "POST", path, body, dict(headers))
+    response = connection.getresponse()
+    found = response.status, response.read(), response.headers
+    connection.close()
+    return found
+
+
+def translated(to, body, direction="a2b"):
+    status, answer, _ = ask(to, body, f"/translate?direction={direction}")
+    answer = json.loads(answer)
+    assert status == 200, answer
+    return answer | {name: base64.b64decode(answer[name]) for name in ("seen", "translation", "heatmap")}
+
+
+def png(picture):
+    return cv2.imencode(".png", picture)[1].tobytes()
+
+
+def pixels(data):
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+
+
+def files():
+    """Files of the kinds that the policy treats each in its way."""
+    draw = np.random.default_rng(0)
+    colour = draw.integers(0, 256, (20, 30, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = io.BytesIO()
+    Image.fromarray(colour).save(turned, "JPEG", exif=exif)
+    return {
+        "turned.jpg": turned.getvalue(),
+        "alpha.png": png(draw.integers(0, 256, (20, 30, 4), np.uint8)),
+        "deep.png": png(draw.integers(0, 1 << 16, (20, 30, 3), np.uint16)),
+        "gray.png": png(draw.integers(0, 256, (9, 40), np.uint8)),
+    }
+
+
+@pytest.mark.parametrize("sizes", [{}, {"size": (12, 24)}, {"keep_size": True}, {"tiles": True}], ids=str)
+def test_the_pictures_are_those_that_translate_writes(tmp_path, sizes):
+    for name, data in files().items():
+        (tmp_path / name).write_bytes(data)
+    translate.translate(NEGATIVE, tmp_path, tmp_path / "out", heatmap=True, side_by_side=True, **sizes)
+    with serving(sizes=sizes) as to:
+        for name, data in files().items():
+            answer, stem = translated(to, data), tmp_path / "out" / name.partition(".")[0]
+            assert answer["translation"] == stem.with_suffix(".png").read_bytes()
+            assert answer["heatmap"] == stem.with_suffix(".heatmap.png").read_bytes()
+            beside = pixels(stem.with_suffix(".side_by_side.png").read_bytes())
+            np.testing.assert_array_equal(pixels(answer["seen"]), beside[:, : beside.shape[1] // 3])
+            assert answer["size"] == list(beside.shape[:2] // np.array([1, 3]))
+        assert translated(to, files()["turned.jpg"])["notes"] == ["orientation 6 applied"]
+        assert translated(to, files()["deep.png"])["notes"] == ["16 bits to 8"]
+
+
+def test_each_direction_has_its_generator(served):
+    data = files()["gray.png"]
+    answers = [translated(served, data, direction) for direction in ("a2b", "b2a")]
+    seen = pixels(answers[0]["seen"])
+    np.testing.assert_array_equal(pixels(answers[0]["translation"]), 255 - seen)
+    np.testing.assert_array_equal(pixels(answers[1]["translation"]), seen[:, ::-1])
+    assert generator.directions({"files": {"genB2A.safetensors": {}, "training.safetensors": {}}}) == ["b2a"]
+
+
+def bomb():
+    """A PNG of a few bytes that says it has ten thousand megapixels."""
+    head = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(bytes(99))), (b"IEND", b""))
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+PICTURE = files()["gray.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        ({"body": b""}, 422, "empty file"),
+        ({"body": b"hello"}, 422, "not an image: unknown format"),
+        ({"body": PICTURE[:-30]}, 422, "truncated png"),
+        ({"body": bomb()}, 422, "too large: 100000 x 100000 pixels, the limit is 178956970"),
+        ({"body": PICTURE, "path": "/translate?direction=c"}, 404, "direction 'c': there are a2b, b2a"),
+        ({"body": PICTURE, "path": "/translate"}, 404, "direction ''"),
+        ({"body": PICTURE, "path": "/?direction=a2b"}, 404, "there are"),
+        ({"body": PICTURE, "headers": {"Origin": "https://example.com"}}, 403, "asked for by a page of elsewhere"),
+        ({"body": PICTURE, "headers": {"Origin": "null"}}, 403, "asked for by a page of elsewhere"),
+        ({"body": PICTURE, "headers": {"Host": "example.com"}}, 403, "not known here by that name: open http://127.0.0.1:"),
+        ({"path": "/", "headers": {"Host": "example.com:80"}}, 403, "not known here by that name"),
+        ({"path": "/", "headers": {"Host": "127.0.0.1.example.com"}}, 403, "not known here by that name"),
+        ({"path": "/", "headers": {"Host": "[x"}}, 403, "not known here by that name"),
+        ({"path": "/../server.py"}, 404, "no such page"),
+        ({"body": iter([PICTURE])}, 411, "no Content-Length: send the file as a whole"),
+        ({"body": PICTURE, "headers": {"Content-Length": "-1"}}, 411, "no Content-Length"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_is_answered_with_the_reason(served, arguments, status, words):
+    found, answer, _ = ask(served, **arguments)
+    assert found == status and words in json.loads(answer)["problem"]
+    assert translated(served, PICTURE)["size"] == [SIZE, SIZE]  # it goes on
+
+
+def test_a_file_above_the_limit_is_refused_before_it_is_read_as_a_picture(served, monkeypatch):
+    monkeypatch.setattr(server, "MAX_UPLOAD_BYTES", len(PICTURE))
+    assert ask(served, PICTURE)[0] == 200
+    status, answer, _ = ask(served, bytes(5 * len(PICTURE)))
+    words = f"too large: {5 * len(PICTURE)} bytes, the limit is {len(PICTURE)}: save the picture smaller"
+    assert (status, json.loads(answer)) == (413, {"problem": words})
+
+
+@pytest.mark.parametrize("host", ["localhost:1", "127.0.0.1:99", "[::1]:8765", "192.168.0.7", socket.gethostname()])
+def test_names_of_this_machine_are_known(served, host):
+    assert ask(served, path="/", headers={"Host": host})[0] == 200
+
+
+def test_pictures_that_come_together_go_one_after_the_other():
+    inside, most, threads = [], [], set()
+
+    def slow(x):
+        inside.append(1)
+        most.append(len(inside))
+        threads.add(threading.get_ident())
+        time.sleep(0.01)
+        inside.pop()
+        return -x
+
+    found = []
+    with serving(a2b=model(slow), b2a=model(slow)) as to:
+        asking = [
+            threading.Thread(target=lambda d=d: found.append(translated(to, PICTURE, d)["size"]))
+            for d in 4 * ["a2b", "b2a"]
+        ]
+        for thread in asking:
+            thread.start()
+        for thread in asking:
+            thread.join()
+    assert len(found) == len(most) == 8 and set(most) == {1} and len(threads) == 1
+
+
+def test_who_hangs_up_or_comes_too_late_gets_no_turn(monkeypatch):
+    monkeypatch.setattr(server, "MOST_WAITING", 1)
+    entered, goes_on, calls = threading.Event(), threading.Event(), []
+
+    def held(x):
+        calls.append(1)
+        entered.set()
+        assert goes_on.wait(30)
+        return -x
+
+    with serving(a2b=model(held)) as to:
+        first = threading.Thread(target=ask, args=(to, PICTURE))
+        first.start()
+        assert entered.wait(30)
+        head = f"POST /translate?direction=a2b HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(PICTURE)}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", to.server_port)) as second:
+            second.sendall(head.encode() + PICTURE)
+            while not to.turns._waiting.full():
+                time.sleep(0.001)
+            status, answer, _ = ask(to, PICTURE)
+            assert status == 503 and json.loads(answer)["problem"] == "1 pictures wait already: try again in a while"
+        goes_on.set()
+        first.join()
+        to.turns.ask(lambda: None)  # behind the second one
+    assert len(calls) == 1
+
+
+def test_a_lack_of_memory_and_a_fault_are_told_and_it_goes_on(capsys):
+    errors = [RuntimeError("words\nMemory isn't enough and alloc failed.\n"), ValueError("a fault")]
+
+    def fails(x):
+        if errors:
+            raise errors.pop(0)
+        return -x
+
+    with serving(a2b=model(fails)) as to:
+        status, answer, _ = ask(to, PICTURE)
+        assert (status, json.loads(answer)["problem"]) == (507, "Memory isn't enough and alloc failed: give less")
+        assert capsys.readouterr().err == ""
+        status, answer, _ = ask(to, PICTURE)
+        assert (status, json.loads(answer)["problem"]) == (
+            500,
+            "failed: what happened stands in the terminal of the server",
+        )
+        assert capsys.readouterr().err.endswith("ValueError: a fault\n")
+        assert ask(to, PICTURE)[0] == 200
+
+
+def test_an_upload_that_ends_early_is_no_word(served, capsys):
+    with socket.create_connection(("127.0.0.1", served.server_port)) as client:
+        client.sendall(b"POST /translate?direction=a2b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\nabc")
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(99) == b""
+    assert translated(served, PICTURE) and capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "words"),
+    [
+        ("", 0, "--host is empty: give 127.0.0.1, or leave it out"),
+        ("127.0.0.1", 65536, "--port 65536: give 1024 to 65535, or 0 for a free one"),
+        ("192.0.2.1", 0, "--host 192.0.2.1: Cannot assign requested address: give 127.0.0.1, 0.0.0.0 or an address of"),
+        ("ü" * 99, 0, "ü: no name of a machine: give 127.0.0.1"),
+        ("127.0.0.1", None, "another program uses it: give another --port, or 0 for a free one"),
+    ],
+)
+def test_where_nothing_can_listen(served, host, port, words):
+    with pytest.raises(BadInputError, match=re.escape(words)):
+        server.Server(host, served.server_port if port is None else port)
+
+
+def test_only_this_machine_reaches_it_unless_it_is_told(served):
+    assert served.is_local and served.url == f"http://127.0.0.1:{served.server_port}/"
+    with server.Server("0.0.0.0", 0) as everywhere:
+        assert not everywhere.is_local and everywhere.url == f"http://{socket.gethostname()}:{everywhere.server_port}/"
+
+
+class Calls:
+    """Where this process connects to, and whose addresses it asks for, while it is in use."""
+
+    found: list | None = None
+
+    def __enter__(self):
+        self.found = []
+        return self.found
+
+    def __exit__(self, *_):
+        self.found = None
+
+    def __call__(self, event, arguments):
+        if self.found is not None and event.startswith("socket.") and event not in ("socket.__new__", "socket.bind"):
+            self.found.append((event, arguments[1] if event == "socket.connect" else arguments))
+
+
+CALLS = Calls()
+sys.addaudithook(CALLS)  # for ever: it does nothing outside of `with CALLS`
+
+
+def test_the_server_calls_nobody():
+    """The test's own requests are all that is recorded: no name server, no other machine."""
+    with CALLS as found, serving() as to:
+        to.is_local, to.url  # noqa: B018
+        assert ask(to, path="/")[0] == ask(to, PICTURE)[0] == ask(to, path="/", headers={"Host": "localhost"})[0] == 200
+        assert ask(to, b"x", headers={"Host": "example.com"})[0] == 403
+        port = to.server_port
+    others = [call for call in found if call[0] not in ("socket.gethostname", "socket.getaddrinfo")]
+    assert others == 4 * [("socket.connect", ("127.0.0.1", port))]
+    assert {call[1][0] for call in found if call[0] == "socket.getaddrinfo"} == {"127.0.0.1"}  # http.client's
+    with CALLS as found:
+        socket.getfqdn("127.0.0.1")  # as HTTPServer does, left to itself
+    assert "socket.gethostbyaddr" in dict(found)
+
+
+class Links(HTMLParser):
+    def __init__(self, html):
+        super().__init__()
+        self.found = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        for name, value in attributes:
+            assert not name.startswith("on") and name != "style"
+            if name in ("src", "href"):
+                self.found.append(value)
+
+
+def test_the_page_names_its_own_files_only(served):
+    status, html, headers = ask(served, path="/")
+    links = Links(html.decode()).found
+    assert links == ["data:,", "run.css", "page.css", "page.js"]
+    policy = headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';") and "unsafe" not in policy
+    assert "Python" not in headers["Server"]
+    for link in links[1:]:
+        status, text, headers = ask(served, path=f"/{link}")
+        assert status == 200 and not re.search(r"https?:|@import|url\(", text.decode())
+        assert headers["Content-Security-Policy"] == policy and headers["X-Content-Type-Options"] == "nosniff"
+    assert json.loads(ask(served, path="/about.json")[1]) == ABOUT
+
+
+STATUS = "document.getElementById('status')"
+PIXEL = """(async (id) => {
+  const image = document.getElementById(id), canvas = document.createElement("canvas");
+  await image.decode();
+  [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+  const drawn = canvas.getContext("2d");
+  drawn.drawImage(image, 0, 0);
+  return [canvas.width, canvas.height, ...drawn.getImageData(0, 0, 1, 1).data];
+})"""
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed: apt-get install chromium")
+def test_a_browser_translates_with_it(served, tmp_path):
+    """A picture is dropped, and one is chosen; all that the browser asks for is this server's."""
+    left = np.zeros((40, 40, 3), np.uint8)
+    left[:, :20] = (0, 0, 200)  # BGR
+    cv2.imwrite(str(tmp_path / "red.left.png"), left)
+    (tmp_path / "note.png").write_text("no picture")
+    browser = Browser(tmp_path / "profile")
+    try:
+        browser("Page.navigate", url=served.url)
+        browser.wait("document.querySelector('h1')?.textContent == '<b>first'")
+        assert browser.value("document.getElementById('limit').textContent") == "100 MB"
+
+        def shown(name):
+            return browser("Runtime.evaluate", expression=f"{PIXEL}('{name}')", awaitPromise=True, returnByValue=True)[
+                "result"
+            ]["value"]
+
+        def saved(name):
+            return browser.value(f"document.getElementById('save_{name}').download")
+
+        browser.drop(300, 300, tmp_path / "red.left.png")
+        words = browser.wait(f"!document.body.classList.contains('busy') && {STATUS}.textContent")
+        assert words.startswith("red.left.png · 16 × 16 px · 0.")
+        assert [shown(name) for name in ("seen", "translation")] == [
+            [16, 16, 200, 0, 0, 255],
+            [16, 16, 55, 255, 255, 255],
+        ]
+        assert shown("heatmap") == [16, 16, 0, 0, 128, 255]
+        assert (saved("translation"), saved("heatmap")) == ("red.left.a2b.png", "red.left.a2b.heatmap.png")
+        browser.value("document.querySelector('input[value=b2a]').click()")
+        browser.wait("document.getElementById('save_translation').download == 'red.left.b2a.png'")
+        assert shown("translation") == [16, 16, 0, 0, 0, 255]
+        for width in (390, 1280):
+            browser.look(width, dark=width == 390)
+            assert browser.value("[innerWidth, document.documentElement.scrollWidth <= innerWidth]") == [width, True]
+        assert browser.complaints == []
+        browser.choose("#file", tmp_path / "note.png")
+        browser.wait(f"{STATUS}.className == 'status problem'")
+        assert browser.value(f"{STATUS}.textContent") == "note.png: not an image: unknown format"
+        assert browser.value("document.getElementById('pictures').hidden")
+        served.shutdown()
+        served.server_close()
+        browser.choose("#file", tmp_path / "red.left.png")
+        browser.wait(f"{STATUS}.textContent.startsWith('The server does not answer')")
+        assert {url.removeprefix("blob:").startswith(served.url) for url in browser.requests if url != "data:,"} == {
+            True
+        }
+        assert len(browser.requests) >= 10
+    finally:
+        browser.close()

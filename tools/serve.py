@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""Open a page to try a run on: drop a picture, see its translation and heat map."""
+
+if __name__ == "__main__":
+    from script import start_tool
+
+    start_tool(__file__)
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+
+from ugatit_data.commands import command
+from ugatit_train import runtime
+from ugatit_train.inference import generator, models, translate
+from ugatit_train.inference.generator import WEIGHTS, WEIGHTS_HELP, said_of
+from ugatit_train.inference.web.offer import Offer
+from ugatit_train.inference.web.server import MAX_UPLOAD_BYTES, Server
+from ugatit_train.training import best, checkpoint, interrupts, runfolder
+
+from .commandline import (
+    Parser,
+    checking,
+    end_when_interrupted,
+    path,
+    say,
+    say_device,
+    whole,
+    working,
+)
+from .sharedoptions import add_device, add_sizes, add_which
+
+
+def parser() -> Parser:
+    made = Parser(
+        "serve",
+        description="Open a page for a browser on which a picture can be dropped, and show its translation and heat "
+        "map, from A to B and from B to A. Pictures are read as translate reads them, and not kept. "
+        "The address is printed first; Ctrl-C ends it.",
+        epilog="Examples:\n"
+        "  %(prog)s --checkpoint runs/first\n"
+        "  %(prog)s --checkpoint runs/first --tiles --port 9000\n\n"
+        f"A file may have {MAX_UPLOAD_BYTES // 10**6} MB. Pictures that come together go one after the other.\n"
+        "From another machine: `ssh -L 8765:127.0.0.1:8765 THIS_MACHINE`, and open http://127.0.0.1:8765/ there.\n"
+        "With --host 0.0.0.0 every machine that reaches this one may use it: there is no password.\n\n"
+        "Exit code: 0 ended by Ctrl-C, SIGTERM or SIGHUP, 1 a failure, 2 bad input.",
+    )
+    made.add_argument("--checkpoint", type=path, required=True, help="folder of a run, or of one of its checkpoints")
+    made.add_argument("--weights", choices=WEIGHTS, help=WEIGHTS_HELP)
+    add_sizes(made)
+    add_which(made)
+    made.add_argument("--host", default="127.0.0.1", help="address to listen at; this one is for this machine only")
+    made.add_argument("--port", type=whole(0), default=8765, help="port to listen at; 0 takes a free one")
+    add_device(made)
+    return made
+
+
+def main(argv: list[str]) -> int:
+    options = parser().parse_args(argv)
+    runfolder.check_is_there(options.checkpoint)
+    again = "run it again"
+    end_when_interrupted("serve", again)
+    with checking():
+        found, meta = checkpoint.find(best.choose(options.checkpoint, options.which))
+        generator.choose(found, meta, options.weights)  # which refuses what is not there
+        server = Server(options.host, options.port)
+        runtime.setup(options.device_target, options.device_id)  # MindSpore loads here, after the other checks
+        opened = {
+            direction: models.from_checkpoint(
+                found, direction, options.keep_size, options.weights, options.compile_cache
+            )
+            for direction in generator.directions(meta)
+        }
+    sizes = {"size": options.size, "keep_size": options.keep_size, "tiles": options.tiles}
+    about = described(options, opened, meta["step"])
+    smaller = "free some memory, and try again"
+    if options.keep_size:
+        smaller = f"give a smaller picture, or start {command('serve')} with --tiles"
+    server.offer = Offer(models=opened, about=about, sizes=sizes, too_large=smaller)
+
+    say_device(options.device_target, options.device_id, before=f"{server.url} (Ctrl-C ends it), ")
+    signature = next(iter(opened.values())).signature
+    for line in said_of(signature.weights, options.weights):
+        print(line, flush=True)
+    if not server.is_local:
+        say("serve", f"--host {options.host}: every machine that reaches this one may use it, without a password")
+    for number in interrupts.ending_signals():
+        signal.signal(number, end)
+    with working(again, memory="free some memory, and run it again"):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        warm_up(server.offer, signature)
+        while True:
+            server.turns.take()
+
+
+def end(*_) -> None:
+    """Ends the server where it is: it has nothing to save. As in `end_when_interrupted`, no exception does it."""
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def warm_up(offer: Offer, signature: models.Signature) -> None:
+    """Has the networks compiled, with a picture of the training's size, so that the first one need not wait."""
+    for model in offer.models.values():
+        translate.translate_picture(model, np.zeros((*signature.img_size, 3), np.uint8), **offer.sizes)
+
+
+def described(options: argparse.Namespace, opened: dict[str, models.Model], step: int) -> dict[str, Any]:
+    """What the page says of the run: see `Offer`."""
+    signature = next(iter(opened.values())).signature
+    high, wide = options.size or signature.img_size
+    fit = f"resized to {wide} × {high} px"
+    if options.tiles:
+        fit = f"kept at their size, in tiles of {wide} × {high} px"
+    elif options.keep_size:
+        fit = "kept at their size" if signature.light else f"translated at {wide} × {high} px, shown at their size"
+    kind = "light" if signature.light else "full"
+    average = ", weights averaged" if signature.weights == generator.EMA else ""
+    return {
+        "name": options.checkpoint.resolve().name,
+        "facts": f"Step {step:,}, {kind} model{average}. Pictures are {fit}.",
+        "hint": f"Folders and videos: {command('translate')}",
+        "directions": list(opened),
+        "limit_bytes": MAX_UPLOAD_BYTES,
+    }
