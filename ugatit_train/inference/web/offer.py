@@ -62,12 +62,12 @@ class Turns:
         return future.result()
 
     def take(self) -> None:
-        """Waits a minute for the next that is asked for, and does it.
+        """Waits half a second for the next that is asked for, and does it.
 
-        In a wait without an end no Ctrl-C is heard: MindSpore's own handler of it has the wait go on.
+        Ctrl-C is heard between two waits only: MindSpore's own handler of it has a wait go on to its end.
         """
         try:
-            work, future = self._waiting.get(timeout=60)
+            work, future = self._waiting.get(timeout=0.5)
         except queue.Empty:
             return
         try:
