@@ -16,44 +16,36 @@ from typing import Any
 import numpy as np
 
 from ugatit_data.commands import command
-from ugatit_train import runtime
 from ugatit_train.inference import generator, models, translate
-from ugatit_train.inference.generator import WEIGHTS, WEIGHTS_HELP, said_of
+from ugatit_train.inference.generator import said_of
 from ugatit_train.inference.web.offer import Offer
 from ugatit_train.inference.web.server import MAX_UPLOAD_BYTES, Server
-from ugatit_train.training import best, checkpoint, interrupts, runfolder
+from ugatit_train.training import best, checkpoint, interrupts
 
-from .commandline import (
-    Parser,
-    checking,
-    end_when_interrupted,
-    path,
-    say,
-    say_device,
-    whole,
-    working,
-)
-from .sharedoptions import add_device, add_sizes, add_which
+from .commandline import Parser, checking, end_when_interrupted, say, whole, working
+from .opening import add_generator, check_generator, choose_engine, open_generators, say_engine
+from .sharedoptions import add_device, add_sizes
 
 
 def parser() -> Parser:
     made = Parser(
         "serve",
         description="Open a page for a browser on which a picture can be dropped, and show its translation and heat "
-        "map, from A to B and from B to A. Pictures are read as translate reads them, and not kept. "
-        "The address is printed first; Ctrl-C ends it.",
+        "map, from A to B and from B to A; an exported file has one direction. Pictures are read as translate reads "
+        "them, and not kept. The address is printed first; Ctrl-C ends it.",
         epilog="Examples:\n"
         "  %(prog)s --checkpoint runs/first\n"
-        "  %(prog)s --checkpoint runs/first --tiles --port 9000\n\n"
+        "  %(prog)s --checkpoint runs/first --tiles --port 9000\n"
+        "  %(prog)s --onnx exported/genA2B.onnx\n\n"
         f"A file may have {MAX_UPLOAD_BYTES // 10**6} MB. Pictures that come together go one after the other.\n"
         "From another machine: `ssh -L 8765:127.0.0.1:8765 THIS_MACHINE`, and open http://127.0.0.1:8765/ there.\n"
         "With --host 0.0.0.0 every machine that reaches this one may use it: there is no password.\n\n"
         "Exit code: 0 ended by Ctrl-C, SIGTERM or SIGHUP, 1 a failure, 2 bad input.",
     )
-    made.add_argument("--checkpoint", type=path, required=True, help="folder of a run, or of one of its checkpoints")
-    made.add_argument("--weights", choices=WEIGHTS, help=WEIGHTS_HELP)
+    add_generator(
+        made, auto="on the CPU OpenVINO where it is installed (with --tiles if they are small or large), else MindSpore"
+    )
     add_sizes(made)
-    add_which(made)
     made.add_argument("--host", default="127.0.0.1", help="address to listen at; this one is for this machine only")
     made.add_argument("--port", type=whole(0), default=8765, help="port to listen at; 0 takes a free one")
     add_device(made)
@@ -62,28 +54,31 @@ def parser() -> Parser:
 
 def main(argv: list[str]) -> int:
     options = parser().parse_args(argv)
-    runfolder.check_is_there(options.checkpoint)
+    check_generator(options)
+    name = (options.checkpoint or options.mindir or options.onnx).resolve().name
     again = "run it again"
     end_when_interrupted("serve", again)
     with checking():
-        found, meta = checkpoint.find(best.choose(options.checkpoint, options.which))
-        generator.choose(found, meta, options.weights)  # which refuses what is not there
+        directions: list[str | None] = [None]
+        step = None
+        if options.checkpoint:
+            options.checkpoint, meta = checkpoint.find(best.choose(options.checkpoint, options.which))
+            options.which = "last"  # this one, for both directions: the run may go on meanwhile
+            generator.choose(options.checkpoint, meta, options.weights)  # which refuses what is not there
+            directions, step = [*generator.directions(meta)], meta["step"]
         server = Server(options.host, options.port)
-        runtime.setup(options.device_target, options.device_id)  # MindSpore loads here, after the other checks
-        opened = {
-            direction: models.from_checkpoint(
-                found, direction, options.keep_size, options.weights, options.compile_cache
-            )
-            for direction in generator.directions(meta)
-        }
+        found, engine, why = open_generators(options, directions, *choose_engine(options, pictures=1))
+    if options.engine == "auto" and engine == "openvino":
+        why = "auto: pictures come one by one"
+    opened = {model.signature.direction: model for model in found}
     sizes = {"size": options.size, "keep_size": options.keep_size, "tiles": options.tiles}
-    about = described(options, opened, meta["step"])
+    about = described(options, name, opened, step)
     smaller = "free some memory, and try again"
     if options.keep_size:
         smaller = f"give a smaller picture, or start {command('serve')} with --tiles"
     server.offer = Offer(models=opened, about=about, sizes=sizes, too_large=smaller)
 
-    say_device(options.device_target, options.device_id, before=f"{server.url} (Ctrl-C ends it), ")
+    say_engine(options, engine, why, before=f"{server.url} (Ctrl-C ends it), ")
     signature = next(iter(opened.values())).signature
     for line in said_of(signature.weights, options.weights):
         print(line, flush=True)
@@ -110,20 +105,24 @@ def warm_up(offer: Offer, signature: models.Signature) -> None:
         translate.translate_picture(model, np.zeros((*signature.img_size, 3), np.uint8), **offer.sizes)
 
 
-def described(options: argparse.Namespace, opened: dict[str, models.Model], step: int) -> dict[str, Any]:
-    """What the page says of the run: see `Offer`."""
+def described(
+    options: argparse.Namespace, name: str, opened: dict[str, models.Model], step: int | None
+) -> dict[str, Any]:
+    """What the page says of the run `name`, or of a file, which knows no step: see `Offer`."""
     signature = next(iter(opened.values())).signature
-    high, wide = options.size or signature.img_size
+    high, wide = options.size or signature.size or signature.img_size
     fit = f"resized to {wide} × {high} px"
     if options.tiles:
         fit = f"kept at their size, in tiles of {wide} × {high} px"
     elif options.keep_size:
-        fit = "kept at their size" if signature.light else f"translated at {wide} × {high} px, shown at their size"
-    kind = "light" if signature.light else "full"
+        fit = (
+            "kept at their size" if signature.size is None else f"translated at {wide} × {high} px, shown at their size"
+        )
+    kind = f"{'light' if signature.light else 'full'} model"
     average = ", weights averaged" if signature.weights == generator.EMA else ""
     return {
-        "name": options.checkpoint.resolve().name,
-        "facts": f"Step {step:,}, {kind} model{average}. Pictures are {fit}.",
+        "name": name,
+        "facts": f"{kind.capitalize() if step is None else f'Step {step:,}, {kind}'}{average}. Pictures are {fit}.",
         "hint": f"Folders and videos: {command('translate')}",
         "directions": list(opened),
         "limit_bytes": MAX_UPLOAD_BYTES,

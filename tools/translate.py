@@ -8,21 +8,16 @@ if __name__ == "__main__":
 
 import argparse
 import dataclasses
-import math
 import sys
 import time
 
 from tqdm import tqdm
 
-from ugatit_data import BadInputError
 from ugatit_data.commands import command
-from ugatit_train import runtime
 from ugatit_train.exchange import engines
 from ugatit_train.inference import models, translate
-from ugatit_train.inference.generator import WEIGHTS, WEIGHTS_HELP, said_of
+from ugatit_train.inference.generator import said_of
 from ugatit_train.pictures.files import count_images, find_jobs
-from ugatit_train.training import best, runfolder
-from ugatit_train.training.checkpoint import find, run_options
 
 from .commandline import (
     Parser,
@@ -33,11 +28,11 @@ from .commandline import (
     path,
     refuse_full_folder,
     remove,
-    say_device,
     whole,
     working,
 )
-from .sharedoptions import add_device, add_sizes, add_which
+from .opening import add_generator, check_generator, choose_engine, open_generators, say_engine
+from .sharedoptions import add_device, add_sizes
 
 
 def parser() -> Parser:
@@ -55,26 +50,18 @@ def parser() -> Parser:
     made.add_argument(
         "sources", metavar="SOURCE", type=path, nargs="+", help="pictures, folders, patterns such as 'a/*.png', videos"
     )
-    model = made.add_mutually_exclusive_group(required=True)
-    model.add_argument("--checkpoint", type=path, help="folder of a run, or of one of its checkpoints")
-    model.add_argument("--mindir", type=path, help=f"a MINDIR file that {command('export')} wrote")
-    model.add_argument("--onnx", type=path, help=f"an ONNX file that {command('export')} wrote; runs without MindSpore")
     made.add_argument(
         "--out", type=path, required=True, help="folder for the PNG and MP4 files; it must not exist, or be empty"
     )
     made.add_argument("--direction", choices=("a2b", "b2a"), help="from which domain to which; a file's own, or a2b")
-    made.add_argument("--weights", choices=WEIGHTS, help=WEIGHTS_HELP)
     add_sizes(made)
     made.add_argument("--heatmap", action="store_true", help="also write where the generator looks (red is most)")
     made.add_argument("--side_by_side", action="store_true", help="also write input and output in one picture")
     made.add_argument("--batch", type=whole(1), default=1, help="pictures of one size that go through together")
-    add_which(made)
-    made.add_argument(
-        "--engine",
-        choices=engines.ENGINES,
-        default="auto",
-        help="what runs a checkpoint's network; auto: on the CPU OpenVINO where it is installed and there are "
-        f"{engines.FEW} pictures or fewer, or small or large ones (see the README of the tools), else MindSpore",
+    add_generator(
+        made,
+        auto=f"on the CPU OpenVINO where it is installed and there are {engines.FEW} pictures or fewer, or small or "
+        "large ones (see the README of the tools), else MindSpore",
     )
     add_device(made)
     return made
@@ -83,10 +70,7 @@ def parser() -> Parser:
 def main(argv: list[str]) -> int:
     options = parser().parse_args(argv)
     refuse_full_folder(options.out, "--out")
-    if options.checkpoint:
-        runfolder.check_is_there(options.checkpoint)
-    if options.which == "best" and not options.checkpoint:
-        raise BadInputError("--which best goes with --checkpoint: give both, or neither")
+    check_generator(options)
     whole_so_far = f"what is in {options.out} so far is whole; given again, it begins anew"
 
     def clean_up() -> None:
@@ -95,26 +79,12 @@ def main(argv: list[str]) -> int:
 
     end_when_interrupted("translate", whole_so_far, clean_up)
     with checking():
-        if options.checkpoint:
-            options.checkpoint = best.choose(options.checkpoint, options.which)
         jobs = find_jobs(options.sources, translate.endings(options.heatmap, options.side_by_side))
         total = count_images(jobs)
-        engine, why = choose_engine(options, total)
-        try:
-            opened = open_model(options, engine)
-        except engines.TooLargeError:
-            if options.engine != "auto":
-                raise
-            engine, why = "mindspore", f"auto: the weights are too large for {engine}"
-            opened = open_model(options, engine)
+        chosen = choose_engine(options, total, options.batch)
+        [opened], engine, why = open_generators(options, [options.direction], *chosen)
 
-    if options.onnx:
-        say_device("CPU")  # onnxruntime's, whatever --device_target says
-    else:
-        say_device(options.device_target, options.device_id)
-    print(f"engine: {engine} {engines.version(engine)} ({why})", flush=True)
-    if options.compile_cache != "auto" and (engine, options.mindir) != ("mindspore", None):
-        print("--compile_cache: only --engine mindspore on a checkpoint has compiled networks to keep: not used")
+    say_engine(options, engine, why)
     pace = Pace()
     opened = dataclasses.replace(opened, run=pace.watch(opened.run))
     smaller = "give a smaller --size or --batch, or --tiles"
@@ -152,49 +122,6 @@ def translate_all(options: argparse.Namespace, model: models.Model, total: int) 
             progress=bar.update,
             report=report,
         )
-
-
-def choose_engine(options: argparse.Namespace, pictures: int) -> tuple[str, str]:
-    """The engine that runs the generator on so many pictures, and why. Raises ModelError: see `engines.choose`."""
-    if not options.checkpoint:
-        if options.engine != "auto":
-            raise BadInputError("--engine goes with --checkpoint: give both, or leave it out")
-        return ("onnxruntime", "an ONNX file") if options.onnx else ("mindspore", "a MINDIR file")
-
-    def pixels() -> int | None:
-        run = run_options(*find(options.checkpoint))
-        if options.keep_size and run.light:
-            return None
-        high, wide = (options.size if run.light else None) or run.image_size
-        return high * wide
-
-    pieces = math.inf if options.tiles else pictures  # how many a picture has is not known here
-    return engines.choose(options.engine, options.device_target, pieces, pixels, options.batch)
-
-
-def open_model(options: argparse.Namespace, engine: str) -> models.Model:
-    """The generator that the options name, run by `engine`. Raises ValueError where it cannot be had."""
-    if options.onnx:
-        opened = models.from_onnx(options.onnx)
-    elif engine != "mindspore":
-        opened = engines.from_checkpoint(
-            engine, options.checkpoint, options.direction or "a2b", options.keep_size, options.weights
-        )
-    else:
-        if options.mindir:
-            runtime.let_plain_convolutions_be_fast()
-        runtime.setup(options.device_target, options.device_id)  # MindSpore loads here, after the other checks
-        if options.mindir:
-            opened = models.from_mindir(options.mindir)
-        else:
-            opened = models.from_checkpoint(
-                options.checkpoint,
-                options.direction or "a2b",
-                options.keep_size,
-                options.weights,
-                options.compile_cache,
-            )
-    return models.checked(opened, options.direction, options.weights)
 
 
 class Pace:

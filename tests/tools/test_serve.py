@@ -12,6 +12,10 @@ import sys
 
 import pytest
 
+from ugatit_train.exchange.export import onnx_model
+from ugatit_train.inference import generator, models
+from ugatit_train.inference.web.offer import translated
+
 from .conftest import TOOLS
 
 
@@ -27,6 +31,7 @@ def answered(port, path, body=None):
 
 def test_it_translates_in_both_directions_until_ctrl_c(tool, of_a_user, untrained_run, picture_folder, tmp_path):
     command = [sys.executable, TOOLS / "serve.py", "--checkpoint", untrained_run, "--port", "0"]
+    command += ["--engine", "mindspore"]
     picture = picture_folder / "testA" / "0.png"
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=of_a_user(os.environ), cwd=tmp_path
@@ -34,6 +39,7 @@ def test_it_translates_in_both_directions_until_ctrl_c(tool, of_a_user, untraine
         try:
             first = process.stdout.readline()
             port = int(re.fullmatch(r"http://127\.0\.0\.1:(\d+)/ \(Ctrl-C ends it\), device: CPU\n", first)[1])
+            assert re.fullmatch(r"engine: mindspore \S+ \(asked for\)\n", process.stdout.readline())
             about = answered(port, "/about.json")
             body = picture.read_bytes()
             made = {
@@ -67,6 +73,74 @@ def test_it_translates_in_both_directions_until_ctrl_c(tool, of_a_user, untraine
             assert base64.b64decode(answer[name]) == (out / file).read_bytes()
     assert made["a2b"]["translation"] != made["b2a"]["translation"]
     assert not any(path.is_file() for path in tmp_path.glob("*"))  # nothing is kept
+
+
+@pytest.fixture
+def offered(load_tool, tool, monkeypatch):
+    """offered("--onnx", file) -> (what `serve` would offer, the line of its engine); nothing is listened to."""
+    serve, servers = load_tool("serve"), []
+
+    class Silent(serve.Server):
+        def serve_forever(self):
+            servers.append(self)
+
+    def stop(*_):
+        raise models.ModelError("far enough")
+
+    def run(*arguments):
+        from_here = len(servers)
+        code, said, complaint = tool("serve", *arguments, "--port", 0)
+        assert code == 2 and complaint.endswith(": far enough\n"), complaint
+        [server] = servers[from_here:]
+        server.server_close()
+        return server.offer, said.splitlines()[1]
+
+    monkeypatch.setattr(serve, "Server", Silent)
+    monkeypatch.setattr(serve, "warm_up", stop)
+    return run
+
+
+@pytest.fixture
+def onnx_file(untrained_run, tmp_path):
+    pytest.importorskip("onnxruntime")
+    parameters, options, taken = generator.load_arrays(untrained_run, "b2a", None)
+    file = tmp_path / "genB2A.onnx"
+    signature = models.signature_of(options, "b2a", taken)
+    file.write_bytes(onnx_model(parameters, signature, options.padding).SerializeToString())
+    return file
+
+
+def check_pictures(tool, offer, source, picture, out):
+    """The offer gives the pictures of `translate`."""
+    for direction in offer.models:
+        answer = translated(offer, direction, picture.read_bytes())
+        arguments = ("--direction", direction, "--out", out / direction, "--heatmap")
+        assert tool("translate", picture, *source, *arguments)[0] == 0
+        for name, file in (("translation", "0.png"), ("heatmap", "0.heatmap.png")):
+            assert base64.b64decode(answer[name]) == (out / direction / file).read_bytes()
+
+
+def test_a_run_goes_by_openvino_where_it_is_installed(tool, offered, untrained_run, picture_folder, tmp_path):
+    pytest.importorskip("openvino")
+    offer, engine = offered("--checkpoint", untrained_run)
+    assert re.fullmatch(r"engine: openvino \S+ \(auto: pictures come one by one\)", engine)
+    assert list(offer.models) == ["a2b", "b2a"]
+    check_pictures(tool, offer, ("--checkpoint", untrained_run), picture_folder / "testA" / "0.png", tmp_path)
+
+
+def test_an_exported_file_is_offered_in_its_direction(tool, offered, onnx_file, picture_folder, tmp_path):
+    offer, engine = offered("--onnx", onnx_file)
+    assert re.fullmatch(r"engine: onnxruntime \S+ \(an ONNX file\)", engine)
+    facts = "Light model. Pictures are resized to 32 × 32 px."
+    told = {"name": "genB2A.onnx", "facts": facts, "directions": ["b2a"]}
+    assert {name: offer.about[name] for name in told} == told
+    check_pictures(tool, offer, ("--onnx", onnx_file), picture_folder / "testA" / "0.png", tmp_path)
+
+
+@pytest.mark.parametrize(("name", "value"), [("engine", "openvino"), ("which", "best")])
+def test_an_option_of_runs_beside_a_file(tool, onnx_file, name, value):
+    code, said, complaint = tool("serve", "--onnx", onnx_file, f"--{name}", value)
+    assert (code, said) == (2, "") and f"--{name}" in complaint and "goes with --checkpoint: give both" in complaint
 
 
 def test_bad_input_is_one_line_before_mindspore_loads(run_tool, refused, no_mindspore, tmp_path):
@@ -109,11 +183,9 @@ def test_the_manual_states_the_limit_and_that_it_is_for_this_machine(tool):
 
 
 def test_a_checkpoint_of_one_direction_offers_that_one(load_tool, untrained_run):
-    from ugatit_train.inference import models
-
     serve = load_tool("serve")
     options = serve.parser().parse_args(["--checkpoint", str(untrained_run), "--tiles"])
     opened = models.from_checkpoint(untrained_run, "b2a")
-    about = serve.described(options, {"b2a": opened}, 12_000)
+    about = serve.described(options, "run", {"b2a": opened}, 12_000)
     assert about["directions"] == ["b2a"]
     assert about["facts"] == "Step 12,000, light model. Pictures are kept at their size, in tiles of 32 × 32 px."
