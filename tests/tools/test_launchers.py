@@ -43,6 +43,21 @@ def test_the_model_zoos_names_start_our_tools_on_ascend(said, script, arguments,
 
 
 @pytest.mark.parametrize(
+    ("script", "arguments"),
+    [
+        ("run_standalone_train.sh", ()),
+        ("run_standalone_train_910.sh", ("--light",)),
+        ("run_eval_910.sh", ()),
+        ("run_eval.sh", ("first",)),
+    ],
+)
+def test_a_launcher_without_a_device_prints_its_own_usage(script, arguments):
+    done = subprocess.run([TOOLS / script, *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"Usage: tools/{script} DEVICE_ID [OPTION OF ") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("device", "line"),
     [(("CPU", 3), "device: CPU"), (("Ascend", 3), "device: Ascend 3"), (("GPU", "0 to 7"), "device: GPU 0 to 7")],
 )

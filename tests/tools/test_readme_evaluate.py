@@ -135,7 +135,6 @@ def test_the_310_path_gives_the_pictures_of_translate(ran, run_tool, tmp_path):
 @pytest.mark.parametrize(
     ("script", "arguments", "words"),
     [
-        ("run_eval.sh", ("first",), "Usage: tools/run_eval.sh DEVICE_ID"),
         ("run_infer_310.sh", ("a.mindir", "photos"), "give MINDIR_PATH, DATA_PATH and DEVICE_ID"),
         ("run_infer_310.sh", ("none.mindir", "photos", "0"), "none.mindir: no such file"),
     ],

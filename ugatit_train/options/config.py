@@ -116,7 +116,7 @@ class Options:
         "Ascend, as one graph (O2); if not given, MindSpore's own: O0, on the first Ascend 910 O2"
     )  # fmt: skip
     recompute: bool = option(
-        False, "keep less for the backward pass and compute it again: on the CPU a sixth less memory, a tenth more time"
+        False, "keep less for the backward pass and compute it again: on the CPU a fifth less memory, a tenth more time"
     )
     threads: int | None = option(None, "threads that decode images; one per core if not given", least=1)
     compile_cache: str = option(

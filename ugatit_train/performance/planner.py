@@ -178,7 +178,7 @@ def _projected(options: Options, steps: int | None) -> list[str]:
         parts.append("launches {:.0f} to {:.0f}".format(*(spent * 1e3 for spent in found.launches_s)))
         if (o.n_res, o.n_dis) != tuple(roofline.COUNTED.values()):
             parts.append("counted for n_res {n_res}, n_dis {n_dis}".format(**roofline.COUNTED))
-        whole = "" if steps is None else f", {duration(low * steps)} to {duration(high * steps)} for {steps} steps"
+        whole = "" if steps is None else f", {_span(low * steps, high * steps)} for {steps} steps"
         lines.append(
             f"time, projected, never run on a card: {chip.name} in {found.precision}: {low * 1e3:.0f} to "
             f"{high * 1e3:.0f} ms a step{whole} ({', '.join(parts)}; at {found.efficiency:.0%} of the roofline)"
@@ -191,12 +191,20 @@ def _projected(options: Options, steps: int | None) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """A time such as 3 d 4 h, 4 h 12 min, 5 min."""
+    """A time such as 3 d 4 h, 4 h 12 min, 5 min, or less than a minute."""
     hours, minutes = divmod(round(seconds / 60), 60)
     days = hours // 24
     if days:
         return f"{days} d {hours % 24} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else "less than a minute"
+
+
+def _span(low: float, high: float) -> str:
+    """Two durations, or one where they are told alike."""
+    words = dict.fromkeys((duration(low), duration(high)))
+    return " to ".join(words)
 
 
 def too_long(options: Options, seconds: float) -> str:
