@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ugatit_data.loading.loader import Loader, open_loader
     from ugatit_data.loading.pipelines import as_mindspore_dataset, ascend_pipeline
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 __all__ = [
     "ENCODINGS",

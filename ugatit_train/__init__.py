@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ugatit_train.inference.translate import translate
     from ugatit_train.options.config import Options
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 __all__ = ["Options", "UgatitError", "evaluate", "open_generator", "train", "translate"]
 

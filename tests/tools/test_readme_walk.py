@@ -44,10 +44,11 @@ def test_its_training_is_that_of_the_demo(load_tool):
 
 
 def test_the_commands_between_the_lines_are_understood(understood):
-    """Those in the text and in the tables; test_readmes.py tries those of the blocks."""
+    """Those in the text, and in the tables of the tools' README; test_readmes.py tries those of the blocks."""
     plain = re.sub(r"^```.*?^```", "", (ROOT / "README.md").read_text(), flags=re.DOTALL | re.MULTILINE)
-    commands = re.findall(r"`(ugatit \w+ [^`]+)`", plain)
-    assert len(commands) >= 6
+    tables = re.findall(r"^\|.*", (ROOT / "tools" / "README.md").read_text(), re.MULTILINE)
+    commands = re.findall(r"`(ugatit \w+ [^`]+)`", "\n".join([plain, *tables]))
+    assert len(commands) >= 10
     for command in commands:
         assert understood(command) == command.split()[1]
 
