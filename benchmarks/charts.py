@@ -1,21 +1,25 @@
-"""PNG charts of benchmark records."""
+"""Charts of benchmark records: PNG for the report, SVG for a front page."""
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import statistics
 from collections.abc import Callable
 
 import matplotlib
+import tables
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-pyplot.rcParams["font.size"] = 9
+pyplot.rcParams.update({"font.size": 9, "svg.hashsalt": "ugatit"})  # the same record, the same bytes
 
 WIDTH = 5.5  # inches: 9-point letters stay readable at a phone's width
 REPORTED = "ms a step at 256 px, batch 1, as reported"  # in the data of a roofline's record
 OURS, THEIRS, MUTED = "#1f5a94", "#9aa7b4", "#c9d6e8"
+CURVES = (OURS, "#b5651d", "#5b8c5a", "#7a5195", THEIRS)
 
 
 def of(record: dict) -> bytes | None:
@@ -30,6 +34,19 @@ def of(record: dict) -> bytes | None:
     figure.savefig(buffer, format="png", dpi=140, metadata={"Software": None})
     pyplot.close(figure)
     return buffer.getvalue()
+
+
+def front(record: dict) -> str:
+    """The SVG of a record of `learning.py` for a front page; it names the digest of what it shows."""
+    figure, buffer = learning_over_time(record), io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Description": shown(record)})
+    pyplot.close(figure)
+    return buffer.getvalue()
+
+
+def shown(record: dict) -> str:
+    """The digest of a record's results: Matplotlib's bytes differ from version to version, this one does not."""
+    return f"results {hashlib.sha256(json.dumps(record['results']).encode()).hexdigest()}"
 
 
 def _bars(names: list[str], entries: list[dict], label: str):
@@ -109,29 +126,41 @@ def profile(record: dict):
 
 
 def learning(record: dict):
-    """The ratio over steps, and over CPU minutes: the median of the seeds, with a band from lowest to highest."""
-    curves: dict[str, list[dict]] = {}
-    for entry in record["results"]:
-        if "step" in entry.get("tags", {}):
-            curves.setdefault(entry["tags"]["of"], []).append(entry)
-    if not curves:
+    """The ratio over steps, and over CPU minutes."""
+    if not tables.curves_of(record):
         return None
     figure, (over_steps, over_time) = pyplot.subplots(2, 1, figsize=(WIDTH, 5.6), layout="constrained")
-    colours = (OURS, "#b5651d", "#5b8c5a", "#7a5195", THEIRS)
-    for (name, entries), colour in zip(curves.items(), colours, strict=False):
-        ratios = [entry["median"] for entry in entries]
-        low, high = [entry["low"] for entry in entries], [entry["high"] for entry in entries]
-        minutes = [statistics.median(entry["tags"]["cpu_minutes"]) for entry in entries]
-        for axes, x in ((over_steps, [entry["tags"]["step"] for entry in entries]), (over_time, minutes)):
-            axes.plot(x, ratios, color=colour, label=name, lw=1.6)
-            axes.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
-    seeds = len(record["options"]["seeds"])
-    for axes, what in ((over_steps, "steps"), (over_time, "CPU minutes (all threads), compilation included")):
-        axes.axhline(record["options"]["target"], color="#a33", lw=0.8, ls="--")
-        axes.set(xlabel=what, ylabel="ratio (less is better)", xlim=(0, None))
-        axes.grid(alpha=0.3)
-    over_steps.legend(title=f"median and range of {seeds} seeds" if seeds > 1 else "one seed")
+    _curves(over_steps, record, "steps", lambda entry: [entry["tags"]["step"]] * len(entry["samples"]))
+    _over_time(over_time, record)
+    over_steps.legend()
     return figure
+
+
+def learning_over_time(record: dict):
+    """The ratio over CPU minutes alone, for the front page."""
+    figure, axes = pyplot.subplots(figsize=(WIDTH, 3), layout="constrained")
+    _over_time(axes, record)
+    axes.legend()
+    return figure
+
+
+def _over_time(axes, record: dict) -> None:
+    what = "CPU minutes (all threads), compilation included"
+    _curves(axes, record, what, lambda entry: entry["tags"]["cpu_minutes"])
+
+
+def _curves(axes, record: dict, what: str, x_of: Callable[[dict], list[float]]) -> None:
+    """A thin line for each seed and a thick one for their mean, of each implementation."""
+    for (name, entries), colour in zip(tables.curves_of(record).items(), CURVES, strict=False):
+        x, ratios = [x_of(entry) for entry in entries], [entry["samples"] for entry in entries]
+        seeds = len(ratios[0])
+        if seeds > 1:
+            axes.plot(x, ratios, color=colour, lw=0.6, alpha=0.6)
+        label = f"{name}, mean of {seeds} seeds" if seeds > 1 else f"{name}, one seed"
+        axes.plot([*map(statistics.mean, x)], [*map(statistics.mean, ratios)], color=colour, label=label, lw=1.8)
+    axes.axhline(record["options"]["target"], color="#a33", lw=0.8, ls="--")
+    axes.set(xlabel=what, ylabel="ratio (less is better)", xlim=(0, None))
+    axes.grid(alpha=0.3)
 
 
 CHARTS: dict[str, Callable] = {

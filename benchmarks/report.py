@@ -2,7 +2,7 @@
 """Makes one page of the runs' figures, their charts, and the tables in the README.
 
     python benchmarks/report.py bench/run.json --against benchmarks/results/quick.json --out bench
-    python benchmarks/report.py --readme README.md         # the tables between its markers, from benchmarks/results
+    python benchmarks/report.py --readme           # tables and charts of the project's READMEs, from benchmarks/results
 
 The page (report.html) needs no other file. --against is an earlier run on this machine with the same options: a result
 that is worse by more than the noise is marked as a regression. With three samples or more that is when every later
@@ -21,10 +21,11 @@ from pathlib import Path
 import arguments
 import charts
 import compare
+import readmes
 import tables
 
 HERE = Path(__file__).parent
-MARKER = re.compile(r"<!-- table: (\S+) -->\n.*?<!-- end table -->", re.DOTALL)
+READMES = [HERE / "README.md", HERE.parent / "README.md", HERE.parent / "README_CN.md"]
 
 STYLE = """
 :root { color-scheme: light; } * { box-sizing: border-box; }
@@ -57,6 +58,8 @@ def page(records: list[dict], earlier: list[dict], title: str) -> str:
         if chart:
             data = base64.b64encode(chart).decode()
             parts.append(f'<img alt="chart of {html.escape(record["benchmark"])}" src="data:image/png;base64,{data}">')
+        if record["benchmark"] == "learning":
+            parts.append(f"<p>{_cell(tables.headline(record))}</p>")
         parts += map(_table, tables.of(record).split("\n\n"))  # a record may have several
     body = "\n".join(parts)
     return (
@@ -104,17 +107,6 @@ def _cell(text: str) -> str:
     return re.sub(r"\*(.+?)\*", r"<em>\1</em>", text)
 
 
-def with_tables(text: str, root: Path) -> str:
-    """The README's text with new tables between its markers, made of the records (under `root`) that they name."""
-
-    def fill(match: re.Match) -> str:
-        (record,) = records_of(root / match[1])
-        made = f"{tables.of(record)}\n\n{tables.head(record)}"
-        return f"<!-- table: {match[1]} -->\n{made}\n<!-- end table -->"
-
-    return MARKER.sub(fill, text)
-
-
 def main(argv: list[str] | None = None) -> int:
     parser = arguments.parser(__doc__, record=False)
     parser.add_argument(
@@ -124,15 +116,18 @@ def main(argv: list[str] | None = None) -> int:
         "--against", type=arguments.path, nargs="*", default=[], metavar="RUN", help="an earlier run to compare"
     )
     parser.add_argument("--out", type=arguments.path, metavar="FOLDER", help="where report.html and the charts go")
-    parser.add_argument("--readme", type=arguments.path, metavar="FILE", help="renew the tables between its markers")
+    parser.add_argument(
+        "--readme", type=arguments.path, nargs="*", metavar="FILE",
+        help="renew what stands between their markers; without FILE, in all of the project's",
+    )  # fmt: skip
     options = parser.parse_args(argv)
-    if not options.readme and not (options.runs and options.out):
-        parser.error("give RUN files and --out FOLDER, or --readme FILE")
+    if options.readme is None and not (options.runs and options.out):
+        parser.error("give RUN files and --out FOLDER, or --readme")
     try:
         records = [record for path in options.runs for record in records_of(path)]
         earlier = [record for path in options.against for record in records_of(path)]
-        if options.readme:
-            options.readme.write_text(with_tables(options.readme.read_text(), options.readme.parent))
+        for path in (options.readme or READMES) if options.readme is not None else ():
+            readmes.renew(path)
     except (OSError, ValueError, KeyError) as error:
         parser.error(f"{error}: give records that benchmarks/run.py or a benchmark's --out wrote")
     if records:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 
 from record import ratio as ratio_to
@@ -162,30 +163,69 @@ def profile(record: dict, top: int = 12) -> str:
 
 
 def learning(record: dict) -> str:
-    """The ratio on the way, and when it comes to the target; then how far apart the first two implementations are."""
+    """When the ratio comes to the target; the ratio on the way; how far apart the first two implementations are."""
     by_name = {entry["name"]: entry for entry in record["results"]}
-    curves: dict[str, list[dict]] = {}
-    for entry in record["results"]:
-        if "step" in entry.get("tags", {}):
-            curves.setdefault(entry["tags"]["of"], []).append(entry)
-    names = list(dict.fromkeys([*curves, *record["options"]["implementations"]]))
-    steps = [entry["tags"]["step"] for entry in next(iter(curves.values()), [])]
-    quarters = sorted({min(steps, key=lambda step: abs(step - steps[-1] * part / 4)) for part in (1, 2, 3, 4)})
+    curves = curves_of(record)
     target = f"to a ratio of {record['options']['target']:g}"
     columns = {  # header -> how its result's name ends
-        **{f"ratio at step {step}": f"ratio at step {step}" for step in quarters},
         f"minutes {target}": f"minutes {target}", "CPU minutes": f"cpu_minutes {target}", "steps": f"steps {target}",
         "seconds a step": "a step", "start, s": "start",
     }  # fmt: skip
     rows = []
-    for name in names:
+    for name in dict.fromkeys([*curves, *record["options"]["implementations"]]):
         if name in by_name:  # skipped as a whole
             rows.append([name, ranged(by_name[name]), *[""] * (len(columns) - 1)])
             continue
         shown = f"**{name}**" if name == "ours" else name
         rows.append([shown, *(ranged(by_name.get(f"{name}: {ending}")) for ending in columns.values())])
-    table = rows_to_table(["implementation", *columns], rows)
-    return "\n\n".join([table, *_apart(curves)]) if len(curves) > 1 else table
+    made = [rows_to_table(["implementation", *columns], rows)]
+    if curves:
+        made.append(_on_the_way(curves))
+    return "\n\n".join([*made, *(_apart(curves) if len(curves) > 1 else [])])
+
+
+def curves_of(record: dict) -> dict[str, list[dict]]:
+    """The ratios of each implementation in a record of `learning.py`, step by step; a sample is a seed's."""
+    curves: dict[str, list[dict]] = {}
+    for entry in record["results"]:
+        if "step" in entry.get("tags", {}):
+            curves.setdefault(entry["tags"]["of"], []).append(entry)
+    return curves
+
+
+def _on_the_way(curves: dict[str, list[dict]]) -> str:
+    """Ratio and CPU minutes at each measurement, as the mean of the seeds and their range."""
+    header = ["step", *(f"{name}: {what}" for name in curves for what in ("ratio, mean (range)", "CPU minutes, mean"))]
+    rows = []
+    for entries in zip(*curves.values(), strict=True):
+        row = [f"{entries[0]['tags']['step']:,}"]
+        for entry in entries:
+            spread = f" ({entry['low']:.3f}-{entry['high']:.3f})" if len(entry["samples"]) > 1 else ""
+            row.append(f"{statistics.mean(entry['samples']):.3f}{spread}")
+            row.append(f"{statistics.mean(entry['tags']['cpu_minutes']):.1f}")
+        rows.append(row)
+    return rows_to_table(header, rows)
+
+
+def headline(record: dict, chinese: bool = False) -> str:
+    """The CPU minutes to the target ratio, of each implementation; or how many seeds did not come to it in how long."""
+    by_name, target = {entry["name"]: entry for entry in record["results"]}, record["options"]["target"]
+    found = []
+    for name, entries in curves_of(record).items():
+        reached = by_name[f"{name}: cpu_minutes to a ratio of {target:g}"]
+        if "skipped" not in reached:
+            found.append(f"{name} {ranged(reached)}")
+            continue
+        lowest = [min(ratios) for ratios in zip(*(entry["samples"] for entry in entries), strict=True)]
+        short, steps = sum(ratio > target for ratio in lowest), f"{entries[-1]['tags']['step']:,}"
+        ratios = ", ".join(f"{ratio:.3f}" for ratio in lowest)
+        found.append(
+            f"{name} 的 {len(lowest)} 个种子中有 {short} 个在 {steps} 步内未达到（最低 {ratios}）" if chinese
+            else f"{name} not reached in {steps} steps by {short} of {len(lowest)} seeds (lowest: {ratios})"
+        )  # fmt: skip
+    if chinese:
+        return f"**误差比降到 {target:.2f} 所需的 CPU 分钟数**：{'；'.join(found)}。"
+    return f"**CPU minutes to a ratio of {target:.2f}**: {'; '.join(found)}."
 
 
 def _apart(curves: dict[str, list[dict]]) -> list[str]:

@@ -8,6 +8,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 from pathlib import Path
 
 import cv2
@@ -210,7 +211,8 @@ def test_the_record_has_the_samples_of_all_seeds(ran, curves):
     report, charts = importlib.import_module("report"), importlib.import_module("charts")
     page = report.page(report.records_of(ran), [], "t")
     assert "<strong>ours</strong>" in page and "ratio at step 30" in page and "of 2</td>" in page
-    assert page.count("<table>") == 2 and "---" not in page
+    assert page.count("<table>") == 3 and "---" not in page
+    assert "<strong>CPU minutes to a ratio of 0.55</strong>" in page
     assert charts.of(written).startswith(b"\x89PNG")
 
 
@@ -256,17 +258,67 @@ def test_a_ratio_that_a_seed_does_not_reach_is_no_figure(learning):
     assert found["ours: a step"]["samples"] == [6.0, 6.0]
 
 
-def test_the_table_says_whether_the_ranges_of_the_seeds_meet(learning):
+@pytest.fixture
+def two_seeds(learning):
+    """A record of two seeds in which ours comes to 0.6 with both, and the peer with one."""
     curves = {"ours": [curve(1, 0.8, 0.5), curve(1, 0.7, 0.4)], "torch": [curve(1, 0.75, 0.6), curve(1, 0.9, 0.7)]}
     options = {"implementations": ["ours", "torch", "torch compiled"], "target": 0.6, "seeds": [1, 2]}
-    lacking = importlib.import_module("record").skipped("torch compiled", "no compiler")
-    record = {"benchmark": "learning", "options": options, "results": [*learning.results(curves, 0.6), lacking]}
-    table = importlib.import_module("tables").of(record)
-    assert "| ratio at step 0 | ratio at step 10 | ratio at step 20 | minutes to a ratio of 0.6 |" in table
-    assert "| **ours** | 1 (1-1) | 0.75 (0.7-0.8) | 0.45 (0.4-0.5) |" in table
-    assert "| torch compiled | skipped: no compiler |" in table
-    assert "| measurements at which the seeds' ranges meet | 1 of 2 |" in table
-    assert "| difference at the end, of each seed | -0.100, -0.300 |" in table
+    record = importlib.import_module("record")
+    results = [*learning.results(curves, 0.6), record.skipped("torch compiled", "no compiler")]
+    about = {"host": record.host(), "versions": {"numpy": "1"}, "commit": "abc"}
+    return {"benchmark": "learning", "options": options, "results": results} | about
+
+
+def test_the_tables_have_each_step_and_say_whether_the_ranges_of_the_seeds_meet(two_seeds):
+    summary, way, apart = importlib.import_module("tables").of(two_seeds).split("\n\n")
+    assert "| minutes to a ratio of 0.6 | CPU minutes | steps | seconds a step | start, s |" in summary
+    assert "| **ours** | 2.5 (2.33-2.67) | 5 (4.67-5.33) | 15 (13.3-16.7) | 6 (6-6) | 60 (60-60) |" in summary
+    assert "| torch compiled | skipped: no compiler |" in summary
+    assert way.splitlines()[2:] == [
+        "| 0 | 1.000 (1.000-1.000) | 2.0 | 1.000 (1.000-1.000) | 2.0 |",
+        "| 10 | 0.750 (0.700-0.800) | 4.0 | 0.825 (0.750-0.900) | 4.0 |",
+        "| 20 | 0.450 (0.400-0.500) | 6.0 | 0.650 (0.600-0.700) | 6.0 |",
+    ]
+    assert "| measurements at which the seeds' ranges meet | 1 of 2 |" in apart
+    assert "| difference at the end, of each seed | -0.100, -0.300 |" in apart
+
+
+def test_the_headline_has_the_minutes_or_how_many_seeds_did_not_come_so_far(two_seeds):
+    headline = importlib.import_module("tables").headline
+    assert headline(two_seeds) == (
+        "**CPU minutes to a ratio of 0.60**: ours 5 (4.67-5.33); "
+        "torch not reached in 20 steps by 1 of 2 seeds (lowest: 0.600, 0.700)."
+    )
+    numbers = re.compile(r"\d+(?:\.\d+)?")
+    assert sorted(numbers.findall(headline(two_seeds, chinese=True))) == sorted(numbers.findall(headline(two_seeds)))
+
+
+def test_one_command_makes_tables_chart_and_headline_of_a_new_record(two_seeds, tmp_path):
+    """Of a record that was not there before; a second time it changes nothing."""
+    report, readmes = importlib.import_module("report"), importlib.import_module("readmes")
+    results = tmp_path / "results"
+    results.mkdir()
+    for name in ("README.md", "README_CN.md"):
+        text = "".join(f"<!-- {kind}: results/learning.json -->\n<!-- end {kind} -->\n" for kind in ("table", "chart"))
+        (tmp_path / name).write_text(text)
+    command = ["--readme", str(tmp_path / "README.md"), str(tmp_path / "README_CN.md")]
+    assert report.main(command) == 0
+    assert [*results.iterdir()] == [] and (tmp_path / "README.md").read_text().count("No record yet.") == 1
+    (results / "learning.json").write_text(json.dumps(two_seeds))
+    assert report.main(command) == 0
+    made = {path.name: path.read_bytes() for path in (*tmp_path.glob("*.md"), *results.glob("*.svg"))}
+    assert report.main(command) == 0
+    assert made == {path.name: path.read_bytes() for path in (*tmp_path.glob("*.md"), *results.glob("*.svg"))}
+    english, chinese, svg = (made[name].decode() for name in ("README.md", "README_CN.md", "learning.svg"))
+    assert "](results/learning.svg)\n\n**CPU minutes to a ratio of 0.60**: ours 5" in english and "| 20 |" in english
+    assert "](results/learning.svg)\n\n**误差比" in chinese
+    # a line of each seed and one of their mean, of ours and of the peer
+    assert svg.count("stroke: #1f5a94") == 4 and svg.count("stroke: #b5651d") == 4  # the legend's line is the fourth
+    assert importlib.import_module("charts").shown(two_seeds) in svg
+    other = two_seeds | {"results": two_seeds["results"][:-1]}
+    (results / "learning.json").write_text(json.dumps(other))
+    (image,) = readmes.images(english, tmp_path).values()
+    assert image != svg
 
 
 def test_without_pytorch_the_peer_is_skipped(learning, monkeypatch):

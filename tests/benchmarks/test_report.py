@@ -111,14 +111,17 @@ def test_the_page_of_the_committed_results_holds_everything_in_itself(load):
     assert "<script" not in page and "width=device-width" in page
 
 
-def test_the_readmes_have_the_tables_of_the_committed_records(load):
-    with_tables = load("report").with_tables
-    for folder in (ROOT, BENCHMARKS):
-        text = (folder / "README.md").read_text()
-        assert with_tables(text, folder) == text, f"run: python benchmarks/report.py --readme {folder / 'README.md'}"
+def test_the_readmes_have_the_tables_and_charts_of_the_committed_records(load):
+    readmes, remedy = load("readmes"), "run: python benchmarks/report.py --readme"
+    for readme in (ROOT / "README.md", ROOT / "README_CN.md", BENCHMARKS / "README.md"):
+        text = readme.read_text()
+        assert readmes.with_tables(text, readme) == text, remedy
+        for path, image in readmes.images(text, readme.parent).items():
+            (shown,) = re.findall("results [0-9a-f]{64}", image)
+            assert path.exists() and shown in path.read_text(), remedy
     assert text.count("<!-- table: ") == text.count("<!-- end table -->") >= 8
     changed = text.replace("| **ours** |", "| **others** |")
-    assert changed != text == with_tables(changed, BENCHMARKS)
+    assert changed != text == readmes.with_tables(changed, readme)
 
 
 def test_what_a_long_run_costs_is_what_the_records_say():
