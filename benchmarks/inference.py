@@ -58,52 +58,54 @@ def write_run(folder: Path, ch: int, n_res: int, size: int) -> Path:
 def measure(run: Path, size: int, batch: int, options: argparse.Namespace) -> list[dict]:
     """The results of one size and batch."""
     shape = {"size": size, "batch": batch, "ch": options.ch, "n_res": options.n_res, "threads": options.threads}
-    workers, firsts = {}, {}
-    for name in options.implementations:
-        workers[name] = step_time.Worker("generator", {"of": name, "run": str(run)}, shape)
-        firsts[name] = {} if workers[name].skipped else workers[name].ask(1)
-    seconds: dict[str, list[float]] = {name: [] for name, worker in workers.items() if not worker.skipped}
+    runs = {name: step_time.Run("generator", {"of": name, "run": str(run)}, shape) for name in options.implementations}
     for _ in range(options.rounds):
-        for name, samples in seconds.items():
-            samples += workers[name].ask(1)["seconds"]
-    for worker in workers.values():
-        worker.close()
+        for its in runs.values():
+            its.take(1)
+    for its in runs.values():
+        its.worker.close()
     where, results = f"{size} px, batch {batch}", []
-    best = min((statistics.median(samples) for samples in seconds.values()), default=0.0)
-    for name, worker in workers.items():
+    best = min((statistics.median(its.seconds) for its in runs.values() if not its.skipped), default=0.0)
+    for name, its in runs.items():
         tags = {"tags": {"size": size, "batch": batch, "of": name}}
-        if worker.skipped:
-            results.append(record.skipped(f"{where}: {name}", worker.skipped) | tags)
+        if its.skipped:  # from the start, or its process died on the way: the others' figures stay
+            results.append(record.skipped(f"{where}: {name}", its.skipped) | tags)
             continue
-        results.append(record.result(f"{where}: {name}", "seconds", seconds[name]) | tags)
-        results.append(record.result(f"{where}: {name}, first call", "seconds", firsts[name]["seconds"]) | tags)
-        ratio = statistics.median(seconds[name]) / best
+        results.append(record.result(f"{where}: {name}", "seconds", its.seconds) | tags)
+        results.append(record.result(f"{where}: {name}, first call", "seconds", its.first["seconds"]) | tags)
+        ratio = statistics.median(its.seconds) / best
         results.append(record.result(f"{where}: {name} / best", "ratio", [ratio]) | tags)
     return results
 
 
 def commands(run: Path, folder: Path, options: argparse.Namespace) -> list[dict]:
-    """The whole command `ugatit translate photo.jpg`, by each engine."""
+    """The whole command `ugatit translate photo.jpg`, by each engine; one that fails is skipped: its last words."""
     photo, size = folder / "photo.jpg", max(options.sizes)
     coarse = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
     cv2.imwrite(str(photo), cv2.resize(coarse, (1600, 1200)))
     path = os.pathsep.join(filter(None, [str(step_time.HERE.parent), os.environ.get("PYTHONPATH", "")]))
     samples: dict[str, list[float]] = {name: [] for name in options.implementations if name in ENGINES}
+    failed: dict[str, str] = {}
     for turn in range(options.commands + 1 if options.commands else 0):  # the first one warms
-        for name, its in samples.items():
+        for name in [name for name in samples if name not in failed]:
             line = [photo, "--checkpoint", run, "--out", folder / f"{name} {turn}", "--engine", name]
             line += ["--compile_cache", folder / "graphs"]
             began = time.perf_counter()
             done = subprocess.run(
-                [sys.executable, TRANSLATE, *map(str, line)], env=os.environ | {"PYTHONPATH": path}, capture_output=True
-            )
-            if turn and done.returncode == 0:
-                its.append(time.perf_counter() - began)
+                [sys.executable, TRANSLATE, *map(str, line)], env=os.environ | {"PYTHONPATH": path},
+                capture_output=True, text=True,
+            )  # fmt: skip
+            if turn:
+                samples[name].append(time.perf_counter() - began)
+            if done.returncode:
+                said = done.stderr.strip().splitlines() or [""]
+                failed[name] = f"the command ended with {done.returncode}: {said[-1][:200]}"
+    what = f"one photograph at {size} px, the whole command"
     return [
-        record.result(f"one photograph at {size} px, the whole command: {name}", "seconds", its)
-        for name, its in samples.items()
-        if its
-    ]
+        record.skipped(f"{what}: {name}", failed[name]) if name in failed
+        else record.result(f"{what}: {name}", "seconds", its)
+        for name, its in samples.items() if its or name in failed
+    ]  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:

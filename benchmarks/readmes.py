@@ -2,9 +2,10 @@
 
     <!-- table: results/NAME.json -->  ...  <!-- end table -->      the table, and the line on machine and versions
     <!-- chart: results/NAME.json -->  ...  <!-- end chart -->      the chart (NAME.svg beside the record), the headline
+    <!-- since: results/NAME.json -->  ...  <!-- end since -->      what has changed since the record, if anything has
 
-The path is that of the record from the README's folder. Without the record a table's place says so, and a chart's stays
-empty.
+What has changed (`measured.py`) stands below tables and charts too. The path is that of the record from the README's
+folder. Without the record a table's place says so, and a chart's stays empty.
 """
 
 from __future__ import annotations
@@ -15,15 +16,30 @@ from collections.abc import Callable
 from pathlib import Path
 
 import charts
+import measured
 import tables
 
-MARKER = re.compile(r"<!-- (table|chart): (\S+) -->\n.*?<!-- end \1 -->", re.DOTALL)
+MARKER = re.compile(r"<!-- (table|chart|since): (\S+) -->\n.*?<!-- end \1 -->", re.DOTALL)
 ALT = {False: "ratio to the hidden true drawings over CPU minutes", True: "误差比随 CPU 分钟数的变化"}
+
+SHOWN = 3  # names of changed files
+CHANGED = {
+    False: "Measured at commit {commit} of {date}; since then {count} of the {all} measured files changed: {names}.",
+    True: "测于 {date} 的提交 {commit} ；此后，所测 {all} 个文件中有 {count} 个已更改：{names}。",
+}
+ALL_CHANGED = {
+    False: "Measured at commit {commit} of {date}; since then all {all} measured files changed.",
+    True: "测于 {date} 的提交 {commit} ；此后，所测 {all} 个文件均已更改。",
+}
+UNKNOWN = {
+    False: "Measured at commit {commit}; it is not known which of the measured files have changed since.",
+    True: "测于提交 {commit} ；此后哪些所测文件已更改，不得而知。",
+}
 
 
 def with_tables(text: str, readme: Path) -> str:
     """The text of a README (the file `readme`) with what the records say between its markers."""
-    makers: dict[str, Callable] = {"table": _table, "chart": _chart}
+    makers: dict[str, Callable] = {"table": _table, "chart": _chart, "since": _since}
 
     def fill(match: re.Match) -> str:
         kind, name = match.groups()
@@ -51,14 +67,36 @@ def _table(path: Path, _name: str, _chinese: bool) -> str:
     if not path.exists():
         return "No record yet.\n"
     record = _read(path)
-    return f"{tables.of(record)}\n\n{tables.head(record)}\n"
+    return "\n\n".join([tables.of(record), tables.head(record), *changed(record)]) + "\n"
 
 
 def _chart(path: Path, name: str, chinese: bool) -> str:
     if not path.exists():
         return ""
     image = f"![{ALT[chinese]}]({name.removesuffix('.json')}.svg)"
-    return f"{image}\n\n{tables.headline(_read(path), chinese)}\n"
+    record = _read(path)
+    return "\n\n".join([image, tables.headline(record, chinese), *changed(record, chinese)]) + "\n"
+
+
+def _since(path: Path, _name: str, chinese: bool) -> str:
+    said = changed(_read(path), chinese)
+    return f"`{path.name}`{'：' if chinese else ': '}{said[0]}\n" if said else ""
+
+
+def changed(record: dict, chinese: bool = False) -> list[str]:
+    """A paragraph on what has changed in the files that a record measured; nothing if nothing has."""
+    said = []
+    for commit, of_it in measured.since(record).items():
+        if of_it is None:
+            said.append(UNKNOWN[chinese].format(commit=commit))
+        elif of_it[1]:
+            known, files = of_it
+            names = ("、" if chinese else ", ").join(Path(path).name for path in files[:SHOWN])
+            names += "" if len(files) <= SHOWN else " 等" if chinese else " and others"
+            count, all_ = len(files), len(known["files"])
+            form = ALL_CHANGED if count == all_ else CHANGED
+            said.append(form[chinese].format(commit=commit, date=known["date"], count=count, all=all_, names=names))
+    return [("" if chinese else " ").join(said)] if said else []
 
 
 def _read(path: Path) -> dict:

@@ -7,6 +7,7 @@ is counted ("images_per_s", "seconds", "mib"); low and high are the extremes of 
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.metadata
 import json
 import os
@@ -15,7 +16,9 @@ import statistics
 import subprocess
 from pathlib import Path
 
-from ugatit_data.files import available_cores
+import measured
+
+from ugatit_data.files import available_cores, write_whole
 
 SCHEMA = 1
 
@@ -53,45 +56,62 @@ def finish(
     """
     if said is None:
         said = {name: value for name, value in vars(options).items() if name not in ("out", "add")}
+    files: dict = {}
     if options.out and getattr(options, "add", False):
-        said, results = add_to(options.out, said, results)
+        said, results, files = add_to(options.out, said, results)
     print(table(results, base))
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        write(options.out, benchmark, said, data, results, packages)
+        write(options.out, benchmark, said, data, results, packages, files)
 
 
-def write(path: Path, benchmark: str, options: dict, data: dict, results: list[dict], packages: list[str]) -> None:
-    """Write the record of a run."""
+def write(
+    path: Path,
+    benchmark: str,
+    options: dict,
+    data: dict,
+    results: list[dict],
+    packages: list[str],
+    files: dict | None = None,
+) -> None:
+    """Write the record of a run; `files` are those that results of other commits measured (see `measured.py`)."""
     record = {
         "schema": SCHEMA,
         "benchmark": benchmark,
         "host": host(),
         "versions": versions(packages),
         "commit": commit(),
+        "measured": {**(files or {}), str(commit()): measured.by(benchmark)},
         "options": options,
         "data": data,
         "results": results,
     }
-    path.write_text(json.dumps(record, indent=1) + "\n")
+    write_whole(path, json.dumps(record, indent=1) + "\n")
 
 
-def add_to(path: Path, options: dict, results: list[dict]) -> tuple[dict, list[dict]]:
-    """The options and results, joined with those of the record at `path`, if there is one; new results win by name.
+def add_to(path: Path, options: dict, results: list[dict]) -> tuple[dict, list[dict], dict]:
+    """Options, results and measured files, joined with those of the record at `path`, if there is one.
 
-    Lists among the options are joined. A result of another commit names that commit.
+    New results win by name. Lists among the options are joined. A result of another commit names that commit
+    ("commit"), one of other options these ("options").
     """
     if not path.exists():
-        return options, results
+        return options, results, {}
     before, names = json.loads(path.read_text()), {entry["name"] for entry in results}
-    kept = [entry for entry in before["results"] if entry["name"] not in names]
-    if before["commit"] != commit():
-        kept = [{"commit": before["commit"]} | entry for entry in kept]
     joined = dict(options)
     for name, value in before["options"].items():
         if isinstance(value, list) and isinstance(options.get(name), list):
             joined[name] = value + [item for item in options[name] if item not in value]
-    return joined, kept + results
+    shared = {name: value for name, value in before["options"].items() if not isinstance(value, list)}
+    kept = []
+    for entry in before["results"]:
+        if entry["name"] not in names:
+            its = (shared | entry.get("options", {})).items()
+            marks = {"commit": entry.get("commit", before["commit"])}
+            marks["options"] = {name: value for name, value in its if options.get(name) != value}
+            unmarked = {name: value for name, value in entry.items() if name not in marks}
+            kept.append({name: mark for name, mark in marks.items() if mark not in (commit(), {})} | unmarked)
+    return joined, kept + results, before.get("measured", {})
 
 
 def host() -> dict:
@@ -123,12 +143,16 @@ def versions(packages: list[str]) -> dict[str, str]:
     return found
 
 
+@functools.cache  # called below: a run's commit is the one that it began with
 def commit(here: Path = Path(__file__).parent) -> str | None:
     """The checked-out commit, marked if files differ from it; None outside a clone."""
     run = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=here, capture_output=True, text=True
     )
     return run.stdout.strip() if run.returncode == 0 else None
+
+
+commit()
 
 
 def table(results: list[dict], base: str | None = None) -> str:

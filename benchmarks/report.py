@@ -21,6 +21,7 @@ from pathlib import Path
 import arguments
 import charts
 import compare
+import figures
 import readmes
 import tables
 
@@ -36,6 +37,11 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; margin-top: 2.5rem; } p { ove
 th, td { padding: .3rem .6rem; border-bottom: 1px solid #dde3ea; text-align: left; white-space: nowrap; }
 th { border-bottom: 2px solid #9aa7b4; } td { font-variant-numeric: tabular-nums; }
 @media (max-width: 40rem) { th, td { white-space: normal; padding: .3rem .35rem; } }
+.figures { list-style: none; padding: 0; display: grid; gap: .75rem;
+  grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); }
+.figures li { border: 1px solid #dde3ea; border-radius: .5rem; padding: .75rem; }
+.figures span { font-size: .875rem; color: #56616d; display: block; } .figures b { font-size: 1.375rem; }
+.figures p { margin: .25rem 0 0; font-size: .875rem; }
 .regression { background: #fbe3e0; } .better { background: #e2f3e5; }
 """
 
@@ -48,12 +54,13 @@ def records_of(path: Path) -> list[dict]:
 
 def page(records: list[dict], earlier: list[dict], title: str) -> str:
     """The whole HTML page."""
-    parts = [f"<h1>{html.escape(title)}</h1>"]
+    parts = [f"<h1>{html.escape(title)}</h1>", _opening(figures.of(records))]
     if earlier:
         parts.append(_comparison(*compare.changes(earlier, records)))
     for record in records:
         parts.append(f"<h2>{html.escape(record['benchmark'].replace('_', ' '))}</h2>")
         parts.append(f'<p class="note">{html.escape(tables.head(record))}</p>')
+        parts += [f'<p class="note">{html.escape(said)}</p>' for said in readmes.changed(record)]
         chart = charts.of(record)
         if chart:
             data = base64.b64encode(chart).decode()
@@ -67,6 +74,14 @@ def page(records: list[dict], earlier: list[dict], title: str) -> str:
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">\n'
         f"<style>{STYLE}</style></head><body>\n{body}\n</body></html>\n"
     )
+
+
+def _opening(found: list[figures.Figure]) -> str:
+    cards = [
+        f"<li><span>{html.escape(one.what)}</span><b>{html.escape(one.value)}</b><p>{html.escape(one.means)}</p></li>"
+        for one in found
+    ]
+    return f'<ul class="figures">{"".join(cards)}</ul>' if cards else ""
 
 
 def _comparison(changes: list[compare.Change], apart: list[str]) -> str:

@@ -85,8 +85,9 @@ class Worker:
 
     def ask(self, steps: int) -> dict:
         """The answer to `steps`; empty, with `skipped` set, if the process dies on it."""
-        self._asked.write(f"{steps}\n")
-        self._asked.flush()
+        with contextlib.suppress(BrokenPipeError):  # it died since its last answer
+            self._asked.write(f"{steps}\n")
+            self._asked.flush()
         answer = self._answer()
         self.skipped = answer.pop("skipped", None)
         return answer

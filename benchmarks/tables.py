@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable
 
 from record import ratio as ratio_to
+from record import result
 
 
 def head(record: dict) -> str:
@@ -55,11 +56,13 @@ def plain(record: dict) -> str:
 
 def step_time(record: dict) -> str:
     by_name = {entry["name"]: entry for entry in record["results"]}
+    by_name |= _ours_beside(by_name)
     tagged = [entry["tags"] for entry in record["results"] if "tags" in entry]
     sizes = list(dict.fromkeys(tags["size"] for tags in tagged))
     names = list(dict.fromkeys(tags["of"] for tags in tagged if "of" in tags))
     columns = {  # header -> (how its results' names end, scale)
-        "seconds a step": ("", 1), "/ ours": (" / ours", 1), "/ torch": (" / torch", 1), "/ floor": (" / floor", 1),
+        "seconds a step": ("", 1), "ours in the same turns, s": (", ours beside", 1), "/ ours": (" / ours", 1),
+        "/ torch": (" / torch", 1), "/ floor": (" / floor", 1),
         "data wait, ms": (", data wait", 1), "first step, s": (", first step", 1),
         "memory, GiB": (", peak memory", 1 / 1024),
     }  # fmt: skip
@@ -74,10 +77,23 @@ def step_time(record: dict) -> str:
             if f"{size} px: {name}" not in by_name:
                 continue
             found = [ranged(by_name.get(f"{size} px: {name}{ending}"), scale) for ending, scale in columns.values()]
-            rows.append([f"{size} px", f"**{name}**" if name == "ours" else name, *found])
+            shown = "**ours**, all turns" if "/ ours" in columns else "**ours**"
+            rows.append([f"{size} px", shown if name == "ours" else name, *found])
         floor = {"seconds a step": ranged(by_name.get(f"{size} px: floor")), "/ floor": "1"}
         rows.append([f"{size} px", "floor of the convolutions", *(floor.get(header, "") for header in columns)])
     return rows_to_table(["image", "implementation", *columns], rows)
+
+
+def _ours_beside(by_name: dict[str, dict]) -> dict[str, dict]:
+    """Seconds of ours in the turns of each plain form: other load slowed these two alike, and not the other turns."""
+    found = {}
+    for name, ratio in by_name.items():
+        plain = by_name.get(name.removesuffix(" / ours"))
+        if name.endswith(" / ours") and plain:
+            seconds = [mine / times for mine, times in zip(plain["samples"], ratio["samples"], strict=True)]
+            beside = f"{plain['name']}, ours beside"
+            found[beside] = result(beside, "seconds", seconds)
+    return found
 
 
 def data_loading(record: dict) -> str:

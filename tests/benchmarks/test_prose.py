@@ -1,0 +1,84 @@
+"""The figures in the sentences of the benchmarks' README are those of the records, or say that there is no record."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from .conftest import BENCHMARKS
+
+TEXT = " ".join((BENCHMARKS / "README.md").read_text().split())
+
+
+def entries(name: str) -> dict[str, dict]:
+    body = json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())
+    (record,) = body.get("records", [body])
+    return {entry["name"]: entry for entry in record["results"]}
+
+
+def medians(name: str) -> dict[str, float]:
+    return {name: entry["median"] for name, entry in entries(name).items()}
+
+
+def loader():
+    found = medians("data_loading")
+    alone, copying, ffcv = (
+        found[name] for name in ("imdecode alone, 2 threads", "memcpy alone, 2 threads", "ffcv raw 286, uint8")
+    )
+    slower = {
+        (kind, check): 1 - found[f"ours {kind}, uint8{check}"] / found[f"ours {kind}, uint8, check off"]
+        for kind in ("original", "jpeg", "raw")
+        for check in ("", ", check every")
+    }
+    every = {kind: f"{slower[kind, ', check every']:.0%}" for kind in ("original", "jpeg", "raw")}
+    assert every["original"] == every["jpeg"]
+    us = 1e6 / found["ours raw, uint8, check every"] - 1e6 / found["ours raw, uint8, check off"]
+    original, jpeg = (f"{found[f'ours {kind}, uint8'] / alone:.0%}" for kind in ("original", "jpeg"))
+    yield f"`original` reaches {original} and `jpeg` {jpeg} of"
+    yield f"the default, takes at most {max(slower[kind, ''] for kind in every):.1%}"
+    yield f"takes {every['jpeg']} from JPEGs and {every['raw']} from raw records ({us:.0f} us an image)"
+    yield f"come {found['ours raw, uint8'] / ffcv:.1f} times as fast as from ffcv"
+    yield f"overtakes *memcpy* ({copying / ffcv:.1f} times)"
+
+
+def conversion():
+    found = entries("conversion")
+    alone, ours = found["decode once, all cores"]["samples"], found["convert original, start-up apart"]["samples"]
+    ratios = sorted(mine / other for mine, other in zip(ours, alone, strict=True))
+    peaks = [found[f"peak memory{of}"]["median"] for of in ("", ", a tenth of the images")]
+    yield f"takes {ratios[2]:.2f} times as long as decoding them once on all cores ({ratios[0]:.2f}-{ratios[-1]:.2f} in"
+    yield f"{peaks[0]:.0f} MiB at its peak, {peaks[1]:.0f} MiB for 2,000"
+
+
+def profile():
+    *operations, between = entries("profile").values()
+    calls, share, us = (between["tags"][name] for name in ("calls", "share", "mean_us"))
+    yield f"{1 - share:.1%} of it lies in the operations, the rest is the start of {calls:,} of them, {us:.0f} us each"
+    assert {entry["name"] for entry in operations[:3]} == {"BatchMatMul", "MatMul", "Col2Im"}
+    for name, words in (("profile_128_before", "took"), ("profile_128", "take")):
+        found = medians(name)
+        one, two, three = (f"{found[kind]:.0f}" for kind in ("BatchMatMul", "MatMul", "Col2Im"))
+        yield f"{words} {one}, {two} and {three} ms of {sum(found.values()) / 1000:.2f} s"
+
+
+def projections():
+    reported = json.loads((BENCHMARKS / "results" / "roofline.json").read_text())["data"][
+        "ms a step at 256 px, batch 1, as reported"
+    ]
+    project, cyclegan = reported.values()
+    yield f"{project:.0f} ms a step for the original project's full model, and {cyclegan:.0f} ms for the model zoo"
+
+
+@pytest.mark.parametrize("claims", [loader, conversion, profile, projections])
+def test_a_sentence_has_the_figures_of_its_record(claims):
+    for claim in claims():
+        assert claim in TEXT
+
+
+def test_the_figures_of_recompute_are_said_to_have_no_record():
+    """Until benchmarks/results/memory.json has them."""
+    (chapter,) = re.findall("### Less memory: recompute (.*?) ###", TEXT)
+    assert ("256 px" in chapter) and not any("256 px" in name and "recompute" in name for name in entries("memory"))
+    assert "no record" in chapter
