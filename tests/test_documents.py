@@ -9,7 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 NAMED = re.compile(r"\b(?:ugatit_data|ugatit_train|tools|tests|benchmarks)/[\w/]+\.(?:py|sh|md|yaml|json)\b")
 # CHANGELOG names what was; these tests make up files, and the README of the tools shows where a new one goes.
-LEFT_OUT = {"CHANGELOG.md", "tests/test_layering.py", "tests/test_sizes.py", "tests/test_documents.py"}
+LEFT_OUT = {"CHANGELOG.md", "tests/benchmarks/test_measured.py"}
+LEFT_OUT |= {"tests/test_layering.py", "tests/test_sizes.py", "tests/test_documents.py"}
 
 
 def missing(text: str) -> list[str]:
