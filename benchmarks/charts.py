@@ -18,6 +18,7 @@ pyplot.rcParams.update({"font.size": 9, "svg.hashsalt": "ugatit"})  # the same r
 
 WIDTH = 5.5  # inches: 9-point letters stay readable at a phone's width
 REPORTED = "ms a step at 256 px, batch 1, as reported"  # in the data of a roofline's record
+UNITS = {"images_per_s": "images/s", "ns_per_sample": "ns a sample"}
 OURS, THEIRS, MUTED = "#1f5a94", "#9aa7b4", "#c9d6e8"
 CURVES = (OURS, "#b5651d", "#5b8c5a", "#7a5195", THEIRS)
 
@@ -56,7 +57,7 @@ def _bars(names: list[str], entries: list[dict], label: str):
     colours = [OURS if "ours" in name else THEIRS for name in names]
     axes.barh(names, medians, xerr=spans, color=colours, ecolor="#444", error_kw={"lw": 1})
     axes.invert_yaxis()
-    axes.set_xlabel(label)
+    axes.set_xlabel(label, loc="right")  # it may be longer than the axis, where names are long
     return figure
 
 
@@ -86,7 +87,8 @@ def scale(record: dict):
         x = [entry["tags"]["x"] for entry in entries]
         axes.plot(x, [entry["median"] for entry in entries], "o-", color=OURS)
         axes.fill_between(x, [e["low"] for e in entries], [e["high"] for e in entries], color=MUTED)
-        axes.set(xscale="log", yscale="log", title=name, ylabel=entries[0]["unit"])
+        axes.set(xscale="log", yscale="log", title=name)
+        axes.set_ylabel(UNITS.get(entries[0]["unit"], entries[0]["unit"]), labelpad=6)
         axes.set_xticks(x, [str(value) for value in x])
         axes.minorticks_off()
         low, high = min(e["low"] for e in entries), max(e["high"] for e in entries)
@@ -101,7 +103,7 @@ def roofline(record: dict):
     projected = [entry for entry in record["results"] if entry.get("tags", {}).get("projection")]
     largest = max(entry["tags"]["size"] for entry in projected)
     shown = [entry for entry in projected if entry["tags"]["size"] == largest and entry["tags"]["model"] == "full"]
-    names = [entry["name"].partition("projection, ")[2] for entry in shown]
+    names = [entry["name"].partition("projection, ")[2].replace(" of its roofline", "") for entry in shown]
     figure = _bars(names, shown, f"ms a step, full, {largest} px: projections")
     if largest == 256:
         reported = record["data"].get(REPORTED, {"original project": 640.0})  # as records before 0.2.0 meant

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib.util
 import json
 import os
@@ -33,6 +34,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import arguments
+import measured
 import record
 import step_time
 
@@ -67,7 +69,9 @@ def main(argv: list[str] | None = None) -> int:
     about["training"] = training(options, options.seeds[0])
     unique = list({entry["name"]: entry for entry in skipped}.values())
     found = [*results(curves, options.target), *unique]
-    record.finish("learning", options, about, found, PACKAGES, said=said)
+    made = [curve for of_seeds in curves.values() for curve in of_seeds]
+    files = {str(curve["commit"]): curve["measured"] for curve in made if "measured" in curve}  # not before 0.2.0
+    record.finish("learning", options, about, found, PACKAGES, said=said, files=files)
     return 0
 
 
@@ -149,9 +153,15 @@ def asked_of(name: str, seed: int, options: argparse.Namespace, pictures: Path, 
     asked = same | {
         "name": f"{name}, seed {seed}", "data": str(data), "pictures": str(pictures), "commit": record.commit(),
         "weights": str(options.work / f"weights-{options.img_size}-{options.ch}-seed{seed}.npz"), "same": same,
-        "curve": f"{stem}.json", "state": f"{stem}.state.npz", "parent": os.getpid(),
+        "curve": f"{stem}.json", "state": f"{stem}.state.npz", "parent": os.getpid(), "measured": code(),
     }  # fmt: skip
     return json.loads(json.dumps(asked))
+
+
+@functools.cache
+def code() -> dict:
+    """The files that this process's curves are of (`measured.py`)."""
+    return measured.by("learning")
 
 
 def curve_of(asked: dict, descriptor: int) -> dict:

@@ -197,7 +197,8 @@ def train(asked: dict) -> None:
     del first, state
     measured = Measured(Path(asked["pictures"]), asked["options"]["img_size"])
     if not curve:
-        curve = {"asked": asked["same"], "commit": asked["commit"], **start, "points": [], "finished": False}
+        code = {"commit": asked["commit"], "measured": asked["measured"]}
+        curve = {"asked": asked["same"], **code, **start, "points": [], "finished": False}
         _note(curve, asked, 0, measured.figures(learner.translate) | {"wall_s": 0.0, "cpu_s": 0.0})
     done, steps = curve["points"][-1]["step"], asked["options"]["iteration"]
     wall, cpu = curve["points"][-1]["wall_s"], curve["points"][-1]["cpu_s"]

@@ -67,7 +67,8 @@ def _table(path: Path, _name: str, _chinese: bool) -> str:
     if not path.exists():
         return "No record yet.\n"
     record = _read(path)
-    return "\n\n".join([tables.of(record), tables.head(record), *changed(record)]) + "\n"
+    first = [tables.headline(record)] if record["benchmark"] == "learning" else []
+    return "\n\n".join([*first, tables.of(record), tables.head(record), *changed(record)]) + "\n"
 
 
 def _chart(path: Path, name: str, chinese: bool) -> str:

@@ -49,14 +49,15 @@ def finish(
     *,
     said: dict | None = None,
     base: str | None = None,
+    files: dict | None = None,
 ) -> None:
     """Print a run's table (see `table`) and, with --out, write its record; with --add, into the file's earlier record.
 
-    The record's options are `said`, by default all that were parsed.
+    The record's options are `said`, by default all that were parsed. `files` are those that results of other commits
+    measured, by commit (see `measured.py`).
     """
     if said is None:
         said = {name: value for name, value in vars(options).items() if name not in ("out", "add")}
-    files: dict = {}
     if options.out and getattr(options, "add", False):
         said, results, files = add_to(options.out, said, results)
     print(table(results, base))
@@ -74,7 +75,7 @@ def write(
     packages: list[str],
     files: dict | None = None,
 ) -> None:
-    """Write the record of a run; `files` are those that results of other commits measured (see `measured.py`)."""
+    """Write the record of a run; `files` as in `finish`."""
     record = {
         "schema": SCHEMA,
         "benchmark": benchmark,

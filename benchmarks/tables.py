@@ -71,6 +71,8 @@ def step_time(record: dict) -> str:
         for header, (ending, scale) in columns.items()
         if any(f"{size} px: {name}{ending}" in by_name for size in sizes for name in names)
     }
+    if "/ ours" in columns:  # turns of other load: floors are not to be compared
+        columns.pop("/ floor", None)
     rows = []
     for size in sizes:
         for name in names:
@@ -192,8 +194,9 @@ def learning(record: dict) -> str:
         if name in by_name:  # skipped as a whole
             rows.append([name, ranged(by_name[name]), *[""] * (len(columns) - 1)])
             continue
-        shown = f"**{name}**" if name == "ours" else name
-        rows.append([shown, *(ranged(by_name.get(f"{name}: {ending}")) for ending in columns.values())])
+        found = [by_name.get(f"{name}: {ending}") for ending in columns.values()]
+        cells = ["not reached" if entry and "skipped" in entry else ranged(entry) for entry in found]
+        rows.append([f"**{name}**" if name == "ours" else name, *cells])
     made = [rows_to_table(["implementation", *columns], rows)]
     if curves:
         made.append(_on_the_way(curves))
@@ -239,9 +242,10 @@ def headline(record: dict, chinese: bool = False) -> str:
             f"{name} 的 {len(lowest)} 个种子中有 {short} 个在 {steps} 步内未达到（最低 {ratios}）" if chinese
             else f"{name} not reached in {steps} steps by {short} of {len(lowest)} seeds (lowest: {ratios})"
         )  # fmt: skip
+    told = max(f"{target:.2f}", f"{target:g}", key=len)
     if chinese:
-        return f"**误差比降到 {target:.2f} 所需的 CPU 分钟数**：{'；'.join(found)}。"
-    return f"**CPU minutes to a ratio of {target:.2f}**: {'; '.join(found)}."
+        return f"**误差比降到 {told} 所需的 CPU 分钟数**：{'；'.join(found)}。"
+    return f"**CPU minutes to a ratio of {told}**: {'; '.join(found)}."
 
 
 def _apart(curves: dict[str, list[dict]]) -> list[str]:

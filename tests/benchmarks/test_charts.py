@@ -1,4 +1,4 @@
-"""Charts: no label runs into another one."""
+"""Charts: no label runs into another one or out of the picture."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ RECORDS = [
 ]
 
 
-def touching(figure) -> list[tuple[str, str]]:
-    """The pairs of labels of one axis that overlap, those of its ticks and its own."""
+def faults(figure) -> list[str]:
+    """Labels of ticks and axes, and titles, that are 4 pixels apart or less, or that stand out of the picture."""
     figure.canvas.draw()
-    found = []
+    labels = []
     for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
+        for axis in (axes.xaxis, axes.yaxis) if axes.axison else ():
             low, high = sorted(axis.get_view_interval())
-            ticks = [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
-            labels = [label for label in (*ticks, axis.label) if label.get_text() and label.get_visible()]
-            for one, other in itertools.combinations(labels, 2):
-                if one.get_window_extent().overlaps(other.get_window_extent()):
-                    found.append((one.get_text(), other.get_text()))
+            labels += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+            labels.append(axis.label)
+        labels += [axes.title, axes._left_title, axes._right_title]
+    boxes = [(label.get_text(), label.get_window_extent().padded(2)) for label in labels if label.get_text()]
+    found = [f"{one} | {two}" for (one, a), (two, b) in itertools.combinations(boxes, 2) if a.overlaps(b)]
+    width, height = figure.bbox.size
+    found += [text for text, box in boxes if box.x0 < 0 or box.y0 < 0 or box.x1 > width or box.y1 > height]
     return found
 
 
@@ -39,13 +41,16 @@ def test_no_labels_run_into_each_other(record, load):
     if draw is None:
         pytest.skip("its table is enough")
     figure = draw(record)
-    assert touching(figure) == []
+    assert faults(figure) == []
     charts.pyplot.close(figure)
 
 
-def test_labels_that_touch_are_found(load):
-    figure, axes = load("charts").pyplot.subplots(figsize=(2, 2))
+def test_labels_that_touch_or_stand_out_are_found(load):
+    figure, axes = load("charts").pyplot.subplots(figsize=(2, 2), layout="constrained")
     axes.set_xticks([0, 0.5, 1], ["images a second", "in each", "of the modes"])
-    assert ("images a second", "in each") in touching(figure)
+    axes.set_ylabel("a label that is longer than the chart is high")
+    found = faults(figure)
+    assert "images a second | in each" in found and "a label that is longer than the chart is high" in found
     axes.set_xticks([0, 0.5, 1], ["a", "b", "c"])
-    assert touching(figure) == []
+    axes.set_ylabel("short")
+    assert faults(figure) == []

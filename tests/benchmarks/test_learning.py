@@ -202,6 +202,10 @@ def test_a_process_whose_parent_is_gone_ends(train, asked, tmp_path):
 def test_the_record_has_the_samples_of_all_seeds(ran, curves):
     written = json.loads(ran.read_text())
     found = {entry["name"]: entry for entry in written["results"]}
+    assert (
+        list(written["measured"]) == [written["commit"]]
+        and "benchmarks/torch_step.py" in curves["ours"]["measured"]["files"]
+    )
     assert written["data"]["training"] == SMALL | {"seed": 1} and "work" not in written["options"]
     for name in ("ours", "torch"):
         ratios = [point["ratio"] for point in curves[name]["points"]]
@@ -212,7 +216,7 @@ def test_the_record_has_the_samples_of_all_seeds(ran, curves):
     page = report.page(report.records_of(ran), [], "t")
     assert "<strong>ours</strong>" in page and "<td>30</td>" in page and "of 2</td>" in page
     assert page.count("<table>") == 3 and "---" not in page
-    assert "<strong>CPU minutes to a ratio of 0.55</strong>" in page
+    assert "<strong>CPU minutes to a ratio of 0.545</strong>" in page
     assert charts.of(written).startswith(b"\x89PNG")
 
 
@@ -315,6 +319,9 @@ def test_one_command_makes_tables_chart_and_headline_of_a_new_record(two_seeds, 
     # a line of each seed and one of their mean, of ours and of the peer
     assert svg.count("stroke: #1f5a94") == 4 and svg.count("stroke: #b5651d") == 4  # the legend's line is the fourth
     assert importlib.import_module("charts").shown(two_seeds) in svg
+    first, *_ = importlib.import_module("figures").of([two_seeds])
+    assert (first.what, first.value) == ("Learning: ours to a ratio of 0.6", "5 CPU minutes")
+    assert first.means.endswith("(lowest: 0.600, 0.700).")
     other = two_seeds | {"results": two_seeds["results"][:-1]}
     (results / "learning.json").write_text(json.dumps(other))
     (image,) = readmes.images(english, tmp_path).values()

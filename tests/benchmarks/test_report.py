@@ -123,6 +123,34 @@ def test_the_page_of_the_committed_results_holds_everything_in_itself(load):
     assert "<script" not in page and "width=device-width" in page
 
 
+def test_the_page_opens_with_five_figures_and_what_they_mean(load):
+    named = {record["benchmark"]: record for path in RESULTS for record in load("report").records_of(path)}
+    quick = load("report").records_of(BENCHMARKS / "results" / "quick.json")
+    page = load("report").page(quick, [], "t")
+    opening = page[page.index("</h1>") : page.index("<h2>")]
+    assert opening.count("<li>") == 5 == len(re.findall("<p>[^<]{30,}</p>", opening))
+    step, loader, start, conversion, floor = load("figures").of(quick)
+    assert re.fullmatch(r"PyTorch takes \d\.\d times as long\. .*", step.means) and step.value.endswith(" s")
+    assert loader.value.endswith(" images/s") and "of decoding alone (imdecode alone, 2 threads)" in loader.means
+    assert start.what.startswith("The first step") and conversion.what.startswith("Conversion")
+    assert floor.what == "That step over its floor, 64 px"
+    translation = load("figures").of([named["inference"], *quick])[3]
+    assert translation.what == "Translating a picture of 256 px" and "By mindspore" in translation.means
+    assert load("figures").of([named["profile"]]) == []
+
+
+def test_a_plain_form_stands_beside_ours_in_the_same_turns(load):
+    (record,) = load("report").records_of(BENCHMARKS / "results" / "step_time_savings.json")
+    header, _, *rows = load("tables").of(record).splitlines()
+    columns = header.split(" | ")
+    seconds, beside, ratio = (columns.index(name) for name in ("seconds a step", "ours in the same turns, s", "/ ours"))
+    forms = [row.split(" | ") for row in rows if "without" in row]
+    assert len(forms) == 4
+    for form in forms:
+        plain, ours, times = (float(form[column].split()[0]) for column in (seconds, beside, ratio))
+        assert plain / ours == pytest.approx(times, rel=0.05)
+
+
 def test_the_readmes_have_the_tables_and_charts_of_the_committed_records(load):
     readmes, remedy = load("readmes"), "run: python benchmarks/report.py --readme"
     for readme in (ROOT / "README.md", ROOT / "README_CN.md", BENCHMARKS / "README.md"):
