@@ -20,6 +20,7 @@ INDEPENDENT = (
     "light, 64 px, ch 64, batch 4: peak",
     "light, 96 px, ch 64, batch 1: peak",
     "light, 128 px, ch 64, batch 1, recompute True: peak",
+    "light, 256 px, ch 64, batch 1, recompute True: peak",
     "full, 128 px, ch 64, batch 1: peak",
     "full, 128 px, ch 64, batch 1, Ascend's forms: peak",
     "full, 64 px, ch 64, batch 1, plain forms: peak",
