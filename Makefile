@@ -57,7 +57,7 @@ lint: $(VENV)/installed-dev  ## ruff, its formatter, and mypy
 	@$(VENV)/bin/mypy
 
 test: lint  ## lint and the whole test suite
-	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 bench: $(VENV)/installed-dev  ## quick benchmarks of this machine; the report is bench/report.html
 	@echo 'Six benchmarks, six to ten minutes: the figures are better the less else the machine does'

@@ -3,12 +3,14 @@
 Their pictures differ from MindSpore's by one level of 255 at most, their heat maps by one step of the colours.
 """
 
+import functools
 import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -113,8 +115,7 @@ def _onnxruntime(model: bytes, _any_size: bool) -> Translator:
 
 def _openvino(model: bytes, any_size: bool) -> Translator:
     """Compiled once for each size and batch, or, slower, once for all."""
-    openvino = _silent_openvino()
-    core = openvino.Core()
+    core = _openvino_core()
     network = core.read_model(model)
     # float32 also where the processor has bfloat16, which OpenVINO takes by itself.
     settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
@@ -131,6 +132,16 @@ def _openvino(model: bytes, any_size: bool) -> Translator:
         return made["translated"].copy(), made["heatmap"].copy()
 
     return run if any_size else filled(run)
+
+
+@functools.cache
+def _openvino_core() -> Any:
+    """The one Core of this process, which is never closed.
+
+    On a processor with AMX each gives the thread another stack for signals, and at its end puts back the one before. Of
+    two that end in the order of their start, the second puts back what is gone: the next signal kills the process.
+    """
+    return _silent_openvino().Core()
 
 
 def _silent_openvino() -> ModuleType:

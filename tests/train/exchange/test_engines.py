@@ -128,6 +128,25 @@ print(engines.version("openvino") > "2026", [name for name in sys.modules if "te
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_signal_is_handled_after_two_models_of_openvino_have_gone(runs):
+    """Two Cores of it, closed in the order of their start, leave no stack for signals on a processor with AMX."""
+    pytest.importorskip("openvino")
+    program = """
+import signal, sys
+from pathlib import Path
+import numpy as np
+from ugatit_train.exchange import engines
+models = [engines.from_checkpoint("openvino", Path(sys.argv[1]), direction) for direction in ("a2b", "b2a")]
+for model in models: model.run(np.zeros((1, 3, 16, 16), np.float32))
+del model
+while models: models.pop(0)
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+signal.raise_signal(signal.SIGUSR1)
+"""
+    command = [sys.executable, "-c", program, str(runs["light"])]
+    assert subprocess.check_output(command, text=True) == "handled\n"
+
+
 @pytest.mark.parametrize(
     "error", [ImportError("libtbb.so.12: cannot open"), RuntimeError("Check failed\nat line 1"), RuntimeError()]
 )
