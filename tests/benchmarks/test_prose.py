@@ -7,6 +7,9 @@ import re
 
 import pytest
 
+from ugatit_train.exchange import engines
+from ugatit_train.performance import roofline
+
 from .conftest import BENCHMARKS
 
 TEXT = " ".join((BENCHMARKS / "README.md").read_text().split())
@@ -77,7 +80,35 @@ def projections():
     yield f"{project:.0f} ms a step for the original project's full model, and {cyclegan:.0f} ms for the model zoo"
 
 
-@pytest.mark.parametrize("claims", [loader, conversion, profile, recompute, projections])
+def launches():
+    counts = {
+        (light, half): (sum(roofline.KERNELS[light, half]) + copies, roofline.KERNELS[light, half][1] + copies)
+        for half, copies in roofline.COPIES.items()
+        for light in (True, False)
+    }
+    (light, aclop), (full, aclop_full) = counts[True, False], counts[False, False]
+    yield f"A step in float32 or HF32 is {light:,} kernels (light; {aclop} aclop) or {full:,} (full; {aclop_full})"
+    (light, aclop), (full, aclop_full) = counts[True, True], counts[False, True]
+    yield f"In float16 it is {light:,} ({aclop:,}) or {full:,} ({aclop_full:,}), {roofline.COPIES[True]} of them copies"
+
+
+def translation():
+    found = medians("inference")
+    best = {
+        (size, batch): min(engines.ENGINES[1:], key=lambda name: found[f"{size} px, batch {batch}: {name}"])
+        for size, batch in ((64, 1), (128, 1), (256, 1), (512, 1), (64, 8), (128, 8), (256, 8))
+    }
+    assert {where for where, name in best.items() if name == "openvino"} == {(64, 1), (128, 1), (512, 1)}
+    assert {where for where, name in best.items() if name == "mindspore"} == {(256, 1), (64, 8), (128, 8), (256, 8)}
+    yield "One small picture is OpenVINO's, and so is one of 512 pixels"
+    assert found["256 px, batch 1: openvino / best"] < 1.05
+    yield "at 256 pixels MindSpore is as fast, and in batches of 8 faster"
+    yield f"where it is installed, for up to {engines.FEW} pictures"
+    yield "A call of 8 pictures at 512 pixels was not measured"
+    assert not any(name.startswith("512 px, batch 8") for name in found)
+
+
+@pytest.mark.parametrize("claims", [loader, conversion, profile, recompute, projections, launches, translation])
 def test_a_sentence_has_the_figures_of_its_record(claims):
     for claim in claims():
         assert claim in TEXT
