@@ -21,10 +21,7 @@ LOADER, PEER = "ugatit_data/loading/loader.py", "benchmarks/torch_step.py"
 WORK: dict[str, tuple[str, ...]] = {  # benchmark -> the files that the measured work begins in
     "conversion": ("ugatit_data/conversion/convert.py",),
     "data_loading": (LOADER, "benchmarks/peers.py", "benchmarks/torch_peers.py"),
-    "inference": (
-        "tools/translate.py", "ugatit_train/inference/models.py", "ugatit_train/exchange/engines.py",
-        "ugatit_train/runtime.py", PEER,
-    ),
+    "inference": ("tools/translate.py", "ugatit_train/inference/models.py", "ugatit_train/exchange/engines.py", PEER),
     "learning": (*STEP, LOADER, "ugatit_train/pictures/likeness.py", PEER),
     "memory": STEP,
     "profile": STEP,
@@ -32,7 +29,7 @@ WORK: dict[str, tuple[str, ...]] = {  # benchmark -> the files that the measured
     "scale": (*STEP, LOADER),
     "step_time": (*STEP, LOADER, "ugatit_train/performance/costs.py", PEER),
 }  # fmt: skip
-# Their work is words and pages, which cost nothing that is measured; what they import is not followed.
+# Words and pages, which cost nothing that is measured.
 ASIDE = ("ugatit_data/commands.py", "ugatit_data/errors.py", "ugatit_train/errors.py", "ugatit_train/training/page/")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -71,16 +68,19 @@ def followed(begin: tuple[str, ...], read: Callable[[str], str | None]) -> dict[
 def _imported(source: str, read: Callable[[str], str | None]) -> list[str]:
     """The files that a module may import; of a name that a package offers it is the home."""
     found = []
-    for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith(PACKAGES):
-            continue
-        folder = (node.module or "").replace(".", "/")
-        homes = ast.walk(ast.parse(read(f"{folder}/__init__.py") or ""))
-        offered = {its.name: home.module for home in homes if isinstance(home, ast.ImportFrom) for its in home.names}
-        for alias in node.names:
-            home = (offered.get(alias.name) or "").replace(".", "/")
-            found += [f"{folder}/{alias.name}.py", f"{folder}.py", *([f"{home}.py"] if home else [])]
+    for module, names in _froms(source):
+        folder = module.replace(".", "/")
+        offered = _froms(read(f"{folder}/__init__.py") or "")
+        homes = [home for home, theirs in offered if set(theirs) & set(names)] if module.startswith(PACKAGES) else []
+        found += [f"{file.replace('.', '/')}.py" for file in (folder, *(f"{folder}/{name}" for name in names), *homes)]
     return found
+
+
+@functools.cache
+def _froms(source: str) -> list[tuple[str, list[str]]]:
+    """(module, names) of each `from module import names`."""
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
+    return [(node.module or "", [alias.name for alias in node.names]) for node in nodes]
 
 
 def _sources() -> dict[str, str]:
@@ -106,15 +106,12 @@ def since(record: dict) -> dict[str, tuple[dict, list[str]] | None]:
     """commit -> what a record knows of it, and those of its files that say something else today; None: not known."""
     commits = [record["commit"], *(entry["commit"] for entry in record["results"] if entry.get("commit"))]
     found: dict[str, tuple[dict, list[str]] | None] = {}
+    today = _sources()
     for commit in (name for names in commits for name in str(names).split(", ")):
-        known = record.get("measured", {}).get(commit)
-        changed = [path for path, was in known["files"].items() if not _is_there(path, was)] if known else []
+        known, changed = record.get("measured", {}).get(commit), []
+        for path, was in known["files"].items() if known else ():
+            moved = [path] if path in today else [there for there in today if Path(there).name == Path(path).name]
+            if was not in [digest(today[there]) for there in moved]:
+                changed.append(path)
         found[commit] = (known, changed) if known else None
     return found
-
-
-def _is_there(path: str, was: str) -> bool:
-    """Whether a file says what it did, there or, if it has moved, under its name in another folder."""
-    here = ROOT / path
-    others = (found for folder in (*PACKAGES, "benchmarks") for found in (ROOT / folder).rglob(here.name))
-    return any(found.is_file() and digest(found.read_text()) == was for found in (here, *others))

@@ -34,7 +34,13 @@ def faults(figure) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record["benchmark"])
+HARDEST = {  # of each benchmark the record with the longest names
+    record["benchmark"]: record
+    for record in sorted(RECORDS, key=lambda record: max(len(entry["name"]) for entry in record["results"]))
+}
+
+
+@pytest.mark.parametrize("record", HARDEST.values(), ids=lambda record: record["benchmark"])
 def test_no_labels_run_into_each_other(record, load):
     charts = load("charts")
     draw = charts.CHARTS.get(record["benchmark"])
