@@ -18,11 +18,12 @@ AGAINST ?= benchmarks/results/quick.json
 export DATA OUT MINUTES  # through the environment: a folder's name may hold any character
 
 comma := ,
-# $(call pip_install,WHAT,ITS WORDS,SIZE,DISK)
+# $(call pip_install,WHAT,ITS WORDS,SIZE,DISK). setuptools warns of every editable installation, in nine lines.
 define pip_install
 echo "Installing $(2) into $(VENV) ($(3), one to a few minutes) ..."; \
   $(PY) -m pip install --quiet --upgrade pip && \
-  $(PY) -m pip install --quiet --constraint .ci/constraints.txt --editable '$(1)' && \
+  PYTHONWARNINGS='ignore:Editable installation' \
+    $(PY) -m pip install --quiet --constraint .ci/constraints.txt --editable '$(1)' && \
   $(PY) -m pip check || \
   { echo "The installation into $(VENV) failed, see above (a package index and $(4) of disk are needed); the same command tries again" >&2; exit 1; }
 endef
@@ -40,7 +41,7 @@ $(VENV)/installed: pyproject.toml .ci/constraints.txt
 	if [ -z "$$python" ]; then \
 	  echo "No usable Python 3.10, 3.11 or 3.12$(if $(PYTHON), at $(PYTHON)): install one with its venv module (on Debian and Ubuntu: apt install python3-venv), or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; fi; \
 	"$$python" -m venv $(VENV)
-	@$(call pip_install,.[demo],MindSpore and the other packages,2.5 GB,3 GB)
+	@$(call pip_install,.[demo],MindSpore and the other packages,3.5 GB,4 GB)
 	@touch $@
 
 # PyTorch, which the tests compare with, is as large as MindSpore: who only runs the demo does not wait for it.
