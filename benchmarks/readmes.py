@@ -23,18 +23,14 @@ MARKER = re.compile(r"<!-- (table|chart|since): (\S+) -->\n.*?<!-- end \1 -->", 
 ALT = {False: "ratio to the hidden true drawings over CPU minutes", True: "误差比随 CPU 分钟数的变化"}
 
 SHOWN = 3  # names of changed files
-CHANGED = {
-    False: "Measured at commit {commit} of {date}; since then {count} of the {all} measured files changed: {names}.",
-    True: "测于 {date} 的提交 {commit} ；此后，所测 {all} 个文件中有 {count} 个已更改：{names}。",
+CHANGED = "Measured at commit {commit} of {date}; since then {count} of the {all} measured files changed: {names}."
+ALL_CHANGED = "Measured at commit {commit} of {date}; since then all {all} measured files changed."
+UNKNOWN = "Measured at commit {commit}; it is not known which of the measured files have changed since."
+SINCE = {  # of the front page; whether the page is the Chinese one ->
+    False: "`{name}` was measured on {dates}; the code that it measured [has changed since](benchmarks/README.md).",
+    True: "`{name}` 测量于 {dates}，此后[被测的代码有改动](benchmarks/README.md)。",
 }
-ALL_CHANGED = {
-    False: "Measured at commit {commit} of {date}; since then all {all} measured files changed.",
-    True: "测于 {date} 的提交 {commit} ；此后，所测 {all} 个文件均已更改。",
-}
-UNKNOWN = {
-    False: "Measured at commit {commit}; it is not known which of the measured files have changed since.",
-    True: "测于提交 {commit} ；此后哪些所测文件已更改，不得而知。",
-}
+NO_DATE = {False: "a day that is not known", True: "未知日期"}
 
 
 def with_tables(text: str, readme: Path) -> str:
@@ -75,29 +71,33 @@ def _chart(path: Path, name: str, chinese: bool) -> str:
     if not path.exists():
         return ""
     image = f"![{ALT[chinese]}]({name.removesuffix('.json')}.svg)"
-    record = _read(path)
-    return "\n\n".join([image, tables.headline(record, chinese), *changed(record, chinese)]) + "\n"
+    said = [image, tables.headline(_read(path), chinese), _since(path, name, chinese).strip()]
+    return "\n\n".join(filter(None, said)) + "\n"
 
 
 def _since(path: Path, _name: str, chinese: bool) -> str:
-    said = changed(_read(path), chinese)
-    return f"`{path.name}`{'：' if chinese else ': '}{said[0]}\n" if said else ""
+    record = _read(path)
+    if not changed(record):
+        return ""
+    dates = sorted({of_it[0]["date"] for of_it in measured.since(record).values() if of_it} - {None})
+    said = ("、" if chinese else " and ").join(dates) or NO_DATE[chinese]
+    return SINCE[chinese].format(name=path.name, dates=said) + "\n"
 
 
-def changed(record: dict, chinese: bool = False) -> list[str]:
+def changed(record: dict) -> list[str]:
     """A paragraph on what has changed in the files that a record measured; nothing if nothing has."""
     said = []
     for commit, of_it in measured.since(record).items():
         if of_it is None:
-            said.append(UNKNOWN[chinese].format(commit=commit))
+            said.append(UNKNOWN.format(commit=commit))
         elif of_it[1]:
             known, files = of_it
-            names = ("、" if chinese else ", ").join(Path(path).name for path in files[:SHOWN])
-            names += "" if len(files) <= SHOWN else " 等" if chinese else " and others"
+            names = ", ".join(Path(path).name for path in files[:SHOWN])
+            names += "" if len(files) <= SHOWN else " and others"
             count, all_ = len(files), len(known["files"])
             form = ALL_CHANGED if count == all_ else CHANGED
-            said.append(form[chinese].format(commit=commit, date=known["date"], count=count, all=all_, names=names))
-    return [("" if chinese else " ").join(said)] if said else []
+            said.append(form.format(commit=commit, date=known["date"], count=count, all=all_, names=names))
+    return [" ".join(said)] if said else []
 
 
 def _read(path: Path) -> dict:

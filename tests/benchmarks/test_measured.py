@@ -113,14 +113,16 @@ def test_a_file_that_has_changed_or_is_gone_is_named(readme, tmp_path):
     (tmp_path / "ugatit_data" / "a.py").write_text("a = 2")
     (tmp_path / "tools" / "c.py").unlink()
     said = "Measured at commit abc of 2026-11-24; since then 2 of the 3 measured files changed: a.py, c.py.\n"
-    assert readme()["since"] == f"`r.json`: {said}"
     assert readme()["table"].endswith(f"\n\n{said}")
-    assert readme("README_CN.md")["since"] == (
-        "`r.json`：测于 2026-11-24 的提交 abc ；此后，所测 3 个文件中有 2 个已更改：a.py、c.py。\n"
-    )
+    link = "[has changed since](benchmarks/README.md)"
+    short = f"`r.json` was measured on 2026-11-24; the code that it measured {link}.\n"
+    assert readme()["since"] == short
+    chinese = "`r.json` 测量于 2026-11-24，此后[被测的代码有改动](benchmarks/README.md)。\n"
+    assert readme("README_CN.md")["since"] == chinese
     record = json.loads((tmp_path / "r.json").read_text())
     (tmp_path / "r.json").write_text(json.dumps(record | {"results": [{"name": "n", "skipped": "", "commit": "def"}]}))
-    assert readme()["since"].endswith(
+    assert readme()["since"] == short, "of the other commit no date is known"
+    assert readme()["table"].endswith(
         "c.py. Measured at commit def; it is not known which of the measured files have changed since.\n"
     )
 
@@ -128,8 +130,7 @@ def test_a_file_that_has_changed_or_is_gone_is_named(readme, tmp_path):
 def test_many_changed_files_are_not_all_named(readme, tmp_path):
     for path in ("ugatit_data/a.py", "ugatit_data/b.py", "tools/c.py"):
         (tmp_path / path).write_text("d = 2")
-    assert "; since then all 3 measured files changed.\n" in readme()["since"]
-    assert "所测 3 个文件均已更改。" in readme("README_CN.md")["since"]
+    assert "; since then all 3 measured files changed.\n" in readme()["table"]
 
 
 def test_the_front_page_says_it_of_all_records_that_its_figures_rest_on():
