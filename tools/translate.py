@@ -18,6 +18,7 @@ from ugatit_train.exchange import engines
 from ugatit_train.inference import models, translate
 from ugatit_train.inference.generator import said_of
 from ugatit_train.pictures.files import count_images, find_jobs
+from ugatit_train.training.checkpoint import GENERATORS
 
 from .commandline import (
     Parser,
@@ -53,7 +54,7 @@ def parser() -> Parser:
     made.add_argument(
         "--out", type=path, required=True, help="folder for the PNG and MP4 files; it must not exist, or be empty"
     )
-    made.add_argument("--direction", choices=("a2b", "b2a"), help="from which domain to which; a file's own, or a2b")
+    made.add_argument("--direction", choices=tuple(GENERATORS), help="from which domain to which; a file's own, or a2b")
     add_sizes(made)
     made.add_argument("--heatmap", action="store_true", help="also write where the generator looks (red is most)")
     made.add_argument("--side_by_side", action="store_true", help="also write input and output in one picture")

@@ -63,16 +63,22 @@ def load_arrays(folder: Path, direction: str, weights: str | None = None) -> tup
     """
     checkpoint, options, taken = _find(folder, direction, weights)
     prefix = GENERATORS[direction]
-    arrays: dict[str, np.ndarray] = {}
-    files = [(f"{prefix}.safetensors", f"{prefix}.")]
+    arrays = _arrays(checkpoint / f"{prefix}.safetensors", f"{prefix}.")
     if taken == EMA:
-        files.append((averages_file(prefix), f"{EMA}.{prefix}."))
-    for file, start in files:
-        try:
-            arrays |= {name.removeprefix(start): array for name, array in load_safetensors(checkpoint / file).items()}
-        except SafetensorError as error:
-            raise CheckpointError(f"{checkpoint / file}: damaged ({error}): give another checkpoint") from None
+        averages = _arrays(file := checkpoint / averages_file(prefix), f"{EMA}.{prefix}.")
+        if apart := sorted(averages.keys() ^ arrays.keys()):
+            raise CheckpointError(
+                f"{file}: of other networks than the weights beside it ({apart[0]}): give another checkpoint"
+            )
+        arrays = averages
     return arrays, options, taken
+
+
+def _arrays(file: Path, prefix: str) -> dict[str, np.ndarray]:
+    try:
+        return {name.removeprefix(prefix): array for name, array in load_safetensors(file).items()}
+    except SafetensorError as error:
+        raise CheckpointError(f"{file}: damaged ({error}): give another checkpoint") from None
 
 
 def _find(folder: Path, direction: str, weights: str | None) -> tuple[Path, Options, str]:

@@ -23,6 +23,7 @@ from ugatit_train.inference.generator import RAW, WEIGHTS, load_generator
 from ugatit_train.options.config import Options
 from ugatit_train.pictures import drawing
 from ugatit_train.training import runfolder
+from ugatit_train.training.checkpoint import GENERATORS
 
 KEY = "ugatit"  # an exported file holds its `Signature` under it, as JSON
 
@@ -64,7 +65,7 @@ class Signature:
         made = cls(**values)
         sizes = [made.img_size, *([] if made.size is None else [made.size])]
         if (
-            made.direction not in ("a2b", "b2a")
+            made.direction not in GENERATORS
             or made.weights not in WEIGHTS
             or type(made.light) is not bool
             or made.img_ch not in (1, 3)
@@ -127,7 +128,7 @@ def open_generator(
         DeviceError: the device cannot be used.
     """
     source = Path(source)
-    if direction not in (None, "a2b", "b2a"):
+    if direction not in (None, *GENERATORS):
         raise ModelError(f"direction {direction}: give a2b or b2a")
     if not source.exists():
         raise ModelError(f"{source}: no such file or folder: give a run's folder, or an exported file")

@@ -1,6 +1,7 @@
 """A checkpoint by onnxruntime and OpenVINO: the pictures of MindSpore, and which engine is chosen."""
 
 import importlib.util
+import json
 import math
 import os
 import shutil
@@ -9,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from ugatit_data.files import canonical, sha256_file, sha256_hex
 from ugatit_train.exchange import engines
@@ -71,22 +73,25 @@ def test_averages_or_weights(runs):
     assert np.array_equal(made[None], made["ema"]) and np.abs(made["raw"] - made["ema"]).max() > 0.01
 
 
-def test_a_checkpoint_of_other_networks_is_refused(runs, tmp_path):
-    import json
-
-    from safetensors.numpy import load_file, save_file
-
+@pytest.mark.parametrize(
+    ("kind", "file", "lost", "said"),
+    [
+        ("light", "genA2B", "genA2B.fc1.weight", "one: of other networks: it holds no 'fc1.weight': give another"),
+        ("full", "genA2B.ema", "ema.genA2B.fc1.weight", "weights beside it .fc1.weight.: give another checkpoint"),
+    ],
+)
+def test_a_checkpoint_of_other_networks_is_refused(runs, tmp_path, kind, file, lost, said):
     pytest.importorskip("onnxruntime")
-    shutil.copytree(runs["light"] / "checkpoints" / "step-00000003", tmp_path / "one")
-    file, meta = tmp_path / "one" / "genA2B.safetensors", tmp_path / "one" / "checkpoint.json"
+    shutil.copytree(runs[kind] / "checkpoints" / "step-00000003", tmp_path / "one")
+    file, meta = tmp_path / "one" / f"{file}.safetensors", tmp_path / "one" / "checkpoint.json"
     arrays = load_file(file)
-    arrays.pop("genA2B.fc1.weight")
+    arrays.pop(lost)
     save_file(arrays, file)
     body = json.loads(meta.read_text())
     body["files"][file.name] = {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
     del body["digest"]
     meta.write_text(json.dumps(body | {"digest": sha256_hex(canonical(body))}))
-    with pytest.raises(CheckpointError, match="one: of other networks: it holds no 'fc1.weight': give another"):
+    with pytest.raises(CheckpointError, match=said):
         engines.from_checkpoint("onnxruntime", tmp_path / "one", "a2b")
 
 
