@@ -40,15 +40,14 @@ HARDEST = {  # of each benchmark the record with the longest names
 }
 
 
-@pytest.mark.parametrize("record", HARDEST.values(), ids=lambda record: record["benchmark"])
-def test_no_labels_run_into_each_other(record, load):
+def test_no_labels_run_into_each_other(load):
     charts = load("charts")
-    draw = charts.CHARTS.get(record["benchmark"])
-    if draw is None:
-        pytest.skip("its table is enough")
-    figure = draw(record)
-    assert faults(figure) == []
-    charts.pyplot.close(figure)
+    drawn = [record for name, record in HARDEST.items() if name in charts.CHARTS]  # of the others the table is enough
+    assert len(drawn) > 4
+    for record in drawn:
+        figure = charts.CHARTS[record["benchmark"]](record)
+        assert faults(figure) == [], record["benchmark"]
+        charts.pyplot.close(figure)
 
 
 def test_labels_that_touch_or_stand_out_are_found(load):
