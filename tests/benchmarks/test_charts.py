@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 
-import pytest
-
 from .conftest import BENCHMARKS
 
 RECORDS = [
