@@ -7,6 +7,7 @@ import functools
 import importlib
 import importlib.util
 import sys
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -99,12 +100,16 @@ def from_checkpoint(
         raise CheckpointError(f"{folder}: of other networks: it holds no {error}: give another checkpoint") from None
     try:
         return Model(run=_OPENERS[engine](model, any_size and options.light), signature=signature)
-    except (ImportError, RuntimeError) as error:
-        raise ModelError(f"{folder}: {engine} cannot run it ({_first_line(error)}): give --engine mindspore") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # onnxruntime's exceptions have no other common base
+        raise ModelError(f"{folder}: {engine} cannot run it ({_reason(error)}): give --engine mindspore") from error
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _reason(error: Exception) -> str:
+    """What an engine says, in one line, without the lines of OpenVINO that name places in its source."""
+    lines = [line for line in str(error).splitlines() if not line.startswith("Exception from ")]
+    return textwrap.shorten(" ".join(lines), 300, placeholder=" ...") or type(error).__name__
 
 
 def _onnxruntime(model: bytes, _any_size: bool) -> Translator:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -125,7 +126,8 @@ def test_openvino_sends_nothing_and_leaves_the_home_empty(tmp_path):
 import sys
 from ugatit_train.exchange import engines
 engines._silent_openvino()
-print(engines.version("openvino") > "2026", [name for name in sys.modules if "telemetry" in name and "ovc" not in name])
+year = engines.version("openvino").split(".")[0]
+print(year.isdigit(), [name for name in sys.modules if "telemetry" in name and "ovc" not in name])
 """
     environment = {key: value for key, value in os.environ.items() if key not in ("CI", "TF_BUILD", "JENKINS_URL")}
     environment["HOME"] = str(tmp_path)
@@ -153,15 +155,38 @@ signal.raise_signal(signal.SIGUSR1)
 
 
 @pytest.mark.parametrize(
-    "error", [ImportError("libtbb.so.12: cannot open"), RuntimeError("Check failed\nat line 1"), RuntimeError()]
+    "error", [ImportError("libtbb.so.12: cannot open"), RuntimeError("Check failed\n at line 1\n"), RuntimeError()]
 )
 def test_an_engine_that_fails_is_named_with_the_remedy(runs, monkeypatch, error):
     def broken(*_):
         raise error
 
     monkeypatch.setitem(engines._OPENERS, "openvino", broken)
-    words = str(error).splitlines()[0] if str(error) else "RuntimeError"
+    words = " ".join(str(error).split()) or "RuntimeError"
     with pytest.raises(ModelError, match=rf"openvino cannot run it \({words}\): give --engine mindspore"):
+        engines.from_checkpoint("openvino", runs["light"], "a2b")
+
+
+@pytest.mark.parametrize(
+    ("engine", "reason"),
+    [("onnxruntime", "No graph was found in the protobuf"), ("openvino", "Unable to read the model")],
+)
+def test_a_graph_that_an_engine_refuses_is_told_with_its_reason(runs, monkeypatch, engine, reason):
+    pytest.importorskip(engine)
+    monkeypatch.setattr(engines, "onnx_model", lambda *_: types.SimpleNamespace(SerializeToString=lambda: b"xx"))
+    with pytest.raises(
+        ModelError, match=rf"{engine} cannot run it \(.*{reason}.*\): give --engine mindspore"
+    ) as refused:
+        engines.from_checkpoint(engine, runs["light"], "a2b")
+    assert "\n" not in str(refused.value) and ".cpp" not in str(refused.value)
+
+
+def test_a_lack_of_memory_stays_one(runs, monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setitem(engines._OPENERS, "openvino", full)
+    with pytest.raises(MemoryError):
         engines.from_checkpoint("openvino", runs["light"], "a2b")
 
 
