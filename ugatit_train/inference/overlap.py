@@ -6,18 +6,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-AHEAD = 4  # items that wait between two stages: so many frames are in memory
+AHEAD = 4  # frames that wait before the network, and as many behind it, beside those that are at work; or a batch
 
 _END: Any = object()
 
 
-def ahead(items: Generator[T, None, None]) -> Generator[T, None, None]:
-    """The same items, made in a thread, up to AHEAD of them before they are asked for; raises what making one raises.
+def ahead(items: Generator[T, None, None], batch: int = 1) -> Generator[T, None, None]:
+    """The same items, made in a thread, up to AHEAD or `batch` of them before they are asked for, whichever is more.
 
-    Close it (`contextlib.closing`) if it may be left early: the thread ends, and `items` is closed.
+    Raises what making one raises. Close it (`contextlib.closing`) if it may be left early: the thread ends, and `items`
+    is closed.
     """
     pool = ThreadPoolExecutor(1)
-    waiting = deque(pool.submit(next, items, _END) for _ in range(AHEAD))
+    waiting = deque(pool.submit(next, items, _END) for _ in range(max(AHEAD, batch)))
     try:
         while (item := waiting.popleft().result()) is not _END:
             waiting.append(pool.submit(next, items, _END))
@@ -28,14 +29,15 @@ def ahead(items: Generator[T, None, None]) -> Generator[T, None, None]:
 
 
 class Behind:
-    """Calls a function in a thread, one call after the other; at most AHEAD calls wait. A context manager.
+    """Calls a function in a thread, one call after the other; at most AHEAD or `batch` calls wait. A context manager.
 
     A call that fails is the last one: what it raised is raised by the next `call`, `finish` or the context's end, also
-    in place of another exception there, which is of later work. `done` is called here, once for each call that is done.
+    in place of another exception there, which is of later work. Those that wait then are not made. `done` is called
+    here, once for each call that was made and did not fail.
     """
 
-    def __init__(self, function: Callable[..., object], done: Callable[[], object]):
-        self._function, self._done = function, done
+    def __init__(self, function: Callable[..., object], done: Callable[[], object], batch: int = 1):
+        self._function, self._done, self._most = function, done, max(AHEAD, batch)
         self._pool = ThreadPoolExecutor(1)
         self._waiting: deque[Future] = deque()
         self._failed = False
@@ -51,7 +53,7 @@ class Behind:
             self._pool.shutdown(cancel_futures=True)
 
     def call(self, *arguments: object) -> None:
-        while len(self._waiting) >= AHEAD:
+        while len(self._waiting) >= self._most:
             self._collect()
         self._waiting.append(self._pool.submit(self._run, arguments))
 
@@ -60,14 +62,17 @@ class Behind:
         while self._waiting:
             self._collect()
 
-    def _run(self, arguments: tuple) -> None:
-        if not self._failed:
-            try:
-                self._function(*arguments)
-            except BaseException:
-                self._failed = True
-                raise
+    def _run(self, arguments: tuple) -> bool:
+        """Whether the call was made."""
+        if self._failed:
+            return False
+        try:
+            self._function(*arguments)
+        except BaseException:
+            self._failed = True
+            raise
+        return True
 
     def _collect(self) -> None:
-        self._waiting.popleft().result()
-        self._done()
+        if self._waiting.popleft().result():
+            self._done()

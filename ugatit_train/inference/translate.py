@@ -227,7 +227,7 @@ def _translated(
 
     for path, name in jobs:
         if video.is_video(path):
-            yield _translate_video(_Batches(model, fit, batch), path, out / name, drawn, progress)
+            yield _translate_video(_Batches(model, fit, batch), batch, path, out / name, drawn, progress)
 
 
 def _own_fault(error: OSError) -> str:
@@ -237,7 +237,9 @@ def _own_fault(error: OSError) -> str:
     return f"cannot be written: {error.strerror}"
 
 
-def _translate_video(batches: _Batches, path: Path, target: Path, drawn: _Drawn, progress: Callable) -> Outcome:
+def _translate_video(
+    batches: _Batches, batch: int, path: Path, target: Path, drawn: _Drawn, progress: Callable
+) -> Outcome:
     """Reads, translates and writes at the same time, each in a thread of its own."""
     writers: dict[Path, videofile.Writer] = {}
     began, count, started = time.perf_counter(), itertools.count(), False
@@ -257,8 +259,8 @@ def _translate_video(batches: _Batches, path: Path, target: Path, drawn: _Drawn,
             for suffix in drawn.suffixes:
                 writer = videofile.Writer(beside(target, suffix), rate, path)
                 writers[beside(target, suffix)] = opened.enter_context(writer)
-            behind = opened.enter_context(overlap.Behind(write, done))
-            frames = opened.enter_context(contextlib.closing(overlap.ahead(video.frames(path))))
+            behind = opened.enter_context(overlap.Behind(write, done, batch))
+            frames = opened.enter_context(contextlib.closing(overlap.ahead(video.frames(path), batch)))
             translated = itertools.chain(
                 itertools.chain.from_iterable(batches.add(*frame) for frame in frames), batches.rest()
             )

@@ -81,6 +81,21 @@ def test_the_network_runs_while_frames_are_read_and_written(clip, tmp_path, monk
     assert run(clip, tmp_path / "out", network).problem == ""
 
 
+def test_a_whole_batch_is_read_while_the_network_runs(clip, tmp_path, monkeypatch):
+    frames, was_read = video.frames, threading.Event()
+
+    def reading(path):
+        yield from frames(path)
+        was_read.set()
+
+    def network(x):
+        assert was_read.wait(20)
+        return invert(x)
+
+    monkeypatch.setattr(video, "frames", reading)
+    assert run(clip, tmp_path / "out", network, batch=COUNT // 2 + 1).problem == ""
+
+
 def test_a_write_that_fails_is_told_before_a_later_frame_that_is_damaged(clip, tmp_path, monkeypatch):
     frames, write = video.frames, videofile.Writer.write
 
@@ -119,6 +134,19 @@ def test_few_items_are_made_ahead_and_leaving_early_closes_their_maker():
         assert [next(ahead) for _ in range(10)] == list(range(10))
     assert closed == [len(made)] and 10 <= len(made) <= 10 + overlap.AHEAD
     assert threading.active_count() == before
+
+
+def test_calls_that_are_not_made_after_a_failure_are_not_counted():
+    called, done = [], []
+
+    def full(i):
+        called.append(i)
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"), overlap.Behind(full, lambda: done.append(1), batch=10) as behind:
+        for i in range(10):
+            behind.call(i)
+    assert (called, done) == ([0], [])
 
 
 def test_calls_behind_stop_at_the_first_that_fails_and_few_wait():
