@@ -61,26 +61,32 @@ def followed(begin: tuple[str, ...], read: Callable[[str], str | None]) -> dict[
             continue
         found[path] = digest(source)
         if path.startswith(PACKAGES):
-            left += _imported(source, read)
+            left += _imported(path, source, read)
     return dict(sorted(found.items()))
 
 
-def _imported(source: str, read: Callable[[str], str | None]) -> list[str]:
+def _imported(path: str, source: str, read: Callable[[str], str | None]) -> list[str]:
     """The files that a module may import; of a name that a package offers it is the home."""
     found = []
-    for module, names in _froms(source):
+    for module, names in _froms(path, source):
         folder = module.replace(".", "/")
-        offered = _froms(read(f"{folder}/__init__.py") or "")
+        package = f"{folder}/__init__.py"
+        offered = _froms(package, read(package) or "")
         homes = [home for home, theirs in offered if set(theirs) & set(names)] if module.startswith(PACKAGES) else []
         found += [f"{file.replace('.', '/')}.py" for file in (folder, *(f"{folder}/{name}" for name in names), *homes)]
     return found
 
 
 @functools.cache
-def _froms(source: str) -> list[tuple[str, list[str]]]:
-    """(module, names) of each `from module import names`."""
-    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
-    return [(node.module or "", [alias.name for alias in node.names]) for node in nodes]
+def _froms(path: str, source: str) -> list[tuple[str, list[str]]]:
+    """(module, names) of each `from module import names`; a relative one is from the folder of `path`."""
+    found, folder = [], Path(path).parent.parts
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            above = folder[: len(folder) + 1 - node.level] if node.level else ()
+            module = ".".join([*above, *filter(None, [node.module])])
+            found.append((module, [alias.name for alias in node.names]))
+    return found
 
 
 def _sources() -> dict[str, str]:
@@ -93,7 +99,9 @@ AT_START = _sources()  # this process's code is what it read at its start, whate
 
 def by(benchmark: str) -> dict:
     """What the record of a run that began with this process says: {"date": of the commit, "files": path -> digest}."""
-    files, now = followed(WORK.get(benchmark, ()), AT_START.get), _sources()
+    if benchmark not in WORK:
+        raise KeyError(f"{benchmark}: name the files that its work begins in: a line in WORK of benchmarks/measured.py")
+    files, now = followed(WORK[benchmark], AT_START.get), _sources()
     for path in files:
         if now.get(path) != AT_START[path]:
             print(f"{path}: changed while it was measured: measure again, in a clone of its own", file=sys.stderr)

@@ -65,7 +65,7 @@ def test_a_record_that_is_added_to_keeps_what_it_has_under_other_names(load, tmp
     record, path = load("record"), tmp_path / "r.json"
     old, new = (record.result(name, "seconds", [value]) for name, value in (("a", 1.0), ("b", 2.0)))
     assert record.add_to(path, {"sizes": [1]}, [old]) == ({"sizes": [1]}, [old], {})
-    record.write(path, "x", {"sizes": [1, 2], "n": 1}, {}, [old, record.result("b", "seconds", [9.0])], [])
+    record.write(path, "memory", {"sizes": [1, 2], "n": 1}, {}, [old, record.result("b", "seconds", [9.0])], [])
     options, results, files = record.add_to(path, {"sizes": [2, 3], "n": 4}, [new])
     assert options == {"sizes": [1, 2, 3], "n": 4}
     assert results == [{"options": {"n": 1}} | old, new]  # the record's options are not those that it was measured with
@@ -82,7 +82,7 @@ def test_what_was_measured_with_other_options_says_so_after_two_additions(load, 
     entries = [record.result(name, "seconds", [1.0]) for name in "abc"]
     for rounds, entry in zip((7, 3, 7), entries, strict=True):
         options, results, _ = record.add_to(path, {"rounds": rounds}, [entry])
-        record.write(path, "x", options, {}, results, [])
+        record.write(path, "memory", options, {}, results, [])
     written = json.loads(path.read_text())
     assert written["options"] == {"rounds": 7}
     assert [entry.get("options") for entry in written["results"]] == [None, {"rounds": 3}, None]
