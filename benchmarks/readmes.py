@@ -5,7 +5,7 @@
     <!-- since: results/NAME.json -->  ...  <!-- end since -->      what has changed since the record, if anything has
 
 What has changed (`measured.py`) stands below tables and charts too. The path is that of the record from the README's
-folder. Without the record a table's place says so, and a chart's stays empty.
+folder. Without the record the place of a table or of what has changed says so, and a chart's stays empty.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import charts
 import measured
 import tables
 
+from ugatit_data.files import write_whole
+
 MARKER = re.compile(r"<!-- (table|chart|since): (\S+) -->\n.*?<!-- end \1 -->", re.DOTALL)
 ALT = {False: "ratio to the hidden true drawings over CPU minutes", True: "误差比随 CPU 分钟数的变化"}
 
@@ -30,6 +32,11 @@ SINCE = {  # of the front page; whether the page is the Chinese one ->
     False: "`{name}` was measured on {dates}; the code that it measured [has changed since](benchmarks/README.md).",
     True: "`{name}` 测量于 {dates}，此后[被测的代码有改动](benchmarks/README.md)。",
 }
+NOT_KNOWN = {
+    False: "`{name}` was measured on {dates}; it is [not known](benchmarks/README.md) if its code has changed since.",
+    True: "`{name}` 测量于 {dates}，此后被测的代码[有无改动未知](benchmarks/README.md)。",
+}
+NO_RECORD = {False: "No record yet.\n", True: "尚无记录。\n"}
 NO_DATE = {False: "a day that is not known", True: "未知日期"}
 
 
@@ -54,14 +61,14 @@ def images(text: str, folder: Path) -> dict[Path, str]:
 def renew(readme: Path) -> None:
     """Write the README's tables, and its charts, anew."""
     text = readme.read_text()
-    readme.write_text(with_tables(text, readme))
+    write_whole(readme, with_tables(text, readme))
     for path, image in images(text, readme.parent).items():
-        path.write_text(image)
+        write_whole(path, image)
 
 
-def _table(path: Path, _name: str, _chinese: bool) -> str:
+def _table(path: Path, _name: str, chinese: bool) -> str:
     if not path.exists():
-        return "No record yet.\n"
+        return NO_RECORD[chinese]
     record = _read(path)
     first = [tables.headline(record)] if record["benchmark"] == "learning" else []
     return "\n\n".join([*first, tables.of(record), tables.head(record), *changed(record)]) + "\n"
@@ -76,12 +83,19 @@ def _chart(path: Path, name: str, chinese: bool) -> str:
 
 
 def _since(path: Path, _name: str, chinese: bool) -> str:
-    record = _read(path)
-    if not changed(record):
+    if not path.exists():
+        return NO_RECORD[chinese]
+    found = measured.since(_read(path)).values()
+    known = [of_it for of_it in found if of_it]
+    if any(files for _, files in known):
+        form = SINCE
+    elif len(known) < len(found):
+        form = NOT_KNOWN
+    else:
         return ""
-    dates = sorted({of_it[0]["date"] for of_it in measured.since(record).values() if of_it} - {None})
+    dates = sorted({of_it["date"] for of_it, _ in known} - {None})
     said = ("、" if chinese else " and ").join(dates) or NO_DATE[chinese]
-    return SINCE[chinese].format(name=path.name, dates=said) + "\n"
+    return form[chinese].format(name=path.name, dates=said) + "\n"
 
 
 def changed(record: dict) -> list[str]:

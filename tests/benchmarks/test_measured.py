@@ -51,6 +51,19 @@ def test_imports_are_followed_to_the_home_of_a_name(measured):
     assert list(measured.followed(("benchmarks/peer.py",), tree.get)) == ["benchmarks/peer.py"]
 
 
+def test_relative_imports_are_of_the_files_own_folder(measured):
+    tree = {
+        "tools/run.py": "from . import words\nfrom .opening import open_it\nfrom .inner.deep import low",
+        "tools/words.py": "",
+        "tools/opening.py": "",
+        "tools/inner/deep.py": "from ..shared import name\nfrom .near import other",
+        "tools/inner/near.py": "",
+        "tools/shared.py": "",
+        "opening.py": "",
+    }
+    assert set(measured.followed(("tools/run.py",), tree.get)) == {*tree} - {"opening.py"}
+
+
 def test_a_run_knows_the_files_it_measures(measured):
     for benchmark, begin in measured.WORK.items():
         files = measured.followed(begin, measured.AT_START.get)
@@ -60,6 +73,13 @@ def test_a_run_knows_the_files_it_measures(measured):
         step
     )
     assert not any("conversion" in path or "evaluation" in path for path in step)
+    translate = measured.followed(measured.WORK["inference"], measured.AT_START.get)
+    assert {"tools/opening.py", "tools/commandline.py", "tools/sharedoptions.py"} <= set(translate)
+
+
+def test_a_benchmark_without_its_files_is_refused(measured):
+    with pytest.raises(KeyError, match=r"mine: name the files .* a line in WORK of benchmarks/measured\.py"):
+        measured.by("mine")
 
 
 def test_a_file_that_changes_while_it_is_measured_counts_as_changed(measured, monkeypatch, capsys):
@@ -125,6 +145,25 @@ def test_a_file_that_has_changed_or_is_gone_is_named(readme, tmp_path):
     assert readme()["table"].endswith(
         "c.py. Measured at commit def; it is not known which of the measured files have changed since.\n"
     )
+
+
+def test_the_front_page_says_where_nothing_is_known(readme, tmp_path):
+    record = json.loads((tmp_path / "r.json").read_text())
+    (tmp_path / "r.json").write_text(json.dumps(record | {"results": [{"name": "n", "skipped": "", "commit": "def"}]}))
+    unsure = "it is [not known](benchmarks/README.md) if its code has changed since.\n"
+    assert readme()["since"] == f"`r.json` was measured on 2026-11-24; {unsure}"
+    assert (
+        readme("README_CN.md")["since"]
+        == "`r.json` 测量于 2026-11-24，此后被测的代码[有无改动未知](benchmarks/README.md)。\n"
+    )
+    (tmp_path / "r.json").write_text(json.dumps(record | {"measured": {}}))
+    assert readme()["since"] == f"`r.json` was measured on a day that is not known; {unsure}"
+
+
+def test_a_record_that_is_missing_is_told(readme, tmp_path):
+    (tmp_path / "r.json").unlink()
+    assert readme() == {"table": "No record yet.\n", "since": "No record yet.\n"}
+    assert readme("README_CN.md")["since"] == "尚无记录。\n"
 
 
 def test_many_changed_files_are_not_all_named(readme, tmp_path):
