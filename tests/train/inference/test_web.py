@@ -6,6 +6,7 @@ import http.client
 import io
 import json
 import re
+import select
 import shutil
 import socket
 import struct
@@ -52,8 +53,8 @@ ABOUT = {
 
 
 @contextlib.contextmanager
-def serving(about=ABOUT, sizes=None, **functions):
-    made = server.Server("127.0.0.1", 0)
+def serving(about=ABOUT, sizes=None, host="127.0.0.1", **functions):
+    made = server.Server(host, 0)
     functions = functions or {"a2b": NEGATIVE, "b2a": MIRRORED}
     made.offer = offer.Offer(models=functions, about=about, sizes=sizes or {}, too_large="give less")
     goes_on = [True]
@@ -171,22 +172,30 @@ PICTURE = files()["gray.png"]
         ({"body": bomb()}, 422, "too large: 100000 x 100000 pixels, the limit is 178956970"),
         ({"body": PICTURE, "path": "/translate?direction=c"}, 404, "direction 'c': there are a2b, b2a"),
         ({"body": PICTURE, "path": "/translate"}, 404, "direction ''"),
-        ({"body": PICTURE, "path": "/?direction=a2b"}, 404, "there are"),
-        ({"body": PICTURE, "headers": {"Origin": "https://example.com"}}, 403, "asked for by a page of elsewhere"),
+        ({"body": PICTURE, "path": "/?direction=a2b"}, 404, "no such page"),
+        ({"body": PICTURE, "path": "/nothing?direction=a2b"}, 404, "no such page"),
+        ({"body": PICTURE, "path": "x://[x/translate"}, 404, "no such page"),
+        ({"path": "x://[x/"}, 404, "no such page"),
+        ({"body": PICTURE, "headers": {"Origin": "https://example.com"}}, 403,
+         "asked for by a page of elsewhere: open http://127.0.0.1:"),
+        ({"body": PICTURE, "headers": {"Origin": "http://[x"}}, 403, "asked for by a page of elsewhere"),
         ({"body": PICTURE, "headers": {"Origin": "null"}}, 403, "asked for by a page of elsewhere"),
         ({"body": PICTURE, "headers": {"Host": "example.com"}}, 403, "not known here by that name: open http://127.0.0.1:"),
+        ({"body": bytes(30_000_000), "headers": {"Host": "example.com"}}, 403, "not known here by that name"),
         ({"path": "/", "headers": {"Host": "example.com:80"}}, 403, "not known here by that name"),
         ({"path": "/", "headers": {"Host": "127.0.0.1.example.com"}}, 403, "not known here by that name"),
         ({"path": "/", "headers": {"Host": "[x"}}, 403, "not known here by that name"),
         ({"path": "/../server.py"}, 404, "no such page"),
-        ({"body": iter([PICTURE])}, 411, "no Content-Length: send the file as a whole"),
+        ({"body": iter([PICTURE])}, 411, "no Content-Length of 1 to 12 digits: send the file as a whole"),
         ({"body": PICTURE, "headers": {"Content-Length": "-1"}}, 411, "no Content-Length"),
+        ({"body": b"", "headers": {"Content-Length": 5000 * "9"}}, 411, "no Content-Length"),
     ],
 )  # fmt: skip
-def test_what_is_refused_is_answered_with_the_reason(served, arguments, status, words):
+def test_what_is_refused_is_answered_with_the_reason(served, capsys, arguments, status, words):
     found, answer, _ = ask(served, **arguments)
     assert found == status and words in json.loads(answer)["problem"]
     assert translated(served, PICTURE)["size"] == [SIZE, SIZE]  # it goes on
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_file_above_the_limit_is_refused_before_it_is_read_as_a_picture(served, monkeypatch):
@@ -197,7 +206,8 @@ def test_a_file_above_the_limit_is_refused_before_it_is_read_as_a_picture(served
     assert (status, json.loads(answer)) == (413, {"problem": words})
 
 
-@pytest.mark.parametrize("host", ["localhost:1", "127.0.0.1:99", "[::1]:8765", "192.168.0.7", socket.gethostname()])
+@pytest.mark.parametrize("host", ["localhost:1", "127.0.0.1:99", "[::1]:8765", "192.168.0.7", "localhost.:1",
+                                  socket.gethostname(), socket.gethostname().upper() + "."])  # fmt: skip
 def test_names_of_this_machine_are_known(served, host):
     assert ask(served, path="/", headers={"Host": host})[0] == 200
 
@@ -226,8 +236,29 @@ def test_pictures_that_come_together_go_one_after_the_other():
     assert len(found) == len(most) == 8 and set(most) == {1} and len(threads) == 1
 
 
+def begun(to, length, body):
+    """A client that sends `body` of the `length` bytes that it announces."""
+    client = socket.create_connection(("127.0.0.1", to.server_port), timeout=30)
+    head = f"POST /translate?direction=a2b HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
+    client.sendall(head.encode() + body)
+    return client
+
+
+def wait_for(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def check_that_it_is_full(to, most):
+    status, answer, _ = ask(to, PICTURE)
+    words = f"{most} pictures wait already: try again in a while"
+    assert (status, json.loads(answer)) == (503, {"problem": words})
+
+
 def test_who_hangs_up_or_comes_too_late_gets_no_turn(monkeypatch):
-    monkeypatch.setattr(server, "MOST_WAITING", 1)
+    monkeypatch.setattr(server, "MOST_UPLOADS", 2)
     entered, goes_on, calls = threading.Event(), threading.Event(), []
 
     def held(x):
@@ -240,17 +271,46 @@ def test_who_hangs_up_or_comes_too_late_gets_no_turn(monkeypatch):
         first = threading.Thread(target=ask, args=(to, PICTURE))
         first.start()
         assert entered.wait(30)
-        head = f"POST /translate?direction=a2b HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(PICTURE)}\r\n\r\n"
-        with socket.create_connection(("127.0.0.1", to.server_port)) as second:
-            second.sendall(head.encode() + PICTURE)
-            while not to.turns._waiting.full():
-                time.sleep(0.001)
-            status, answer, _ = ask(to, PICTURE)
-            assert status == 503 and json.loads(answer)["problem"] == "1 pictures wait already: try again in a while"
+        with begun(to, len(PICTURE), PICTURE):
+            wait_for(lambda: not to.turns._waiting.empty())
+            check_that_it_is_full(to, 2)
         goes_on.set()
         first.join()
         to.turns.ask(lambda: None)  # behind the second one
-    assert len(calls) == 1
+        assert len(calls) == 1
+        wait_for(lambda: ask(to, PICTURE)[0] == 200)  # as soon as the second one's thread knows
+
+
+def test_uploads_that_are_not_whole_have_their_place_too(monkeypatch):
+    monkeypatch.setattr(server, "MOST_UPLOADS", 1)
+    with serving() as to:
+        with begun(to, 99, b"abc"):
+            wait_for(lambda: to.uploads._value == 0)
+            check_that_it_is_full(to, 1)
+        wait_for(lambda: to.uploads._value == 1)
+        assert ask(to, PICTURE)[0] == 200
+
+
+@pytest.mark.parametrize(("silence", "drops"), [(0.1, 1), (30, 100)], ids=["silent", "drop by drop"])
+def test_an_upload_that_takes_too_long_is_given_up(monkeypatch, silence, drops):
+    monkeypatch.setattr(server, "REQUEST_S", 0.1)
+    monkeypatch.setattr(server._Handler, "timeout", silence)
+    with serving() as to:
+        with begun(to, 1000, b"") as client, contextlib.suppress(ConnectionError):
+            for _ in range(drops):
+                client.sendall(b"x")
+                if select.select([client], [], [], 0.01)[0]:
+                    break
+            assert client.recv(999).startswith(b"HTTP/1.0 408 ")
+        wait_for(lambda: to.uploads._value == server.MOST_UPLOADS)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
+def test_a_name_that_is_not_known_is_told_the_address_in_figures(host):
+    with serving(host=host) as to:
+        status, answer, _ = ask(to, path="/", headers={"Host": "myserver.lan"})
+    words = f"not known here by that name: open http://127.0.0.1:{to.server_port}/"
+    assert (status, json.loads(answer)) == (403, {"problem": words})
 
 
 def test_a_lack_of_memory_and_a_fault_are_told_and_it_goes_on(capsys):

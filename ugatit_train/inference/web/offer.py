@@ -51,25 +51,18 @@ def translated(offer: Offer, direction: str, data: bytes) -> dict[str, Any]:
 class Turns:
     """One thread does what others ask for, one after the other, in the order of asking."""
 
-    def __init__(self, most: int):
-        """`most` may wait."""
-        self._waiting: queue.Queue[tuple[Callable[[], Any], Future]] = queue.Queue(most)
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[tuple[Callable[[], Any], Future]] = queue.SimpleQueue()
 
     def ask(self, work: Callable[[], Any]) -> Any:
-        """What `work` gives or raises in the other thread. Raises queue.Full where too many wait."""
+        """What `work` gives or raises in the other thread."""
         future: Future = Future()
-        self._waiting.put_nowait((work, future))
+        self._waiting.put((work, future))
         return future.result()
 
     def take(self) -> None:
-        """Waits half a second for the next that is asked for, and does it.
-
-        Ctrl-C is heard between two waits only: MindSpore's own handler of it has a wait go on to its end.
-        """
-        try:
-            work, future = self._waiting.get(timeout=0.5)
-        except queue.Empty:
-            return
+        """Waits for the next that is asked for, and does it."""
+        work, future = self._waiting.get()
         try:
             future.set_result(work())
         except Exception as error:  # it is the asking thread's, which answers it

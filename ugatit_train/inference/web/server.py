@@ -1,8 +1,8 @@
 """A page to try a trained generator on: a picture goes in, its translation and heat map come out.
 
 Python's own HTTP server and three files of this folder; nothing is written to disk, and nothing is fetched from or
-sent to anywhere else. The network stays in the thread that takes the `turns`, one picture after the other, so that
-memory is that of one picture. Threads of the server read uploads and wait.
+sent to anywhere else. The network stays in the thread that takes the `turns`, one picture after the other. Threads of
+the server read uploads and wait, `MOST_UPLOADS` of them: memory is that of one picture and of so many uploads.
 
     GET /            the page, and the files that it names
     GET /about.json  what is offered: `Offer.about`
@@ -10,15 +10,17 @@ memory is that of one picture. Threads of the server read uploads and wait.
 """
 
 import contextlib
-import errno
 import http.server
+import io
 import ipaddress
 import json
-import queue
+import re
 import select
 import socket
 import socketserver
 import sys
+import threading
+import time
 import traceback
 import urllib.parse
 from collections.abc import Callable, Mapping
@@ -29,12 +31,14 @@ from typing import Any
 from ugatit_data import BadInputError
 from ugatit_data.errors import RejectedImageError
 from ugatit_train import runtime
+from ugatit_train.inference.web import address
 from ugatit_train.inference.web.offer import Offer, Turns, translated
 from ugatit_train.training.page import markup
 
 MAX_UPLOAD_BYTES = 100_000_000
-MOST_WAITING = 8  # pictures; each may be as large as an upload
+MOST_UPLOADS = 8  # in memory: those that still come, and those that wait for their turn
 SILENCE_S = 60  # after which a client that sends nothing is given up
+REQUEST_S = 300  # after which a client that still sends is given up
 
 _HERE = Path(__file__).parent
 _FILES = {
@@ -74,11 +78,12 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.host = host
         self.offer: Offer | None = None
-        self.turns = Turns(MOST_WAITING)
+        self.turns = Turns()
+        self.uploads = threading.BoundedSemaphore(MOST_UPLOADS)
         try:
             super().__init__((host, port), _Handler)
         except (OSError, TypeError) as error:  # TypeError: of a name that no machine can have
-            raise BadInputError(_not_there(host, port, error)) from None
+            raise BadInputError(address.not_there(host, port, error)) from None
 
     def server_bind(self) -> None:
         """Without HTTPServer's, which asks a name server for the name of this machine."""
@@ -99,35 +104,23 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     def url(self) -> str:
         """The page's address; where it listens on all of the machine's addresses, with the machine's name."""
         everywhere = ipaddress.ip_address(str(self.server_address[0])).is_unspecified
-        name = socket.gethostname() if everywhere else self.host
-        return f"http://{f'[{name}]' if ':' in name else name}:{self.server_port}/"
-
-    def knows(self, host: str) -> bool:
-        """Whether a request for `host`, its name and perhaps its port, is for this server.
-
-        A page of elsewhere can have its own name lead to 127.0.0.1, and would be let in by the browser as ours. So a
-        name must be known; an address in figures leads nowhere else.
-        """
-        try:
-            name = urllib.parse.urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            return False
-        if name in ("localhost", self.host.lower(), socket.gethostname().lower()):
-            return True
-        with contextlib.suppress(ValueError):
-            return bool(ipaddress.ip_address(name))
-        return False
+        return address.url(socket.gethostname() if everywhere else self.host, self.server_port)
 
 
-def _not_there(host: str, port: int, error: OSError | TypeError) -> str:
-    """Why nothing can listen there, and what to do."""
-    number = error.errno if isinstance(error, OSError) else None
-    if number == errno.EADDRINUSE:
-        return f"--port {port}: another program uses it: give another --port, or 0 for a free one"
-    if number == errno.EACCES:
-        return f"--port {port}: is the system's: give a --port from 1024"
-    reason = error.strerror if isinstance(error, OSError) else "no name of a machine"
-    return f"--host {host}: {reason}: give 127.0.0.1, 0.0.0.0 or an address of this machine"
+class _Timed(io.RawIOBase):
+    """What a client sends, for `REQUEST_S` seconds from now; then TimeoutError, as after the connection's own limit."""
+
+    def __init__(self, connection: socket.socket):
+        self._connection = connection
+        self._ends = time.monotonic() + REQUEST_S
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if time.monotonic() > self._ends:
+            raise TimeoutError
+        return self._connection.recv_into(buffer)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -135,6 +128,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     server: Server
     timeout = SILENCE_S
+    _left: int | None = 0  # bytes of the body that are not read yet; None where the client does not tell
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_Timed(self.connection))
 
     def do_GET(self) -> None:
         self._answer(self._file)
@@ -144,11 +143,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _answer(self, make: Callable[[], tuple[str, bytes]]) -> None:
         status = HTTPStatus.OK
+        told = self.headers.get("Content-Length", "0" if self.command == "GET" else "")
+        self._left = int(told) if re.fullmatch("[0-9]{1,12}", told) else None
         try:
-            if not self.server.knows(self.headers.get("Host", "")):
-                raise _Refused(HTTPStatus.FORBIDDEN, f"not known here by that name: open {self.server.url}")
+            if not address.is_known(self.headers.get("Host", ""), self.server.host):
+                raise _Refused(HTTPStatus.FORBIDDEN, f"not known here by that name: open {self._here()}")
             kind, body = make()
         except _Refused as refused:
+            with contextlib.suppress(TimeoutError):
+                self._read_away()
             status, (kind, body) = refused.status, _json({"problem": str(refused)})
         self.send_response(status)
         for name, value in {**_HEADERS, "Content-Type": f"{kind}; charset=utf-8"}.items():
@@ -158,7 +161,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _file(self) -> tuple[str, bytes]:
-        path = urllib.parse.urlsplit(self.path).path
+        path = self._asked().path
         if path == "/about.json":
             return _json(self._offer().about)
         if path not in _FILES:
@@ -167,15 +170,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return kind, file.read_bytes()
 
     def _translation(self) -> tuple[str, bytes]:
-        data = self._upload()
-        origin = self.headers.get("Origin")
-        if origin is not None and urllib.parse.urlsplit(origin).netloc != self.headers.get("Host"):
-            raise _Refused(HTTPStatus.FORBIDDEN, "asked for by a page of elsewhere")
-        offer, asked = self._offer(), urllib.parse.urlsplit(self.path)
+        if self._is_of_elsewhere():
+            raise _Refused(HTTPStatus.FORBIDDEN, f"asked for by a page of elsewhere: open {self._here()}")
+        offer, asked = self._offer(), self._asked()
+        if asked.path != "/translate":
+            raise _Refused(HTTPStatus.NOT_FOUND, "no such page")
         direction = urllib.parse.parse_qs(asked.query).get("direction", [""])[0]
-        if asked.path != "/translate" or direction not in offer.models:
+        if direction not in offer.models:
             raise _Refused(HTTPStatus.NOT_FOUND, f"direction {direction!r}: there are {', '.join(offer.models)}")
+        if not self.server.uploads.acquire(blocking=False):
+            words = f"{MOST_UPLOADS} pictures wait already: try again in a while"
+            raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, words)
+        try:
+            return self._translated(offer, direction, self._upload())
+        finally:
+            self.server.uploads.release()
 
+    def _translated(self, offer: Offer, direction: str, data: bytes) -> tuple[str, bytes]:
         def work() -> dict[str, Any]:
             if self._is_gone():  # while it waited: it would be work for nobody
                 raise ConnectionAbortedError
@@ -185,9 +196,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return _json(self.server.turns.ask(work))
         except RejectedImageError as error:
             raise _Refused(HTTPStatus.UNPROCESSABLE_ENTITY, error.reason) from None
-        except queue.Full:
-            words = f"{MOST_WAITING} pictures wait already: try again in a while"
-            raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, words) from None
         except ConnectionError:
             raise
         except Exception as error:
@@ -201,20 +209,47 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         assert self.server.offer is not None, "set before `serve_forever`"
         return self.server.offer
 
+    def _asked(self) -> urllib.parse.SplitResult:
+        try:
+            return urllib.parse.urlsplit(self.path)
+        except ValueError:
+            raise _Refused(HTTPStatus.NOT_FOUND, "no such page") from None
+
+    def _is_of_elsewhere(self) -> bool:
+        """Whether a page of another server asks, by what the browser says of it."""
+        origin = self.headers.get("Origin")
+        try:
+            return origin is not None and urllib.parse.urlsplit(origin).netloc != self.headers.get("Host")
+        except ValueError:
+            return True
+
+    def _here(self) -> str:
+        """The page's address in figures, at which the client has reached it: those are always known."""
+        found = ipaddress.ip_address(self.connection.getsockname()[0])
+        return address.url(str(getattr(found, "ipv4_mapped", None) or found), self.server.server_port)
+
     def _upload(self) -> bytes:
         """The body of the request. Raises ConnectionAbortedError where it ends before its end."""
-        told = self.headers.get("Content-Length", "")
-        if not (told.isascii() and told.isdigit()):
-            raise _Refused(HTTPStatus.LENGTH_REQUIRED, "no Content-Length: send the file as a whole")
-        if (length := int(told)) > MAX_UPLOAD_BYTES:
-            left = min(length, 10 * MAX_UPLOAD_BYTES)  # it must be taken, or the browser sees no answer, but an error
-            while left and (piece := self.rfile.read(min(left, 1 << 20))):
-                left -= len(piece)
-            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large(length))
-        data = self.rfile.read(length)
+        if self._left is None:
+            words = "no Content-Length of 1 to 12 digits: send the file as a whole"
+            raise _Refused(HTTPStatus.LENGTH_REQUIRED, words)
+        if self._left > MAX_UPLOAD_BYTES:
+            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large(self._left))
+        length, self._left = self._left, 0
+        try:
+            data = self.rfile.read(length)
+        except TimeoutError:
+            words = f"came too slowly: {SILENCE_S} s of silence, or {REQUEST_S} s in all: save the picture smaller"
+            raise _Refused(HTTPStatus.REQUEST_TIMEOUT, words) from None
         if len(data) < length:
             raise ConnectionAbortedError
         return data
+
+    def _read_away(self) -> None:
+        """Takes the body of a request that is refused: a browser that cannot send it all sees an error, no answer."""
+        left = min(self._left or 0, 10 * MAX_UPLOAD_BYTES)
+        while left and (piece := self.rfile.read(min(left, 1 << 20))):
+            left -= len(piece)
 
     def _is_gone(self) -> bool:
         """Whether the client has hung up."""
