@@ -35,13 +35,19 @@ def check_generator(options: argparse.Namespace) -> None:
     if options.checkpoint:
         runfolder.check_is_there(options.checkpoint)
     elif options.which == "best":
-        raise BadInputError("--which best goes with --checkpoint: give both, or neither")
+        raise BadInputError("--which best is for --checkpoint; an exported file holds one generator: leave --which out")
     elif options.engine != "auto":
-        raise BadInputError("--engine goes with --checkpoint: give both, or leave it out")
+        raise BadInputError(
+            "--engine is for --checkpoint; an ONNX file runs by onnxruntime, a MINDIR file by MindSpore: "
+            "leave --engine out"
+        )
 
 
-def choose_engine(options: argparse.Namespace, pictures: int, batch: int = 1) -> tuple[str, str]:
-    """The engine that runs the generator on so many pictures, and why. Raises ModelError: see `engines.choose`."""
+def choose_engine(options: argparse.Namespace, pictures: float, batch: int = 1) -> tuple[str, str]:
+    """The engine that runs the generator on so many pictures, inf where a video does not tell its length, and why.
+
+    Raises ModelError: see `engines.choose`.
+    """
     if not options.checkpoint:
         return ("onnxruntime", "an ONNX file") if options.onnx else ("mindspore", "a MINDIR file")
 
@@ -53,7 +59,9 @@ def choose_engine(options: argparse.Namespace, pictures: int, batch: int = 1) ->
         return high * wide
 
     pieces = math.inf if options.tiles else pictures  # how many a picture has is not known here
-    return engines.choose(options.engine, options.device_target, pieces, pixels, batch)
+    many = "many pictures" if pictures < math.inf else "a video of unknown length"
+    many = "--tiles" if options.tiles else many
+    return engines.choose(options.engine, options.device_target, pieces, pixels, batch, many)
 
 
 def open_generators(

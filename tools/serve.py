@@ -68,7 +68,7 @@ def main(argv: list[str]) -> int:
             directions, step = [*generator.directions(meta)], meta["step"]
         server = Server(options.host, options.port)
         found, engine, why = open_generators(options, directions, *choose_engine(options, pictures=1))
-    if options.engine == "auto" and engine == "openvino":
+    if options.engine == "auto" and engine == "openvino" and not options.tiles:
         why = "auto: pictures come one by one"
     opened = {model.signature.direction: model for model in found}
     sizes = {"size": options.size, "keep_size": options.keep_size, "tiles": options.tiles}

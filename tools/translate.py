@@ -102,8 +102,8 @@ def main(argv: list[str]) -> int:
     return 1 if problems else 0
 
 
-def translate_all(options: argparse.Namespace, model: models.Model, total: int) -> list[translate.Outcome]:
-    """What became of each picture; a progress bar shows the way to `total`, and bad ones are named at once."""
+def translate_all(options: argparse.Namespace, model: models.Model, total: float) -> list[translate.Outcome]:
+    """What became of each picture; a progress bar shows the way to `total`, if it is no inf; bad ones are named."""
 
     def report(outcome: translate.Outcome) -> None:
         if outcome.problem:

@@ -1,5 +1,7 @@
 """tools/translate.py refuses bad input in one line, before MindSpore is imported. Its work is tested in tests/train."""
 
+import importlib.util
+import math
 import os
 
 import pytest
@@ -56,11 +58,28 @@ def test_openvino_needs_no_mindspore_and_is_said(run_tool, untrained_run, no_min
 
 def test_an_engine_that_does_not_fit(tool, untrained_run, picture_folder, tmp_path):
     line = ("translate", picture_folder / "testA" / "0.png", "--out", tmp_path / "new", "--engine", "openvino")
-    said = "--engine goes with --checkpoint: give both, or leave it out\n"
+    said = (
+        "--engine is for --checkpoint; an ONNX file runs by onnxruntime, a MINDIR file by MindSpore: "
+        "leave --engine out\n"
+    )
     assert tool(*line, "--onnx", "x.onnx")[::2] == (2, f"ugatit translate: {said}")
     complaint = tool(*line, "--checkpoint", untrained_run, "--device_target", "Ascend")[2]
     assert complaint.startswith("ugatit translate: --engine openvino: runs on the CPU")
     assert not (tmp_path / "new").exists()
+
+
+def test_why_auto_takes_mindspore(write_run, tmp_path, monkeypatch):
+    from tools import opening, translate
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    run = write_run(tmp_path / "run", img_size=256, light=True, ch=2, n_res=1, n_dis=4)
+    for pictures, more, why in (
+        (101, [], "many pictures"),
+        (math.inf, [], "a video of unknown length"),
+        (1, ["--tiles"], "--tiles"),
+    ):
+        options = translate.parser().parse_args(["x.png", "--out", "y", "--checkpoint", str(run), *more])
+        assert opening.choose_engine(options, pictures) == ("mindspore", f"auto: {why}")
 
 
 def test_weights_too_large_for_another_engine_are_mindspores_and_it_is_said(

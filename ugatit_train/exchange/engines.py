@@ -26,7 +26,7 @@ EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}  # what pip installs an
 FEW, SMALL, LARGE = 100, 128 * 128, 256 * 256  # pictures; pixels of a call; pixels of a picture
 """Measured on two cores (benchmarks/README.md): up to SMALL pixels, and of pictures above LARGE, OpenVINO is the
 fastest. Between them MindSpore is as fast or faster, but starts seconds later: longer than what FEW pictures save.
-In calls of several it is the faster one by more.
+Of calls with several pictures the same holds, and there MindSpore's lead is larger.
 onnxruntime is always behind one of the two."""
 
 
@@ -35,13 +35,18 @@ class TooLargeError(ModelError):
 
 
 def choose(
-    asked: str, device_target: str, pictures: float, pixels: Callable[[], int | None], batch: int = 1
+    asked: str,
+    device_target: str,
+    pictures: float,
+    pixels: Callable[[], int | None],
+    batch: int = 1,
+    many: str = "many pictures",
 ) -> tuple[str, str]:
     """The engine to run a checkpoint, one of ENGINES but auto, and why.
 
     auto is, on the CPU, OpenVINO where it is installed and there are at most FEW / `batch` pictures, or at most SMALL
     pixels in a call of `batch`, or pictures of more than LARGE pixels or of any size; else MindSpore. `pixels` gives
-    those of a picture, None for any, where they decide.
+    those of a picture, None for any, where they decide; `many` says why MindSpore is taken otherwise.
 
     Raises:
         ModelError: an engine is asked for that is not installed, or that does not run on the device.
@@ -65,7 +70,7 @@ def choose(
         return "openvino", "auto: --keep_size"
     if count * batch <= SMALL or count > LARGE:
         return "openvino", "auto: large pictures" if count > LARGE else "auto: small pictures"
-    return "mindspore", "auto: many pictures"
+    return "mindspore", f"auto: {many}"
 
 
 def _missing(engine: str) -> str | None:

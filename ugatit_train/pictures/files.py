@@ -148,8 +148,8 @@ def find_jobs(sources: Sequence[Path], endings: Sequence[str] = ()) -> list[tupl
     return jobs
 
 
-def count_images(jobs: Sequence[tuple[Path, Path]]) -> int:
-    """The number of pictures and, as far as the files tell it, of video frames."""
+def count_images(jobs: Sequence[tuple[Path, Path]]) -> float:
+    """The number of pictures and, about, of video frames; inf if a video does not tell."""
     return sum(video.about(path)[1] if video.is_video(path) else 1 for path, _ in jobs)
 
 

@@ -7,6 +7,7 @@ it is, without tone mapping.
 
 import contextlib
 import itertools
+import math
 import os
 import stat
 from collections.abc import Generator, Iterator
@@ -95,13 +96,16 @@ def start_of(container: Any) -> Fraction:
     return (container.start_time or 0) * _US
 
 
-def about(path: Path) -> tuple[Fraction, int]:
-    """Frames per second and the approximate number of frames; 25 and 0 if the file does not say."""
+def about(path: Path) -> tuple[Fraction, float]:
+    """Frames per second and the approximate number of frames.
+
+    25 and inf if the file does not say; 25 and 0 if it is no video that can be opened.
+    """
     try:
         with open_container(path) as container:
             stream = pictures_of(container)
             rate = stream.guessed_rate or stream.average_rate or Fraction(25)
-            return rate, stream.frames or round((container.duration or 0) * _US * rate)
+            return rate, stream.frames or round((container.duration or 0) * _US * rate) or math.inf
     except RejectedImageError:
         return Fraction(25), 0
 

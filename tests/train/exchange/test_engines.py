@@ -119,6 +119,12 @@ def test_the_rule(monkeypatch, asked, device, pictures, pixels, batch, chosen):
     assert engines.choose(asked, device, pictures, lambda: pixels, batch)[0] == chosen
 
 
+def test_why_it_is_chosen(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    for shape, why in ((64 * 64, "small pictures"), (256 * 256, "--tiles"), (512 * 512, "large pictures")):
+        assert engines.choose("auto", "CPU", math.inf, lambda: shape, many="--tiles")[1] == f"auto: {why}"  # noqa: B023
+
+
 def test_openvino_sends_nothing_and_leaves_the_home_empty(tmp_path):
     """openvino_telemetry, which comes with it, reports each import, unless CI or the like is set."""
     pytest.importorskip("openvino")

@@ -2,6 +2,7 @@
 
 import gc
 import io
+import math
 import os
 import re
 import struct
@@ -28,14 +29,15 @@ def moving(count, shape=(48, 64)):
 
 
 def make(
-    path, frames, codec="libx264", kind=None, rate=25, times=None, tick=None, pix="yuv420p", sound=None, **settings
-):
+    path, frames, codec="libx264", kind=None, rate=25, times=None, tick=None, pix="yuv420p", sound=None, muxer=None,
+    **settings,
+):  # fmt: skip
     """Write a video with FFmpeg's own defaults: B-frames, edit lists and all. `times` are in ticks."""
     options = {"options": {"qscale": "2", "flags": "+qscale"}} if codec in ("mpeg4", "mjpeg", "mpeg2video") else {}
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
         path.open("wb") as file,
-        av.open(file, "w", format=kind or {"mkv": "matroska"}.get(path.suffix[1:], path.suffix[1:])) as out,
+        av.open(file, "w", kind or {"mkv": "matroska"}.get(path.suffix[1:], path.suffix[1:]), options=muxer) as out,
     ):
         stream = out.add_stream(codec, rate=rate, **options)
         context = stream.codec_context
@@ -274,6 +276,13 @@ def test_what_is_no_video_is_refused_and_opens_no_other_file(tmp_path, monkeypat
     (tmp_path / name).write_bytes(data)
     refused(tmp_path / name, words)
     assert video.about(tmp_path / name) == (25, 0)
+
+
+def test_a_video_that_does_not_tell_its_length(tmp_path):
+    path = make(tmp_path / "live.mkv", moving(3), muxer={"live": "1"})
+    assert video.about(path) == (25, math.inf) and len(shown(path)) == 3
+    cv2.imwrite(str(tmp_path / "x.png"), QUARTERS)
+    assert files.count_images(files.find_jobs([tmp_path])) == math.inf
 
 
 def test_what_is_no_file_is_refused(tmp_path):
