@@ -1,13 +1,20 @@
-"""The benchmarks' argument parser. An option's help names its default; a count is 1 or more."""
+"""The benchmarks' argument parser, and what their processes are given. A help names the default."""
 
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 
 from ugatit_data.files import available_cores, user_path
 
 CORES = available_cores()
 path = user_path  # `~` is the home folder, as in the tools
+
+
+def environment(tree: Path) -> dict[str, str]:
+    """That of a process which imports our packages from `tree`."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(tree), os.environ.get("PYTHONPATH", "")]))}
 
 
 class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
@@ -37,4 +44,11 @@ def count(text: str) -> int:
     """A whole number from 1."""
     if int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text}: give 1 or more")
+    return int(text)
+
+
+def count_or_none(text: str) -> int:
+    """A whole number from 0."""
+    if int(text) < 0:
+        raise argparse.ArgumentTypeError(f"{text}: give 0 or more")
     return int(text)

@@ -14,7 +14,6 @@ An engine or a peer that is missing is recorded as skipped. `torch compiled` nee
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -83,7 +82,6 @@ def commands(run: Path, folder: Path, options: argparse.Namespace) -> list[dict]
     photo, size = folder / "photo.jpg", max(options.sizes)
     coarse = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
     cv2.imwrite(str(photo), cv2.resize(coarse, (1600, 1200)))
-    path = os.pathsep.join(filter(None, [str(step_time.HERE.parent), os.environ.get("PYTHONPATH", "")]))
     samples: dict[str, list[float]] = {name: [] for name in options.implementations if name in ENGINES}
     failed: dict[str, str] = {}
     for turn in range(options.commands + 1 if options.commands else 0):  # the first one warms
@@ -92,7 +90,7 @@ def commands(run: Path, folder: Path, options: argparse.Namespace) -> list[dict]
             line += ["--compile_cache", folder / "graphs"]
             began = time.perf_counter()
             done = subprocess.run(
-                [sys.executable, TRANSLATE, *map(str, line)], env=os.environ | {"PYTHONPATH": path},
+                [sys.executable, TRANSLATE, *map(str, line)], env=arguments.environment(step_time.HERE.parent),
                 capture_output=True, text=True,
             )  # fmt: skip
             if turn:
@@ -118,7 +116,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--ch", type=count, default=64, help="channels of the first layer")
     parser.add_argument("--n_res", type=count, default=4, help="residual blocks in each half of the generator")
     parser.add_argument("--rounds", type=count, default=5, help="calls of each implementation after the first")
-    parser.add_argument("--commands", type=int, default=3, help="whole commands of each engine, after one; 0 for none")
+    parser.add_argument(
+        "--commands",
+        type=arguments.count_or_none,
+        default=3,
+        help="whole commands of each engine, after one; 0 for none",
+    )
     parser.add_argument("--threads", type=count, default=arguments.CORES, help="of each implementation")
     parser.add_argument(
         "--implementations", nargs="+", choices=IMPLEMENTATIONS, default=IMPLEMENTATIONS, metavar="NAME",

@@ -11,7 +11,6 @@ recorded as skipped; `pip install 'ugatit[bench]'` installs them.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -49,16 +48,15 @@ SUITES: dict[str, dict[str, str]] = {
 }
 
 
-def run(name: str, arguments: str, folder: Path) -> dict | None:
+def run(name: str, given: str, folder: Path) -> dict | None:
     """The record of a benchmark; None if it failed, with its message on stderr."""
     out = folder / f"{name}.json"
-    words = arguments.split()
+    words = given.split()
     if name == "profile":
         command = [sys.executable, PROFILE, "--out", folder / "profile", *words]
     else:
         command = [sys.executable, HERE / f"{name}.py", "--out", out, *words]
-    path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH", "")]))
-    done = subprocess.run([*map(str, command)], env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.DEVNULL)
+    done = subprocess.run([*map(str, command)], env=arguments.environment(HERE.parent), stdout=subprocess.DEVNULL)
     if done.returncode:
         return None
     if name == "profile":

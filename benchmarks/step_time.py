@@ -22,7 +22,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -61,10 +60,9 @@ SAVINGS = {  # name -> the plain form to use instead (`ugatit_train/forms.py`)
 
 def environment(implementation: str, tree: Path) -> dict[str, str]:
     """That of a process which imports our packages from `tree`."""
-    path = [str(tree), os.environ.get("PYTHONPATH", "")]
     # As tools/train.py sets it. Not for PyTorch: its step takes up to twice as long with it.
     tunables = {"GLIBC_TUNABLES": runtime.MALLOC_TUNABLES} if implementation == "ours" else {}
-    return tunables | os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "GLOG_v": "3"}
+    return tunables | arguments.environment(tree) | {"GLOG_v": "3"}
 
 
 class Worker:

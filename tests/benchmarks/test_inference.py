@@ -29,6 +29,12 @@ def test_engines_and_peers_take_turns_in_one_record(load, tmp_path, capsys):
     assert "| seconds a call, x the best | openvino | onnxruntime |" in table and table.count("**") == 2
 
 
+def test_a_number_of_commands_below_0_is_refused(load, capsys):
+    with pytest.raises(SystemExit):
+        load("inference").main(["--commands", "-2"])
+    assert "--commands: -2: give 0 or more" in capsys.readouterr().err
+
+
 def test_the_peers_pictures_are_ours(load, tmp_path):
     import numpy as np
 
