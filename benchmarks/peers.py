@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import numpy as np
 from peer_work import Work, decode_cv2, forever, listed
 from torch_peers import streaming, torch_cv2, torch_pil, webdataset
 
@@ -37,6 +38,30 @@ def grain(source: Path, own: Path, work: Work) -> Iterator:
         return iter(images.to_iter_dataset(read).batch(work.batch_size))
 
     return zip(domain("trainA", 1), domain("trainB", 2))  # noqa: B905
+
+
+def spdl(source: Path, own: Path, work: Work) -> Iterator:
+    """spdl's pipeline over the files, OpenCV in its threads: its own decoder needs FFmpeg's libraries of the system."""
+    from spdl.pipeline import PipelineBuilder
+
+    cv2.setNumThreads(1)
+    order, random = np.random.default_rng(1), np.random.default_rng(2)
+
+    def shuffled(name: str) -> Iterator[Path]:
+        files = listed(source, name)
+        return forever(lambda: (files[i] for i in order.permutation(len(files))))
+
+    def decode(pair: tuple[Path, Path]) -> list[np.ndarray]:
+        return [decode_cv2(path.read_bytes(), work, random) for path in pair]
+
+    def stack(pairs: list[list[np.ndarray]]) -> tuple[np.ndarray, ...]:
+        return tuple(np.stack(images) for images in zip(*pairs, strict=True))
+
+    pairs = zip(shuffled("trainA"), shuffled("trainB"))  # noqa: B905
+    builder = PipelineBuilder().add_source(pairs).pipe(decode, concurrency=work.threads)
+    pipeline = builder.aggregate(work.batch_size).pipe(stack).add_sink(2).build(num_threads=work.threads)
+    with pipeline.auto_stop():
+        yield from pipeline.get_iterator()
 
 
 def tensorflow(source: Path, own: Path, work: Work) -> Iterator:
@@ -179,6 +204,7 @@ PEERS = {
     "webdataset + cv2, float32": webdataset,
     "mosaicml-streaming + cv2, float32": streaming,
     "grain + ArrayRecord + cv2, float32": grain,
+    "spdl + cv2, float32": spdl,
     "tf.data, float32": tensorflow,
     "DALI CPU, float32": dali,
     "MindDataset stock ops, float32": mind_dataset,
@@ -187,5 +213,6 @@ PEERS = {
 }
 PACKAGES = [
     "ugatit", "mindspore", "numpy", "opencv-python-headless", "xxhash", "numba", "torch", "Pillow", "webdataset",
-    "mosaicml-streaming", "grain", "array_record", "tensorflow", "tensorflow-cpu", "nvidia-dali-cuda120", "ffcv",
+    "mosaicml-streaming", "grain", "array_record", "spdl", "tensorflow", "tensorflow-cpu", "nvidia-dali-cuda120",
+    "ffcv",
 ]  # fmt: skip
