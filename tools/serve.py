@@ -7,10 +7,13 @@ if __name__ == "__main__":
     start_tool(__file__)
 
 import argparse
+import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,13 +40,15 @@ def parser() -> Parser:
         "  %(prog)s --checkpoint runs/first\n"
         "  %(prog)s --checkpoint runs/first --tiles --port 9000\n"
         "  %(prog)s --onnx exported/genA2B.onnx\n\n"
-        f"A file may have {MAX_UPLOAD_BYTES // 10**6} MB. Pictures that come together go one after the other.\n"
+        f"A file may be up to {MAX_UPLOAD_BYTES // 10**6} MB. Pictures that come together go one after the other.\n"
         "From another machine: `ssh -L 8765:127.0.0.1:8765 THIS_MACHINE`, and open http://127.0.0.1:8765/ there.\n"
-        "With --host 0.0.0.0 every machine that reaches this one may use it: there is no password.\n\n"
+        "With --host 0.0.0.0 every machine that reaches this one may use it: there is no password.\n"
+        "Of names, this machine's own leads to it (and localhost); any address of it in figures does too.\n\n"
         "Exit code: 0 ended by Ctrl-C, SIGTERM or SIGHUP, 1 a failure, 2 bad input.",
     )
     add_generator(
-        made, auto="on the CPU OpenVINO where it is installed (with --tiles if they are small or large), else MindSpore"
+        made,
+        auto="on the CPU OpenVINO where it is installed (with --tiles if those are small or large), else MindSpore",
     )
     add_sizes(made)
     made.add_argument("--host", default="127.0.0.1", help="address to listen at; this one is for this machine only")
@@ -72,7 +77,7 @@ def main(argv: list[str]) -> int:
         why = "auto: pictures come one by one"
     opened = {model.signature.direction: model for model in found}
     sizes = {"size": options.size, "keep_size": options.keep_size, "tiles": options.tiles}
-    about = described(options, name, opened, step)
+    about = described(options, name, opened, step) | {"engine": engine}
     smaller = "free some memory, and try again"
     if options.keep_size:
         smaller = f"give a smaller picture, or start {command('serve')} with --tiles"
@@ -83,20 +88,49 @@ def main(argv: list[str]) -> int:
     for line in said_of(signature.weights, options.weights):
         print(line, flush=True)
     if not server.is_local:
-        say("serve", f"--host {options.host}: every machine that reaches this one may use it, without a password")
-    for number in interrupts.ending_signals():
-        signal.signal(number, end)
-    with working(again, memory="free some memory, and run it again"):
+        say(
+            "serve",
+            f"--host {options.host}: every machine that reaches this one may use it, without a password, "
+            f"by the name {socket.gethostname()} or by an address in figures",
+        )
+    with ended_at_once(), working(again, memory="free some memory, and run it again"):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         warm_up(server.offer, signature)
         while True:
             server.turns.take()
 
 
-def end(*_) -> None:
-    """Ends the server where it is: it has nothing to save. As in `end_when_interrupted`, no exception does it."""
-    sys.stdout.flush()
-    os._exit(0)
+@contextlib.contextmanager
+def ended_at_once() -> Iterator[None]:
+    """In here Ctrl-C, SIGTERM and SIGHUP end the server where it is: it has nothing to save.
+
+    The main thread, which is in the network's calls, hears a handler after a call only. So Python's own part of the
+    handlers, which runs at once, wakes another thread. As in `end_when_interrupted`, no exception does it.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    numbers = interrupts.ending_signals()
+
+    def end(*_) -> None:
+        with contextlib.suppress(OSError):  # a terminal that was closed
+            sys.stdout.flush()
+        os._exit(0)
+
+    def listen() -> None:
+        while got := os.read(reading, 1):
+            if got[0] in numbers:
+                end()
+        os.close(reading)
+
+    threading.Thread(target=listen, daemon=True).start()
+    before = signal.set_wakeup_fd(writing)
+    for number in numbers:  # MindSpore turns Ctrl-C into SIGTERM while it runs
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writing)
 
 
 def warm_up(offer: Offer, signature: models.Signature) -> None:

@@ -47,6 +47,7 @@ ABOUT = {
     "name": "<b>first",
     "facts": "Step 3.",
     "hint": "More.",
+    "engine": "mindspore",
     "directions": ["a2b", "b2a"],
     "limit_bytes": 100_000_000,
 }
@@ -186,7 +187,8 @@ PICTURE = files()["gray.png"]
         ({"path": "/", "headers": {"Host": "127.0.0.1.example.com"}}, 403, "not known here by that name"),
         ({"path": "/", "headers": {"Host": "[x"}}, 403, "not known here by that name"),
         ({"path": "/../server.py"}, 404, "no such page"),
-        ({"body": iter([PICTURE])}, 411, "no Content-Length of 1 to 12 digits: send the file as a whole"),
+        ({"body": b"", "headers": {"Transfer-Encoding": "chunked"}}, 411,
+         "no Content-Length of 1 to 12 digits: send the file as a whole"),
         ({"body": PICTURE, "headers": {"Content-Length": "-1"}}, 411, "no Content-Length"),
         ({"body": b"", "headers": {"Content-Length": 5000 * "9"}}, 411, "no Content-Length"),
     ],
@@ -474,6 +476,20 @@ def test_a_browser_translates_with_it(served, tmp_path):
             browser.look(width, dark=width == 390)
             assert browser.value("[innerWidth, document.documentElement.scrollWidth <= innerWidth]") == [width, True]
         assert browser.complaints == []
+        (tmp_path / "folder").mkdir()
+        unread = "cannot be read: a folder, or changed since it was chosen: choose it again"
+        for dropped, words in [
+            ([tmp_path / "red.left.png", tmp_path / "note.png"], "One picture at a time, as a file."),
+            ([tmp_path / "folder"], f"folder: {unread}"),
+        ]:
+            browser.drop(300, 300, *dropped)
+            browser.wait(f"{STATUS}.textContent == {json.dumps(words)}")
+        browser.choose("#file", tmp_path / "red.left.png")
+        browser.wait(f"{STATUS}.textContent.startsWith('red.left.png · ')")
+        cv2.imwrite(str(tmp_path / "red.left.png"), left[:30])
+        browser.value("document.querySelector('input[value=a2b]').click()")
+        browser.wait(f"{STATUS}.textContent == 'red.left.png: {unread}'")
+        assert browser.value("document.getElementById('pictures').hidden")
         browser.choose("#file", tmp_path / "note.png")
         browser.wait(f"{STATUS}.className == 'status problem'")
         assert browser.value(f"{STATUS}.textContent") == "note.png: not an image: unknown format"

@@ -5,6 +5,7 @@
   const shown = ["seen", "translation", "heatmap"];
   let file = null;
   let asked = null; // the request under way: a new one takes its place
+  const compiled = new Set(); // the directions that have given a picture
 
   const say = (words, isProblem = false) => {
     at("status").textContent = words;
@@ -27,7 +28,7 @@
   at("limit").textContent = megabytes(about.limit_bytes);
   for (const radio of radios) {
     radio.disabled = !about.directions.includes(radio.value);
-    radio.parentElement.title = radio.disabled ? "this checkpoint holds no generator for it" : "";
+    radio.parentElement.title = radio.disabled ? "this file or checkpoint holds no generator for it" : "";
   }
   radios.find((radio) => !radio.disabled).checked = true;
 
@@ -47,6 +48,20 @@
     at("pictures").hidden = false;
   };
 
+  // What a browser says of its own failure to read a file is the same as of a server that has ended: so it reads first.
+  const bytesOf = async (file) => {
+    try {
+      return await file.arrayBuffer();
+    } catch {
+      return null;
+    }
+  };
+
+  const waiting = (direction) =>
+    about.engine === "mindspore" && !compiled.has(direction)
+      ? "Before its first picture a network is compiled, for seconds to minutes."
+      : "It is large, or behind other pictures.";
+
   const translate = async () => {
     asked?.abort();
     const mine = (asked = new AbortController());
@@ -60,14 +75,22 @@
     document.body.classList.add("busy");
     say(`Translating ${file.name} ...`);
     const patience = setTimeout(() => {
-      say(`Translating ${file.name} ... Before its first picture a network is compiled, for seconds to minutes.`);
+      say(`Translating ${file.name} ... ${waiting(direction)}`);
     }, 2500);
     try {
-      const request = { method: "POST", body: file, signal: mine.signal };
+      const body = await bytesOf(file);
+      if (mine !== asked) return;
+      if (!body) {
+        at("pictures").hidden = true;
+        say(`${file.name}: cannot be read: a folder, or changed since it was chosen: choose it again`, true);
+        return;
+      }
+      const request = { method: "POST", body, signal: mine.signal };
       const response = await fetch(`translate?direction=${direction}`, request);
       const answer = await response.json();
       if (mine !== asked) return;
       if (response.ok) {
+        compiled.add(direction);
         show(answer, direction);
         at("pictures").of = file;
       } else {
@@ -83,7 +106,10 @@
   };
 
   const take = (files) => {
-    if (!files.length) return;
+    if (files.length !== 1) {
+      say("One picture at a time, as a file.", true);
+      return;
+    }
     file = files[0];
     translate();
   };
