@@ -1,112 +1,26 @@
-"""The page to try a run on, with known functions in the generators' places: answers, refusals, and a browser."""
+"""The server of the page to try, with known functions in the generators' places: answers and refusals."""
 
-import base64
 import contextlib
-import http.client
 import io
 import json
 import re
 import select
-import shutil
 import socket
 import struct
 import sys
 import threading
 import time
 import zlib
-from html.parser import HTMLParser
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from ugatit_data import BadInputError
-from ugatit_train.inference import generator, models, translate
-from ugatit_train.inference.web import offer, server
+from ugatit_train.inference import generator, translate
+from ugatit_train.inference.web import server
 
-from .browser import Browser
-
-SIZE = 16
-
-
-def model(function, light=True):
-    def run(x):
-        heat = np.broadcast_to(
-            np.arange(x.shape[3] // 4, dtype=np.float32), (len(x), 1, x.shape[2] // 4, x.shape[3] // 4)
-        )
-        return function(x), heat
-
-    size = None if light else (SIZE, SIZE)
-    signature = models.Signature(direction="a2b", light=light, img_size=(SIZE, SIZE), img_ch=3, size=size, batch=None)
-    return models.Model(run=run, signature=signature)
-
-
-NEGATIVE, MIRRORED = model(lambda x: -x), model(lambda x: np.ascontiguousarray(x[..., ::-1]))
-ABOUT = {
-    "name": "<b>first",
-    "facts": "Step 3.",
-    "hint": "More.",
-    "engine": "mindspore",
-    "directions": ["a2b", "b2a"],
-    "limit_bytes": 100_000_000,
-}
-
-
-@contextlib.contextmanager
-def serving(about=ABOUT, sizes=None, host="127.0.0.1", **functions):
-    made = server.Server(host, 0)
-    functions = functions or {"a2b": NEGATIVE, "b2a": MIRRORED}
-    made.offer = offer.Offer(models=functions, about=about, sizes=sizes or {}, too_large="give less")
-    goes_on = [True]
-
-    def take_turns():
-        while goes_on:
-            made.turns.take()
-
-    threads = [threading.Thread(target=take_turns), threading.Thread(target=made.serve_forever, args=(0.01,))]
-    for thread in threads:
-        thread.start()
-    try:
-        yield made
-    finally:
-        goes_on.clear()
-        made.turns.ask(lambda: None)
-        made.shutdown()
-        made.server_close()
-        for thread in threads:
-            thread.join()
-
-
-@pytest.fixture
-def served():
-    with serving() as made:
-        yield made
-
-
-def ask(to, body=None, path="/translate?direction=a2b", headers=()):
-    """(status, the answer); a GET without a body."""
-    connection = http.client.HTTPConnection("127.0.0.1", to.server_port, timeout=30)
-    connection.request("GET" if body is None else "POST", path, body, dict(headers))
-    response = connection.getresponse()
-    found = response.status, response.read(), response.headers
-    connection.close()
-    return found
-
-
-def translated(to, body, direction="a2b"):
-    status, answer, _ = ask(to, body, f"/translate?direction={direction}")
-    answer = json.loads(answer)
-    assert status == 200, answer
-    return answer | {name: base64.b64decode(answer[name]) for name in ("seen", "translation", "heatmap")}
-
-
-def png(picture):
-    return cv2.imencode(".png", picture)[1].tobytes()
-
-
-def pixels(data):
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+from .served import NEGATIVE, SIZE, ask, model, pixels, png, serving, translated
 
 
 def files():
@@ -399,108 +313,3 @@ def test_the_server_calls_nobody():
     with CALLS as found:
         socket.getfqdn("127.0.0.1")  # as HTTPServer does, left to itself
     assert "socket.gethostbyaddr" in dict(found)
-
-
-class Links(HTMLParser):
-    def __init__(self, html):
-        super().__init__()
-        self.found = []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attributes):
-        for name, value in attributes:
-            assert not name.startswith("on") and name != "style"
-            if name in ("src", "href"):
-                self.found.append(value)
-
-
-def test_the_page_names_its_own_files_only(served):
-    status, html, headers = ask(served, path="/")
-    links = Links(html.decode()).found
-    assert links == ["data:,", "run.css", "page.css", "page.js"]
-    policy = headers["Content-Security-Policy"]
-    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';") and "unsafe" not in policy
-    assert "Python" not in headers["Server"]
-    for link in links[1:]:
-        status, text, headers = ask(served, path=f"/{link}")
-        assert status == 200 and not re.search(r"https?:|@import|url\(", text.decode())
-        assert headers["Content-Security-Policy"] == policy and headers["X-Content-Type-Options"] == "nosniff"
-    assert json.loads(ask(served, path="/about.json")[1]) == ABOUT
-
-
-STATUS = "document.getElementById('status')"
-PIXEL = """(async (id) => {
-  const image = document.getElementById(id), canvas = document.createElement("canvas");
-  await image.decode();
-  [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
-  const drawn = canvas.getContext("2d");
-  drawn.drawImage(image, 0, 0);
-  return [canvas.width, canvas.height, ...drawn.getImageData(0, 0, 1, 1).data];
-})"""
-
-
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed: apt-get install chromium")
-def test_a_browser_translates_with_it(served, tmp_path):
-    """A picture is dropped, and one is chosen; all that the browser asks for is this server's."""
-    left = np.zeros((40, 40, 3), np.uint8)
-    left[:, :20] = (0, 0, 200)  # BGR
-    cv2.imwrite(str(tmp_path / "red.left.png"), left)
-    (tmp_path / "note.png").write_text("no picture")
-    browser = Browser(tmp_path / "profile")
-    try:
-        browser("Page.navigate", url=served.url)
-        browser.wait("document.querySelector('h1')?.textContent == '<b>first'")
-        assert browser.value("document.getElementById('limit').textContent") == "100 MB"
-
-        def shown(name):
-            return browser("Runtime.evaluate", expression=f"{PIXEL}('{name}')", awaitPromise=True, returnByValue=True)[
-                "result"
-            ]["value"]
-
-        def saved(name):
-            return browser.value(f"document.getElementById('save_{name}').download")
-
-        browser.drop(300, 300, tmp_path / "red.left.png")
-        words = browser.wait(f"!document.body.classList.contains('busy') && {STATUS}.textContent")
-        assert words.startswith("red.left.png · 16 × 16 px · 0.")
-        assert [shown(name) for name in ("seen", "translation")] == [
-            [16, 16, 200, 0, 0, 255],
-            [16, 16, 55, 255, 255, 255],
-        ]
-        assert shown("heatmap") == [16, 16, 0, 0, 128, 255]
-        assert (saved("translation"), saved("heatmap")) == ("red.left.a2b.png", "red.left.a2b.heatmap.png")
-        browser.value("document.querySelector('input[value=b2a]').click()")
-        browser.wait("document.getElementById('save_translation').download == 'red.left.b2a.png'")
-        assert shown("translation") == [16, 16, 0, 0, 0, 255]
-        for width in (390, 1280):
-            browser.look(width, dark=width == 390)
-            assert browser.value("[innerWidth, document.documentElement.scrollWidth <= innerWidth]") == [width, True]
-        assert browser.complaints == []
-        (tmp_path / "folder").mkdir()
-        unread = "cannot be read: a folder, or changed since it was chosen: choose it again"
-        for dropped, words in [
-            ([tmp_path / "red.left.png", tmp_path / "note.png"], "One picture at a time, as a file."),
-            ([tmp_path / "folder"], f"folder: {unread}"),
-        ]:
-            browser.drop(300, 300, *dropped)
-            browser.wait(f"{STATUS}.textContent == {json.dumps(words)}")
-        browser.choose("#file", tmp_path / "red.left.png")
-        browser.wait(f"{STATUS}.textContent.startsWith('red.left.png · ')")
-        cv2.imwrite(str(tmp_path / "red.left.png"), left[:30])
-        browser.value("document.querySelector('input[value=a2b]').click()")
-        browser.wait(f"{STATUS}.textContent == 'red.left.png: {unread}'")
-        assert browser.value("document.getElementById('pictures').hidden")
-        browser.choose("#file", tmp_path / "note.png")
-        browser.wait(f"{STATUS}.className == 'status problem'")
-        assert browser.value(f"{STATUS}.textContent") == "note.png: not an image: unknown format"
-        assert browser.value("document.getElementById('pictures').hidden")
-        served.shutdown()
-        served.server_close()
-        browser.choose("#file", tmp_path / "red.left.png")
-        browser.wait(f"{STATUS}.textContent.startsWith('The server does not answer')")
-        assert {url.removeprefix("blob:").startswith(served.url) for url in browser.requests if url != "data:,"} == {
-            True
-        }
-        assert len(browser.requests) >= 10
-    finally:
-        browser.close()

@@ -1,0 +1,9 @@
+import pytest
+
+from .served import serving
+
+
+@pytest.fixture
+def served():
+    with serving() as made:
+        yield made
