@@ -149,6 +149,8 @@ def writing(source: Path, root: Path, repeats: int) -> list[dict]:
             results.append(record.result(f"write {name}", "images_per_s", samples[1:]))  # the first one imports
         except ImportError as error:
             results.append(record.skipped(f"write {name}", f"{error.name or error} is not installed"))
+        except Exception as error:  # a peer's own failure is its result
+            results.append(record.skipped(f"write {name}", f"{type(error).__name__}: {error}"[:200]))
     return results
 
 
