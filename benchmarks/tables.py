@@ -236,12 +236,13 @@ def headline(record: dict, chinese: bool = False) -> str:
             found.append(f"{name} {ranged(reached)}")
             continue
         lowest = [min(ratios) for ratios in zip(*(entry["samples"] for entry in entries), strict=True)]
-        short, steps = sum(ratio > target for ratio in lowest), f"{entries[-1]['tags']['step']:,}"
+        came, steps = sum(ratio <= target for ratio in lowest), f"{entries[-1]['tags']['step']:,}"
         ratios = ", ".join(f"{ratio:.3f}" for ratio in lowest)
         found.append(
-            f"{name} 的 {len(lowest)} 个种子中有 {short} 个在 {steps} 步内未达到（最低 {ratios}）" if chinese
-            else f"{name} not reached in {steps} steps by {short} of {len(lowest)} seeds (lowest: {ratios})"
-        )  # fmt: skip
+            f"{name}：{len(lowest)} 个种子中{f'有 {came} 个' if came else '无一'}在 {steps} 步内达到（最低 {ratios}）"
+            if chinese
+            else f"{name}: {came or 'none'} of {len(lowest)} seeds came to it in {steps} steps (lowest: {ratios})"
+        )
     told = max(f"{target:.2f}", f"{target:g}", key=len)
     if chinese:
         return f"**误差比降到 {told} 所需的 CPU 分钟数**：{'；'.join(found)}。"

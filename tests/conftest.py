@@ -52,7 +52,6 @@ LONGEST = (
     "tests/benchmarks/test_step_time.py",
     "tests/train/training/test_loop.py",
     "tests/train/training/test_how_to_add.py",
-    "tests/train/training/test_plain_forms.py",
     "tests/train/networks/test_convolution_trap.py",
     "tests/data/conversion/test_faults.py",
     "tests/train/training/test_half_form.py",

@@ -291,7 +291,7 @@ def test_the_headline_has_the_minutes_or_how_many_seeds_did_not_come_so_far(two_
     headline = importlib.import_module("tables").headline
     assert headline(two_seeds) == (
         "**CPU minutes to a ratio of 0.60**: ours 5 (4.67-5.33); "
-        "torch not reached in 20 steps by 1 of 2 seeds (lowest: 0.600, 0.700)."
+        "torch: 1 of 2 seeds came to it in 20 steps (lowest: 0.600, 0.700)."
     )
     numbers = re.compile(r"\d+(?:\.\d+)?")
     assert sorted(numbers.findall(headline(two_seeds, chinese=True))) == sorted(numbers.findall(headline(two_seeds)))

@@ -24,6 +24,9 @@ from .parity import fill, float32
 
 NUM_STEPS = 5
 ASCEND_HERE = replace(ASCEND, padding="mirror")  # the CPU has no ReflectionPad2D
+OTHERS = Forms(  # every operator takes another form than on the CPU
+    adalin="unfolded", leaky_relu="operator", cam="doubled", sigma="weight", optimizer="alpha", cycles="joined"
+)
 ZOO_VARIANT = {"padding": "zero", "spectral_norm": False, "update_order": "g_first"}
 
 
@@ -55,11 +58,14 @@ CONFIGURATIONS = {
     "full_per_pass_gray": Configuration(
         light=False, batch=2, img_ch=1, rho_at_its_bounds=True, ema=0.3, options={"sn_iterations": "per_pass"}
     ),
-    "g_first_per_pass": Configuration(
-        loss_scale="dynamic", ema=0.999, options={"update_order": "g_first", "sn_iterations": "per_pass"}
+    "g_first_per_pass_others": Configuration(
+        loss_scale="dynamic",
+        ema=0.999,
+        forms=OTHERS,
+        options={"update_order": "g_first", "sn_iterations": "per_pass"},
     ),
     "zoo_variant_global_norm": Configuration(batch=2, clips_norm=True, loss_scale=1024, ema=0.2, options=ZOO_VARIANT),
-    "ascend_light": Configuration(n_dis=4, forms=ASCEND_HERE, options={"iteration": 1000}),
+    "ascend_light": Configuration(forms=ASCEND_HERE, options={"iteration": 1000}),
     "ascend_full_g_first": Configuration(
         light=False, batch=2, forms=ASCEND_HERE, recompute=True, options={"update_order": "g_first"}
     ),
@@ -142,10 +148,10 @@ def snapshot(parameters):
     return {name: p.asnumpy().astype(numpy.float64) for name, p in parameters.items()}
 
 
-def run_in_a_process(name, out, recompute=False):
+def run_in_a_process(name, out):
     """`run` in a new process that has oneDNN list its primitives; what `read_run` gives, kept in `out` and beside."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("ONEDNN", "DNNL"))}
-    code = f"from train.stepping import save; save({name!r}, {str(out)!r}, {recompute})"
+    code = f"from train.stepping import save; save({name!r}, {str(out)!r})"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parents[1],
@@ -168,9 +174,9 @@ def read_run(out):
         return list(saved["losses"]), snapshots, out.with_suffix(".txt").read_text()
 
 
-def save(name, out, recompute):
+def save(name, out):
     """What the new process does."""
     runtime.setup("CPU")
-    losses, snapshots = run(replace(CONFIGURATIONS[name], recompute=recompute))
+    losses, snapshots = run(CONFIGURATIONS[name])
     flat = {f"{t}/{key}": value for t, values in enumerate(snapshots) for key, value in values.items()}
     numpy.savez(out, losses=numpy.stack(losses), **flat)

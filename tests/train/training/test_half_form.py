@@ -14,7 +14,7 @@ from ..parity import fill
 from ..stepping import ASCEND_HERE, Configuration, compile_step, first_state, snapshot
 
 STEPS = 30
-PLAIN = Configuration(n_dis=4, options={"iteration": 1000})
+PLAIN = Configuration(options={"iteration": 1000})
 
 
 def thirty_steps(configuration, forms):

@@ -63,7 +63,7 @@ def toy():
     """(step, its losses by name at each step, the generators' weights before and after step 1, the first fakes)."""
     parts = Parts(residual=GatedResBlock, norm=HalfNorm)
     generators = [Generator(CPU, 2, 1, 24, 1, light=True, parts=parts) for _ in range(2)]
-    discriminators = [Discriminator(CPU, 2, n, 1) for n in (4, 4, 3, 3)]
+    discriminators = [Discriminator(CPU, 2, 2, 1) for _ in range(4)]
     settings = StepSettings(lr=LR, weight_decay=0.0, iteration=STEPS + 2, decay_start=0, decay=cosine)
     terms = (*TERMS, Term(name="g_tv", weight=WEIGHT, function=total_variation))
     step = Step(generators, discriminators, settings, terms=terms)

@@ -5,21 +5,34 @@ that the step's one forward pass of the generators, its split backward pass, its
 are exact rewritings. Adam's first moment after step 1 gives the whole step's gradient: g = 2 m - weight_decay * p.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy
 import pytest
 from mindspore import Parameter, Tensor, nn
 
+from ugatit_train.forms import CPU
 from ugatit_train.networks.compiling import GraphCache
+from ugatit_train.networks.convolution import OwnBackward
 from ugatit_train.training.terms import TERMS, loss_names
 
 from .. import reference as ref
 from ..parity import error
-from ..stepping import CONFIGURATIONS, NUM_STEPS, TRACED, Configuration, batches, compile_step, first_state, rhos, run
+from ..stepping import (
+    CONFIGURATIONS,
+    NUM_STEPS,
+    OTHERS,
+    TRACED,
+    Configuration,
+    batches,
+    compile_step,
+    first_state,
+    rhos,
+    run,
+)
 
 LOSS_NAMES = loss_names(TERMS)
-LOADED = ("full_per_pass_gray", "g_first_per_pass")  # all of them: tests/train/warm_starts.py
+LOADED = ("full_per_pass_gray", "g_first_per_pass_others")  # all of them: tests/train/warm_starts.py
 
 
 class Cache(GraphCache):
@@ -206,7 +219,19 @@ def test_learning_rate_is_constant_and_then_falls_linearly(networks, record):
         assert numpy.median(numpy.concatenate(rates)) == pytest.approx(expected, rel=1e-3)
 
 
-@pytest.mark.parametrize("name", [TRACED, "g_first_per_pass"], ids=["fixed loss scale", "dynamic loss scale"])
+def test_every_operator_has_another_form_in_one_of_the_kinds():
+    assert [f.name for f in fields(OTHERS) if getattr(OTHERS, f.name) == getattr(CPU, f.name)] == ["half"]
+    assert OTHERS in [configuration.forms for configuration in CONFIGURATIONS.values()]
+
+
+@pytest.mark.parametrize("name", [TRACED, "ascend_full_g_first"])
+def test_recompute_reaches_every_cell_with_a_backward_of_its_own(name):
+    cells = [cell for _, cell in compile_step(CONFIGURATIONS[name]).cells_and_names() if isinstance(cell, OwnBackward)]
+    assert len(cells) > 20
+    assert {cell.saves_memory for cell in cells} == {CONFIGURATIONS[name].recompute}
+
+
+@pytest.mark.parametrize("name", [TRACED, "g_first_per_pass_others"], ids=["fixed loss scale", "dynamic loss scale"])
 def test_the_state_is_every_parameter_in_the_order_of_the_files(name):
     """Of version 1's files, which were written from all parameters that the step's Cell reaches."""
     step = compile_step(CONFIGURATIONS[name])
