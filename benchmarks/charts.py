@@ -8,8 +8,8 @@ import json
 import statistics
 from collections.abc import Callable
 
+import learning_tables
 import matplotlib
-import tables
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -129,7 +129,7 @@ def profile(record: dict):
 
 def learning(record: dict):
     """The ratio over steps, and over CPU minutes."""
-    if not tables.curves_of(record):
+    if not learning_tables.curves_of(record):
         return None
     figure, (over_steps, over_time) = pyplot.subplots(2, 1, figsize=(WIDTH, 5.6), layout="constrained")
     _curves(over_steps, record, "steps", lambda entry: [entry["tags"]["step"]] * len(entry["samples"]))
@@ -153,7 +153,7 @@ def _over_time(axes, record: dict) -> None:
 
 def _curves(axes, record: dict, what: str, x_of: Callable[[dict], list[float]]) -> None:
     """A thin line for each seed and a thick one for their mean, of each implementation."""
-    for (name, entries), colour in zip(tables.curves_of(record).items(), CURVES, strict=False):
+    for (name, entries), colour in zip(learning_tables.curves_of(record).items(), CURVES, strict=False):
         x, ratios = [x_of(entry) for entry in entries], [entry["samples"] for entry in entries]
         seeds = len(ratios[0])
         if seeds > 1:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import cells
+import learning_tables
 import tables
 
 COUNT = 5
@@ -30,8 +32,8 @@ def of(records: list[dict]) -> list[Figure]:
 def _learning(record: dict, by_name: dict[str, dict]) -> Iterator[Figure]:
     target = record["options"]["target"]
     ours = by_name.get(f"ours: cpu_minutes to a ratio of {target:g}")
-    value = f"{tables.number(ours['median'])} CPU minutes" if ours else "not reached"
-    said = tables.headline(record).replace("*", "")
+    value = f"{cells.number(ours['median'])} CPU minutes" if ours else "not reached"
+    said = learning_tables.headline(record).replace("*", "")
     yield Figure(
         f"Learning: ours to a ratio of {target:g}", value, f"How long until the output is so near the truth. {said}"
     )
@@ -41,9 +43,9 @@ def _step(record: dict, by_name: dict[str, dict]) -> Iterator[Figure]:
     size = max(
         (entry["tags"]["size"] for entry in by_name.values() if entry.get("tags", {}).get("of") == "ours"), default=0
     )
-    ours, share = by_name.get(f"{size} px: ours"), by_name.get(f"{size} px: ours / torch")
+    ours, share = by_name.get(f"{size} px: ours"), tables.share_of_torch(by_name, size)
     if ours:
-        beside = f"PyTorch takes {1 / share['median']:.2g} times as long. " if share else ""
+        beside = f"PyTorch, in the faster of its forms, takes {1 / share:.2g} times as long. " if share else ""
         yield Figure(
             f"A training step at {size} px", _seconds(ours), f"{beside}Training is hundreds of thousands of them."
         )
@@ -71,7 +73,7 @@ def _loader(record: dict, by_name: dict[str, dict]) -> Iterator[Figure]:
     if ours:
         share = f"{ours['median'] / alone[-1]['median']:.0%} of decoding alone ({alone[-1]['name']}). " if alone else ""
         means = f"{share}The training step never waits while this is more than it takes."
-        yield Figure("The loader, from JPEGs", f"{tables.number(ours['median'])} images/s", means)
+        yield Figure("The loader, from JPEGs", f"{cells.number(ours['median'])} images/s", means)
 
 
 def _conversion(record: dict, by_name: dict[str, dict]) -> Iterator[Figure]:
@@ -92,7 +94,7 @@ def _translation(record: dict, by_name: dict[str, dict]) -> Iterator[Figure]:
 
 
 def _seconds(entry: dict) -> str:
-    return f"{tables.number(entry['median'])} s"
+    return f"{cells.number(entry['median'])} s"
 
 
 KINDS: dict[str, tuple[str, Callable[[dict, dict[str, dict]], Iterator[Figure]]]] = {

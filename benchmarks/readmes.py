@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import charts
+import learning_tables
 import measured
 import tables
 
@@ -70,7 +71,7 @@ def _table(path: Path, _name: str, chinese: bool) -> str:
     if not path.exists():
         return NO_RECORD[chinese]
     record = _read(path)
-    first = [tables.headline(record)] if record["benchmark"] == "learning" else []
+    first = [learning_tables.headline(record)] if record["benchmark"] == "learning" else []
     return "\n\n".join([*first, tables.of(record), tables.head(record), *changed(record)]) + "\n"
 
 
@@ -78,7 +79,7 @@ def _chart(path: Path, name: str, chinese: bool) -> str:
     if not path.exists():
         return ""
     image = f"![{ALT[chinese]}]({name.removesuffix('.json')}.svg)"
-    said = [image, tables.headline(_read(path), chinese), _since(path, name, chinese).strip()]
+    said = [image, learning_tables.headline(_read(path), chinese), _since(path, name, chinese).strip()]
     return "\n\n".join(filter(None, said)) + "\n"
 
 

@@ -19,9 +19,11 @@ import sys
 from pathlib import Path
 
 import arguments
+import cells
 import charts
 import compare
 import figures
+import learning_tables
 import readmes
 import tables
 
@@ -66,7 +68,7 @@ def page(records: list[dict], earlier: list[dict], title: str) -> str:
             data = base64.b64encode(chart).decode()
             parts.append(f'<img alt="chart of {html.escape(record["benchmark"])}" src="data:image/png;base64,{data}">')
         if record["benchmark"] == "learning":
-            parts.append(f"<p>{_cell(tables.headline(record))}</p>")
+            parts.append(f"<p>{_cell(learning_tables.headline(record))}</p>")
         parts += map(_table, tables.of(record).split("\n\n"))  # a record may have several
     body = "\n".join(parts)
     return (
@@ -99,11 +101,11 @@ def _comparison(changes: list[compare.Change], apart: list[str]) -> str:
 def _change_table(changes: list[compare.Change]) -> str:
     rows = [
         [change.verdict, f"{change.relative:+.0%}", f"{change.benchmark}: {change.name}",
-         tables.number(change.before), tables.number(change.after), change.unit]
+         cells.number(change.before), cells.number(change.after), change.unit]
         for change in sorted(changes, key=lambda change: change.verdict, reverse=True)
     ]  # fmt: skip
     header = ["verdict", "change", "result", "before", "after", "unit"]
-    return _table(tables.rows_to_table(header, rows)) if rows else ""
+    return _table(cells.rows_to_table(header, rows)) if rows else ""
 
 
 def _table(markdown: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable
 
+from cells import number, ranged, rows_to_table
+from learning_tables import learning
 from record import ratio as ratio_to
 from record import result
 
@@ -29,29 +30,12 @@ def of(record: dict) -> str:
     return TABLES.get(record["benchmark"], plain)(record)
 
 
-def rows_to_table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def number(value: float) -> str:
-    """Three significant digits, thousands with commas."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def ranged(entry: dict | None, scale: float = 1.0) -> str:
-    """median (low-high); the reason for a skipped entry, nothing for a missing one."""
-    if entry is None:
-        return ""
-    if "skipped" in entry:
-        return f"skipped: {entry['skipped']}"
-    low, high, median = (number(entry[key] * scale) for key in ("low", "high", "median"))
-    return f"{median} ({low}-{high})" if len(entry["samples"]) > 1 else median
-
-
 def plain(record: dict) -> str:
     rows = [[entry["name"], ranged(entry), entry.get("unit", "")] for entry in record["results"]]
     return rows_to_table(["what", "median (low-high)", "unit"], rows)
+
+
+COMPILED = "torch compiled"
 
 
 def step_time(record: dict) -> str:
@@ -73,6 +57,7 @@ def step_time(record: dict) -> str:
     }
     if "/ ours" in columns:  # turns of other load: floors are not to be compared
         columns.pop("/ floor", None)
+    compares = any(f"{size} px: {COMPILED}" in by_name for size in sizes)
     rows = []
     for size in sizes:
         for name in names:
@@ -80,10 +65,23 @@ def step_time(record: dict) -> str:
                 continue
             found = [ranged(by_name.get(f"{size} px: {name}{ending}"), scale) for ending, scale in columns.values()]
             shown = "**ours**, all turns" if "/ ours" in columns else "**ours**"
+            if compares:
+                share = share_of_torch(by_name, size) if name == "ours" else None
+                found.append(number(share) if share else "")
             rows.append([f"{size} px", shown if name == "ours" else name, *found])
         floor = {"seconds a step": ranged(by_name.get(f"{size} px: floor")), "/ floor": "1"}
-        rows.append([f"{size} px", "floor of the convolutions", *(floor.get(header, "") for header in columns)])
-    return rows_to_table(["image", "implementation", *columns], rows)
+        cells = [floor.get(header, "") for header in columns] + ([""] if compares else [])
+        rows.append([f"{size} px", "floor of the convolutions", *cells])
+    last = ["/ the faster PyTorch, float32"] if compares else []
+    return rows_to_table(["image", "implementation", *columns, *last], rows)
+
+
+def share_of_torch(by_name: dict[str, dict], size: int) -> float | None:
+    """Seconds of our step over those of PyTorch's faster form in float32, eager or compiled; None without both."""
+    ours = by_name.get(f"{size} px: ours", {})
+    others = [by_name.get(f"{size} px: {name}", {}) for name in ("torch", COMPILED)]
+    medians = [entry["median"] for entry in others if "median" in entry]
+    return ours["median"] / min(medians) if medians and "median" in ours else None
 
 
 def _ours_beside(by_name: dict[str, dict]) -> dict[str, dict]:
@@ -178,91 +176,6 @@ def profile(record: dict, top: int = 12) -> str:
         reached = "" if row["of_ceiling"] is None else f"{row['of_ceiling']:.0%}"
         rows.append([row["kind"], str(row["calls"]), f"{row['total_ms']:.0f}", f"{row['share']:.1%}", *known, reached])
     return rows_to_table(["operation", "calls", "ms a step", "share", "GFLOP/s", "GB/s", "of the ceiling"], rows)
-
-
-def learning(record: dict) -> str:
-    """When the ratio comes to the target; the ratio on the way; how far apart the first two implementations are."""
-    by_name = {entry["name"]: entry for entry in record["results"]}
-    curves = curves_of(record)
-    target = f"to a ratio of {record['options']['target']:g}"
-    columns = {  # header -> how its result's name ends
-        f"minutes {target}": f"minutes {target}", "CPU minutes": f"cpu_minutes {target}", "steps": f"steps {target}",
-        "seconds a step": "a step", "start, s": "start",
-    }  # fmt: skip
-    rows = []
-    for name in dict.fromkeys([*curves, *record["options"]["implementations"]]):
-        if name in by_name:  # skipped as a whole
-            rows.append([name, ranged(by_name[name]), *[""] * (len(columns) - 1)])
-            continue
-        found = [by_name.get(f"{name}: {ending}") for ending in columns.values()]
-        cells = ["not reached" if entry and "skipped" in entry else ranged(entry) for entry in found]
-        rows.append([f"**{name}**" if name == "ours" else name, *cells])
-    made = [rows_to_table(["implementation", *columns], rows)]
-    if curves:
-        made.append(_on_the_way(curves))
-    return "\n\n".join([*made, *(_apart(curves) if len(curves) > 1 else [])])
-
-
-def curves_of(record: dict) -> dict[str, list[dict]]:
-    """The ratios of each implementation in a record of `learning.py`, step by step; a sample is a seed's."""
-    curves: dict[str, list[dict]] = {}
-    for entry in record["results"]:
-        if "step" in entry.get("tags", {}):
-            curves.setdefault(entry["tags"]["of"], []).append(entry)
-    return curves
-
-
-def _on_the_way(curves: dict[str, list[dict]]) -> str:
-    """Ratio and CPU minutes at each measurement, as the mean of the seeds and their range."""
-    header = ["step", *(f"{name}: {what}" for name in curves for what in ("ratio, mean (range)", "CPU minutes, mean"))]
-    rows = []
-    for entries in zip(*curves.values(), strict=True):
-        row = [f"{entries[0]['tags']['step']:,}"]
-        for entry in entries:
-            spread = f" ({entry['low']:.3f}-{entry['high']:.3f})" if len(entry["samples"]) > 1 else ""
-            row.append(f"{statistics.mean(entry['samples']):.3f}{spread}")
-            row.append(f"{statistics.mean(entry['tags']['cpu_minutes']):.1f}")
-        rows.append(row)
-    return rows_to_table(header, rows)
-
-
-def headline(record: dict, chinese: bool = False) -> str:
-    """The CPU minutes to the target ratio, of each implementation; or how many seeds did not come to it in how long."""
-    by_name, target = {entry["name"]: entry for entry in record["results"]}, record["options"]["target"]
-    found = []
-    for name, entries in curves_of(record).items():
-        reached = by_name[f"{name}: cpu_minutes to a ratio of {target:g}"]
-        if "skipped" not in reached:
-            found.append(f"{name} {ranged(reached)}")
-            continue
-        lowest = [min(ratios) for ratios in zip(*(entry["samples"] for entry in entries), strict=True)]
-        came, steps = sum(ratio <= target for ratio in lowest), f"{entries[-1]['tags']['step']:,}"
-        ratios = ", ".join(f"{ratio:.3f}" for ratio in lowest)
-        found.append(
-            f"{name}：{len(lowest)} 个种子中{f'有 {came} 个' if came else '无一'}在 {steps} 步内达到（最低 {ratios}）"
-            if chinese
-            else f"{name}: {came or 'none'} of {len(lowest)} seeds came to it in {steps} steps (lowest: {ratios})"
-        )
-    told = max(f"{target:.2f}", f"{target:g}", key=len)
-    if chinese:
-        return f"**误差比降到 {told} 所需的 CPU 分钟数**：{'；'.join(found)}。"
-    return f"**CPU minutes to a ratio of {told}**: {'; '.join(found)}."
-
-
-def _apart(curves: dict[str, list[dict]]) -> list[str]:
-    """Whether the seeds' ranges of the first two implementations meet, and how far apart they end; as a table."""
-    (one, of_one), (other, of_other) = list(curves.items())[:2]
-    pairs = [(a, b) for a, b in zip(of_one, of_other, strict=True) if a["tags"]["step"]]  # untrained they are equal
-    meet = sum(a["low"] <= b["high"] and b["low"] <= a["high"] for a, b in pairs)
-    last = [mine - others for mine, others in zip(pairs[-1][0]["samples"], pairs[-1][1]["samples"], strict=True)]
-    mean = sum(a["median"] - b["median"] for a, b in pairs) / len(pairs)
-    header = [f"{one} beside {other}", "ratio"]
-    rows = [
-        ["measurements at which the seeds' ranges meet", f"{meet} of {len(pairs)}"],
-        ["difference of the medians, mean over the measurements", f"{mean:+.3f}"],
-        ["difference at the end, of each seed", ", ".join(f"{value:+.3f}" for value in last)],
-    ]
-    return [rows_to_table(header, rows)]
 
 
 def inference(record: dict) -> str:

@@ -288,7 +288,7 @@ def test_the_tables_have_each_step_and_say_whether_the_ranges_of_the_seeds_meet(
 
 
 def test_the_headline_has_the_minutes_or_how_many_seeds_did_not_come_so_far(two_seeds):
-    headline = importlib.import_module("tables").headline
+    headline = importlib.import_module("learning_tables").headline
     assert headline(two_seeds) == (
         "**CPU minutes to a ratio of 0.60**: ours 5 (4.67-5.33); "
         "torch: 1 of 2 seeds came to it in 20 steps (lowest: 0.600, 0.700)."

@@ -1,0 +1,92 @@
+"""The tables and the headline of a record of `learning.py`."""
+
+from __future__ import annotations
+
+import statistics
+
+from cells import ranged, rows_to_table
+
+
+def learning(record: dict) -> str:
+    """When the ratio comes to the target; the ratio on the way; how far apart the first two implementations are."""
+    by_name = {entry["name"]: entry for entry in record["results"]}
+    curves = curves_of(record)
+    target = f"to a ratio of {record['options']['target']:g}"
+    columns = {  # header -> how its result's name ends
+        f"minutes {target}": f"minutes {target}", "CPU minutes": f"cpu_minutes {target}", "steps": f"steps {target}",
+        "seconds a step": "a step", "start, s": "start",
+    }  # fmt: skip
+    rows = []
+    for name in dict.fromkeys([*curves, *record["options"]["implementations"]]):
+        if name in by_name:  # skipped as a whole
+            rows.append([name, ranged(by_name[name]), *[""] * (len(columns) - 1)])
+            continue
+        found = [by_name.get(f"{name}: {ending}") for ending in columns.values()]
+        cells = ["not reached" if entry and "skipped" in entry else ranged(entry) for entry in found]
+        rows.append([f"**{name}**" if name == "ours" else name, *cells])
+    made = [rows_to_table(["implementation", *columns], rows)]
+    if curves:
+        made.append(_on_the_way(curves))
+    return "\n\n".join([*made, *(_apart(curves) if len(curves) > 1 else [])])
+
+
+def curves_of(record: dict) -> dict[str, list[dict]]:
+    """The ratios of each implementation in a record of `learning.py`, step by step; a sample is a seed's."""
+    curves: dict[str, list[dict]] = {}
+    for entry in record["results"]:
+        if "step" in entry.get("tags", {}):
+            curves.setdefault(entry["tags"]["of"], []).append(entry)
+    return curves
+
+
+def _on_the_way(curves: dict[str, list[dict]]) -> str:
+    """Ratio and CPU minutes at each measurement, as the mean of the seeds and their range."""
+    header = ["step", *(f"{name}: {what}" for name in curves for what in ("ratio, mean (range)", "CPU minutes, mean"))]
+    rows = []
+    for entries in zip(*curves.values(), strict=True):
+        row = [f"{entries[0]['tags']['step']:,}"]
+        for entry in entries:
+            spread = f" ({entry['low']:.3f}-{entry['high']:.3f})" if len(entry["samples"]) > 1 else ""
+            row.append(f"{statistics.mean(entry['samples']):.3f}{spread}")
+            row.append(f"{statistics.mean(entry['tags']['cpu_minutes']):.1f}")
+        rows.append(row)
+    return rows_to_table(header, rows)
+
+
+def headline(record: dict, chinese: bool = False) -> str:
+    """The CPU minutes to the target ratio, of each implementation; or how many seeds did not come to it in how long."""
+    by_name, target = {entry["name"]: entry for entry in record["results"]}, record["options"]["target"]
+    found = []
+    for name, entries in curves_of(record).items():
+        reached = by_name[f"{name}: cpu_minutes to a ratio of {target:g}"]
+        if "skipped" not in reached:
+            found.append(f"{name} {ranged(reached)}")
+            continue
+        lowest = [min(ratios) for ratios in zip(*(entry["samples"] for entry in entries), strict=True)]
+        came, steps = sum(ratio <= target for ratio in lowest), f"{entries[-1]['tags']['step']:,}"
+        ratios = ", ".join(f"{ratio:.3f}" for ratio in lowest)
+        found.append(
+            f"{name}：{len(lowest)} 个种子中{f'有 {came} 个' if came else '无一'}在 {steps} 步内达到（最低 {ratios}）"
+            if chinese
+            else f"{name}: {came or 'none'} of {len(lowest)} seeds came to it in {steps} steps (lowest: {ratios})"
+        )
+    told = max(f"{target:.2f}", f"{target:g}", key=len)
+    if chinese:
+        return f"**误差比降到 {told} 所需的 CPU 分钟数**：{'；'.join(found)}。"
+    return f"**CPU minutes to a ratio of {told}**: {'; '.join(found)}."
+
+
+def _apart(curves: dict[str, list[dict]]) -> list[str]:
+    """Whether the seeds' ranges of the first two implementations meet, and how far apart they end; as a table."""
+    (one, of_one), (other, of_other) = list(curves.items())[:2]
+    pairs = [(a, b) for a, b in zip(of_one, of_other, strict=True) if a["tags"]["step"]]  # untrained they are equal
+    meet = sum(a["low"] <= b["high"] and b["low"] <= a["high"] for a, b in pairs)
+    last = [mine - others for mine, others in zip(pairs[-1][0]["samples"], pairs[-1][1]["samples"], strict=True)]
+    mean = sum(a["median"] - b["median"] for a, b in pairs) / len(pairs)
+    header = [f"{one} beside {other}", "ratio"]
+    rows = [
+        ["measurements at which the seeds' ranges meet", f"{meet} of {len(pairs)}"],
+        ["difference of the medians, mean over the measurements", f"{mean:+.3f}"],
+        ["difference at the end, of each seed", ", ".join(f"{value:+.3f}" for value in last)],
+    ]
+    return [rows_to_table(header, rows)]
