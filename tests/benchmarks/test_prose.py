@@ -93,19 +93,27 @@ def launches():
 
 
 def translation():
+    pytest.importorskip("openvino", reason="openvino is not installed: --engine auto does not choose it")
     found = medians("inference")
     best = {
         (size, batch): min(engines.ENGINES[1:], key=lambda name: found[f"{size} px, batch {batch}: {name}"])
-        for size, batch in ((64, 1), (128, 1), (256, 1), (512, 1), (64, 8), (128, 8), (256, 8))
+        for size in (64, 128, 256, 512)
+        for batch in (1, 8)
     }
-    assert {where for where, name in best.items() if name == "openvino"} == {(64, 1), (128, 1), (512, 1)}
-    assert {where for where, name in best.items() if name == "mindspore"} == {(256, 1), (64, 8), (128, 8), (256, 8)}
-    yield "One small picture is OpenVINO's, and so is one of 512 pixels"
-    assert found["256 px, batch 1: openvino / best"] < 1.05
-    yield "at 256 pixels MindSpore is as fast, and in batches of 8 faster"
+    assert {best[64, 1], best[128, 1], best[512, 1], best[512, 8]} == {"openvino"}
+    yield "One small picture is OpenVINO's, and so are those of 512 pixels"
+    slower = max(
+        found[f"256 px, batch {batch}: mindspore"] / found[f"256 px, batch {batch}: {best[256, batch]}"]
+        for batch in (1, 8)
+    )
+    yield f"At 256 pixels MindSpore takes at most {slower:.2f} times as long as the fastest engine"
+    assert best[64, 8] == best[128, 8] == "mindspore"
+    yield "and in batches of 8 of 64 and 128 pixels it is that"
     yield f"where it is installed, for up to {engines.FEW} pictures"
-    yield "A call of 8 pictures at 512 pixels was not measured"
-    assert not any(name.startswith("512 px, batch 8") for name in found)
+    for size, batch in best:
+        taken, _ = engines.choose("auto", "CPU", 1000, (size * size).__int__, batch)
+        assert found[f"{size} px, batch {batch}: {taken} / best"] < 1.1, (size, batch)
+    yield "with it each of these calls is within 1.1 of the fastest of all, `torch.compile` included"
 
 
 @pytest.mark.parametrize("claims", [loader, conversion, profile, recompute, projections, launches, translation])
