@@ -60,10 +60,23 @@ def profile():
     calls, share, us = (between["tags"][name] for name in ("calls", "share", "mean_us"))
     yield f"{1 - share:.1%} of it lies in the operations, the rest is the start of {calls:,} of them, {us:.0f} us each"
     assert {entry["name"] for entry in operations[:3]} == {"BatchMatMul", "MatMul", "Col2Im"}
-    for name, words in (("profile_128_before", "took"), ("profile_128", "take")):
-        found = medians(name)
-        one, two, three = (f"{found[kind]:.0f}" for kind in ("BatchMatMul", "MatMul", "Col2Im"))
-        yield f"{words} {one}, {two} and {three} ms of {sum(found.values()) / 1000:.2f} s"
+
+
+def small_maps():
+    step = medians("step_time")
+    yield f"takes {step['64 px: ours / floor']:.2f} times its floor at 64 pixels and {step['128 px: ours / floor']:.2f}"
+    small, large = ({name: entry["tags"] for name, entry in entries(of).items()} for of in ("profile_64", "profile"))
+    products = ("BatchMatMul", "MatMul")
+    between = small.pop("(between operations)")
+    others = [tags["share"] for name, tags in small.items() if name not in products]
+    share = sum(small[name]["share"] for name in products)
+    yield f"The products take {share:.0%} of it"
+    one, two, one_large, two_large = (of[name]["gflop_per_s"] for of in (small, large) for name in products)
+    yield f"at {one:.0f} (`BatchMatMul`) and {two:.0f} GFLOP/s (`MatMul`), where at 256 pixels they run at"
+    yield f"they run at {one_large:.0f} and {two_large:.0f}: their sides are short"
+    yield f"The start of {between['calls']:,} operations takes {between['share']:.0%}, {between['mean_us']:.0f} us each"
+    yield f"The other {sum(others):.0%} is spread over {len(others)} kinds, none of which takes more than"
+    yield f"none of which takes more than {max(others):.1%}:"
 
 
 def recompute():
@@ -116,7 +129,9 @@ def translation():
     yield "with it each of these calls is within 1.1 of the fastest of all, `torch.compile` included"
 
 
-@pytest.mark.parametrize("claims", [loader, conversion, profile, recompute, projections, launches, translation])
+@pytest.mark.parametrize(
+    "claims", [loader, conversion, profile, small_maps, recompute, projections, launches, translation]
+)
 def test_a_sentence_has_the_figures_of_its_record(claims):
     for claim in claims():
         assert claim in TEXT

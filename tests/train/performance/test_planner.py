@@ -15,8 +15,8 @@ RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 RECORD = json.loads((RESULTS / "memory.json").read_text())["results"]  # of benchmarks/memory.py
 MEASURED = [entry for entry in RECORD if entry["unit"] == "mib"]
 TIMED = [entry for entry in RECORD if entry["unit"] == "seconds"]  # measured on a quiet machine
-# image size -> GFLOP/s of a matrix product, and the seconds of a step (light, ch 64, batch 1) in the same turns: medians
-# of benchmarks/step_time.py at commit 35216c65 on a quiet Xeon with AVX-512.
+# image size -> GFLOP/s of a matrix product and seconds of a step (light, ch 64, batch 1) of the same turns: medians of
+# benchmarks/step_time.py at commit 35216c65 on a quiet Xeon with AVX-512.
 FITTED = {64: (405.2, 0.891), 128: (413.1, 2.904), 256: (412.6, 7.285)}
 # No constant was fitted to these.
 INDEPENDENT = (
