@@ -140,7 +140,7 @@ def _end(log: Path, lines: int) -> str:
 def estimate(options: config.Options, steps: int | None) -> tuple[str, str]:
     """Memory and time in two lines, and a warning of a run that is too long for a CPU, or nothing.
 
-    The ceiling of this machine is measured for it, a fifth of a second.
+    The ceiling of this machine is measured for it, half a second.
     """
     if options.device_target != "CPU":
         return planner.describe(options, steps, None), ""

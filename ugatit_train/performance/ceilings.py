@@ -83,11 +83,14 @@ def _flags() -> set[str]:
     return next((set(line.split()) for line in lines if line.startswith("flags")), set())
 
 
-def _best(work: Callable[[], object], rounds: int = 5) -> float:
-    """Seconds of the fastest of some rounds, after one to warm up: other load must not lower a ceiling."""
+def _best(work: Callable[[], object], rounds: int = 5, least_s: float = 0.2) -> float:
+    """Seconds of the fastest of some rounds, after one to warm up: other load must not lower a ceiling.
+
+    Short rounds are repeated for `least_s` seconds, for other load comes and goes.
+    """
     work()
-    times = []
-    for _ in range(rounds):
+    times: list[float] = []
+    while len(times) < rounds or sum(times) < least_s:
         began = time.perf_counter()
         work()
         times.append(time.perf_counter() - began)

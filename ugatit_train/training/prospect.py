@@ -17,7 +17,7 @@ MEASURED = 10  # steps after the first of a start, until the first time is told
 MEAN_OF = 100  # the last steps, of which the mean time is told
 
 _log = logging.getLogger(__name__)
-_gflop_per_s = functools.cache(lambda: ceilings.sgemm(0.5))  # a fifth of a second, once a process
+_gflop_per_s = functools.cache(lambda: ceilings.sgemm(0.5))  # half a second, once a process
 
 
 def tell(options: Options, schedule: Schedule, done: int, worker: Worker) -> None:

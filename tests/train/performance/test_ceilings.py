@@ -44,3 +44,16 @@ def test_a_product_is_counted_with_its_additions(monkeypatch):
     monkeypatch.setattr(ceilings, "_best", lambda work: worked.append(work().shape) or 0.5)
     assert ceilings.product(0.05) == pytest.approx(2 * 102**3 / 1e9 / 0.5)
     assert worked == [(102, 102)]
+
+
+@pytest.mark.parametrize(("round_s", "rounds"), [(0.01, 21), (0.5, 6)])
+def test_short_rounds_are_repeated_for_other_load_comes_and_goes(monkeypatch, round_s, rounds):
+    now, worked = [0.0], []
+
+    def work():
+        worked.append(1)
+        now[0] += round_s
+
+    monkeypatch.setattr(ceilings.time, "perf_counter", lambda: now[0])
+    assert ceilings._best(work) == pytest.approx(round_s)
+    assert len(worked) == pytest.approx(rounds, abs=1)
