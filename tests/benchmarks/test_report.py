@@ -172,9 +172,9 @@ def test_what_a_long_run_costs_is_what_the_records_say():
     written = re.search(r"^\| a million steps .*\n\|-.*\n((?:\|.*\n)+)", text, re.MULTILINE)[1].splitlines()
     results = {
         name: json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())["results"]
-        for name in ("step_time", "roofline")
+        for name in ("step_time", "roofline", "memory")
     }
-    steps = {entry["name"]: entry["median"] for entry in results["step_time"]}
+    steps, full = ({e["name"]: e["median"] for e in results[name]} for name in ("step_time", "memory"))
     projected: dict[tuple, list[float]] = {}
     for entry in results["roofline"]:
         tags = entry.get("tags", {})
@@ -187,11 +187,9 @@ def test_what_a_long_run_costs_is_what_the_records_say():
         kind, size = model.split(", ")
         if kind == "light":
             assert on_cpu == f"{steps[f'{size}: ours'] * 1e6 / 86400:.0f} days"
-        else:  # seen once, as the benchmarks' README says
-            gib, seconds = re.search(
-                r"([\d.]+) GiB and ([\d.]+) s a step here", (BENCHMARKS / "README.md").read_text()
-            ).groups()
-            assert on_cpu == f"{float(seconds) * 1e6 / 86400:.0f} days, {gib} GiB with `--recompute`"
+        else:
+            seconds, mib = (full[f"full, {size}, ch 64, batch 1, recompute True: {of}"] for of in ("step", "peak"))
+            assert on_cpu == f"{seconds * 1e6 / 86400:.0f} days, {mib / 1024:.1f} GiB with `--recompute`"
         for told, card in zip(on_cards, ("Ascend 910", "Ascend 910B"), strict=True):
             ms = projected[model, card]
             assert told == f"{min(ms) / 3.6:.0f}-{max(ms) / 3.6:.0f} hours"
