@@ -57,6 +57,7 @@ def _bars(names: list[str], entries: list[dict], label: str):
     colours = [OURS if "ours" in name else THEIRS for name in names]
     axes.barh(names, medians, xerr=spans, color=colours, ecolor="#444", error_kw={"lw": 1})
     axes.invert_yaxis()
+    axes.locator_params(axis="x", nbins=4)  # where names are long, the axis is short
     axes.set_xlabel(label, loc="right")  # it may be longer than the axis, where names are long
     return figure
 
