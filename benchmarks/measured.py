@@ -29,8 +29,11 @@ WORK: dict[str, tuple[str, ...]] = {  # benchmark -> the files that the measured
     "scale": (*STEP, LOADER),
     "step_time": (*STEP, LOADER, "ugatit_train/performance/costs.py", PEER),
 }  # fmt: skip
-# Words and pages, which cost nothing that is measured.
-ASIDE = ("ugatit_data/commands.py", "ugatit_data/errors.py", "ugatit_train/errors.py", "ugatit_train/training/page/")
+# Words and pages, which cost nothing that is measured; and what measures the machine, where that is not the benchmark.
+ASIDE = (
+    "ugatit_data/commands.py", "ugatit_data/errors.py", "ugatit_train/errors.py", "ugatit_train/training/page/",
+    "ugatit_train/performance/ceilings.py",
+)  # fmt: skip
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -57,12 +60,16 @@ def followed(begin: tuple[str, ...], read: Callable[[str], str | None]) -> dict[
     left = list(begin)
     while left:
         path = left.pop()
-        if path in found or path.startswith(ASIDE) or (source := read(path)) is None:
+        if path in found or _is_aside(path, begin) or (source := read(path)) is None:
             continue
         found[path] = digest(source)
         if path.startswith(PACKAGES):
             left += _imported(path, source, read)
     return dict(sorted(found.items()))
+
+
+def _is_aside(path: str, begin: tuple[str, ...]) -> bool:
+    return path.startswith(ASIDE) and path not in begin
 
 
 def _imported(path: str, source: str, read: Callable[[str], str | None]) -> list[str]:
@@ -118,6 +125,8 @@ def since(record: dict) -> dict[str, tuple[dict, list[str]] | None]:
     for commit in (name for names in commits for name in str(names).split(", ")):
         known, changed = record.get("measured", {}).get(commit), []
         for path, was in known["files"].items() if known else ():
+            if _is_aside(path, WORK.get(record["benchmark"], ())):
+                continue
             moved = [path] if path in today else [there for there in today if Path(there).name == Path(path).name]
             if was not in [digest(today[there]) for there in moved]:
                 changed.append(path)

@@ -11,7 +11,6 @@ import pytest
 from .conftest import BENCHMARKS
 
 ROOT = BENCHMARKS.parent
-NOT_KNOWN = {"7b77f2bf", "af204db47453-dirty"}  # in no history; with changes that were not committed
 
 
 @pytest.fixture
@@ -95,8 +94,16 @@ def test_every_committed_record_knows_its_files(measured):
         body = json.loads(path.read_text())
         for record in body.get("records", [body]):
             for commit, of_it in measured.since(record).items():
-                assert (of_it is None) == (commit in NOT_KNOWN), f"{path}: {commit}"
-                assert of_it is None or (len(of_it[0]["files"]) >= 3 and of_it[0]["date"]), f"{path}: {commit}"
+                assert of_it and len(of_it[0]["files"]) >= 3 and of_it[0]["date"], f"{path}: {commit}"
+
+
+@pytest.mark.parametrize(("benchmark", "changed"), [("roofline", ["ceilings.py"]), ("inference", [])])
+def test_what_measures_the_machine_counts_only_where_it_is_the_benchmark(measured, benchmark, changed):
+    path = "ugatit_train/performance/ceilings.py"
+    record = {"benchmark": benchmark, "commit": "abc", "results": []}
+    record["measured"] = {"abc": {"date": "2026-11-27", "files": {path: "another"}}}
+    assert [Path(name).name for name in measured.since(record)["abc"][1]] == changed
+    assert (path in measured.followed(measured.WORK[benchmark], measured.AT_START.get)) == bool(changed)
 
 
 @pytest.fixture
