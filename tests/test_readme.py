@@ -125,6 +125,28 @@ def test_what_a_million_steps_cost_is_what_the_records_say():
             assert line[2:-2].split(" | ")[1 + column] == told
 
 
+CHANGED = re.compile(r"since then (?:all )?(?:\d+ of the )?\d+ measured files changed|has changed since\]|有改动\]")
+
+
+def test_a_release_shows_no_figure_of_code_that_has_changed_since():
+    """Between releases, under the heading Unreleased of CHANGELOG.md, the pages may say so of a record."""
+    heading = re.search(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
+    if heading == "Unreleased":
+        pytest.skip("no release: records may be of earlier code, and the pages say of which")
+    for page in (ENGLISH, CHINESE, (ROOT / "benchmarks" / "README.md").read_text()):
+        assert CHANGED.findall(page) == []
+
+
+def test_what_is_said_of_changed_code_is_seen():
+    for said in (
+        "Measured at commit abc of 2026-11-24; since then 2 of the 6 measured files changed: files.py.",
+        "Measured at commit abc of 2026-11-24; since then all 22 measured files changed.",
+        "the code that it measured [has changed since](benchmarks/README.md).",
+        "此后[被测的代码有改动](benchmarks/README.md)。",
+    ):
+        assert len(CHANGED.findall(said)) == 1
+
+
 def test_every_hint_to_install_is_spelled_alike():
     """An extra is one of pyproject.toml's, of an installed ugatit; CONTRIBUTING.md tells of another environment.
 
