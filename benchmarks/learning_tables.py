@@ -1,10 +1,38 @@
-"""The tables and the headline of a record of `learning.py`."""
+"""The tables of a record of `demo.py`, and those and the headline of one of `learning.py`."""
 
 from __future__ import annotations
 
 import statistics
 
 from cells import ranged, rows_to_table
+
+
+def demo(record: dict) -> str:
+    """What the demo's pictures come to, and its time."""
+    found = {entry["name"]: entry for entry in record["results"]}
+    value = {name: entry["median"] for name, entry in found.items()}
+    step = found["a step"]
+    rows = {
+        "mean absolute difference to the true drawing, of 255": (
+            f"photograph {value['difference, input']:.2f}, translation {value['difference, translated']:.2f}"
+        ),
+        "ratio": f"{value['ratio']:.3f} (the best affine change of colour: {value['ratio, change of colour']:.3f})",
+        "correlation of the edge maps with the true drawing's": (
+            f"translation {value['edges, translated']:.3f}, photograph {value['edges, input']:.3f}, "
+            f"change of colour {value['edges, change of colour']:.3f}"
+        ),
+        "compilation": f"{value['compilation']:.0f} s",
+        "step, median": f"{step['median']:.2f} s (fastest {step['low']:.2f} s; "
+        f"wait for data {value['data wait of a step']:.2f} ms)",
+        "training / `make demo`, installation apart": f"{value['stage: train']:.0f} s / {clock(value['all'])}",
+    }
+    return rows_to_table(["What", "Figure"], [list(row) for row in rows.items()])
+
+
+def clock(seconds: float) -> str:
+    """8 min 44 s"""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s"
 
 
 def learning(record: dict) -> str:

@@ -18,11 +18,13 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("ugatit_data", "ugatit_train", "tools")
 STEP = ("ugatit_train/training/build.py", "ugatit_train/runtime.py")
 LOADER, PEER = "ugatit_data/loading/loader.py", "benchmarks/torch_step.py"
+SAMPLE = "tools/make_sample_dataset.py"
 WORK: dict[str, tuple[str, ...]] = {  # benchmark -> the files that the measured work begins in
     "conversion": ("ugatit_data/conversion/convert.py",),
     "data_loading": (LOADER, "benchmarks/peers.py", "benchmarks/torch_peers.py"),
+    "demo": (*STEP, LOADER, SAMPLE, "ugatit_train/pictures/likeness.py"),
     "inference": ("tools/translate.py", "ugatit_train/inference/models.py", "ugatit_train/exchange/engines.py", PEER),
-    "learning": (*STEP, LOADER, "ugatit_train/pictures/likeness.py", PEER),
+    "learning": (*STEP, LOADER, SAMPLE, "ugatit_train/pictures/likeness.py", PEER),
     "memory": STEP,
     "profile": STEP,
     "roofline": ("ugatit_train/performance/roofline.py", "ugatit_train/performance/ceilings.py"),
@@ -31,7 +33,7 @@ WORK: dict[str, tuple[str, ...]] = {  # benchmark -> the files that the measured
 }  # fmt: skip
 # Words and pages, which cost nothing that is measured; and what measures the machine, where that is not the benchmark.
 ASIDE = (
-    "ugatit_data/commands.py", "ugatit_data/errors.py", "ugatit_train/errors.py", "ugatit_train/training/page/",
+    "tools/commandline.py", "ugatit_data/commands.py", "ugatit_data/errors.py", "ugatit_train/errors.py", "ugatit_train/training/page/",
     "ugatit_train/performance/ceilings.py",
 )  # fmt: skip
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)

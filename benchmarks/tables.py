@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cells import number, ranged, rows_to_table
-from learning_tables import learning
+from learning_tables import demo, learning
 from record import ratio as ratio_to
 from record import result
 
@@ -200,6 +200,7 @@ def inference(record: dict) -> str:
 
 
 TABLES: dict[str, Callable[[dict], str]] = {
+    "demo": demo,
     "inference": inference,
     "learning": learning,
     "step_time": step_time,

@@ -22,24 +22,20 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
 from ugatit_data import BadInputError
 from ugatit_data.commands import SCRIPTS
 from ugatit_data.conversion.sources import FolderSource
 from ugatit_data.files import partial_path, write_whole
 from ugatit_train.errors import UgatitError
 from ugatit_train.options import config
-from ugatit_train.pictures import drawing, likeness
-from ugatit_train.pictures.files import beside, find_pictures, output_names, read_picture
+from ugatit_train.pictures import drawing
 from ugatit_train.training import log
 
-from .commandline import Failure, Parser, checking, path, say, whole, working
+from .commandline import Parser, checking, path, say, whole, working
+from .demoresult import AGAIN, draw, told
 
 TOOLS = Path(__file__).parent
-SETTINGS_FILE = "demo.json"
-SHEET_PICTURES = 12  # of the sheet, in two blocks
-AGAIN = "the same command goes on from there"
+SETTINGS_FILE, FIGURES_FILE = "demo.json", "figures.json"
 STEPS_PER_MINUTE = 160  # at the default sizes, on two free cores of a Xeon (AVX-512); see CONTRIBUTING.md
 STEPS, SIZE, CHANNELS = 1300, 64, 32
 
@@ -130,6 +126,8 @@ def training(settings: dict) -> dict[str, str | int | float | bool]:
         "iteration": steps,
         "lr": 4e-4,  # four times the paper's
         "cam_weight": 100.0,  # a tenth of the paper's
+        "cycle_weight": 20.0,  # twice the paper's, as the next: shapes and colours stay where they are
+        "identity_weight": 20.0,
         "ema": 0.999,  # the pictures of a short run are much less noisy
         "print_freq": max(1, steps // 12),
         "save_freq": max(1, steps // 4),
@@ -167,9 +165,10 @@ def run(out: Path, data: Path | None, settings: dict, held_out: bool) -> None:
 
     sheet, curves = out / "contact_sheet.png", out / "loss_curves.png"
     figures = draw(pictures, translated, sheet, size)
+    write_whole(out / FIGURES_FILE, json.dumps({"seconds": seconds, **figures}, indent=1) + "\n")
     drawing.loss_curves(log.read_metrics(run_folder / "metrics.jsonl"), curves)
     print("time: " + ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items()))
-    print(figures)
+    print(told(figures))
     print(f"contact sheet: {sheet}\nloss curves: {curves}\nthe run's page: {run_folder / 'index.html'}")
 
 
@@ -247,51 +246,3 @@ def hold_out(data: Path, pictures: Path) -> None:
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to((data / f"train{domain.upper()}" / os.fsdecode(entry.key)).resolve())
     partial.rename(pictures)
-
-
-def draw(pictures: Path, translated: Path, sheet: Path, size: int) -> str:
-    """Write the contact sheet, and say how like the true pictures the translated ones are."""
-    source, targets = pictures / "testA", pictures / "testA_target"
-    found = find_pictures(source)
-    names = output_names(found, source, [".heatmap"])
-    made = {path: translated / name for path, name in zip(found, names, strict=True)}
-    rows = [path for path in found if made[path].exists()]
-    if not rows:
-        raise Failure(f"{source}: not one of its {len(found)} pictures could be translated: {AGAIN}")
-    true = {path: targets / path.relative_to(source) for path in rows}
-    known = all(path.exists() for path in true.values())
-
-    shown = rows[:SHEET_PICTURES]
-    half = -(-len(shown) // 2)
-    blocks = [block for block in (shown[:half], shown[half:]) if block]  # side by side
-    files = {
-        "input": lambda path: path,
-        "heat map": lambda path: beside(made[path], ".heatmap"),
-        "output": lambda path: made[path],
-    } | ({"true target": true.__getitem__} if known else {})
-    columns = [
-        [*(read_picture(file(path), size) for path in block), *[None] * (half - len(block))]
-        for block in blocks
-        for file in files.values()
-    ]
-    drawing.contact_sheet(columns, [*files] * len(blocks), sheet)
-
-    if not known:
-        return "no figures: there is no testA_target with the true pictures to measure against"
-    read = {name: np.stack([read_picture(file(path), size) for path in rows]) for name, file in files.items()}
-    return told(read["input"], read["output"], read["true target"])
-
-
-def told(inputs: np.ndarray, made: np.ndarray, true: np.ndarray) -> str:
-    """The figures of translated pictures beside the inputs and beside what an affine change of colour can do."""
-    before, after = likeness.difference(inputs, true), likeness.difference(made, true)
-    coloured = likeness.recoloured(inputs, true)
-    colour = likeness.ratio(coloured, inputs, true)
-    lines = [likeness.edge_correlation(each, true) for each in (made, inputs, coloured)]
-    return (
-        f"mean absolute difference to the true target, of 255: input {before:.2f}, translated {after:.2f}; "
-        f"ratio {after / before:.3f} (below 1: nearer than the input)\n"
-        f"beside it, the best affine change of colour, which knows the target: {colour:.3f}\n"
-        f"lines where the target has them (correlation of edges): translated {lines[0]:.3f}, "
-        f"input {lines[1]:.3f}, change of colour {lines[2]:.3f}"
-    )

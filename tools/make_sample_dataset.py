@@ -2,9 +2,10 @@
 """Make a small data set of real photographs, without a download.
 
 The photographs lie in wheels that are installed (see PHOTOGRAPHS). Two thirds of each are for training, the other third
-for testing or, in other photographs, for choosing options: no pixel is in two of these. An image is a square crop.
-Those of trainA and trainB come from the same thirds and are never the same crop; `ink` draws those of B over in a fixed
-style of ink lines and flat colour. testA_target keeps the drawing of each testA image, to measure learning.
+for testing or, in other photographs, for choosing options: no pixel is in two of these. An image is a square crop, to
+which `even` gives the mean colour and the contrast that all have. Those of trainA and trainB come from the same thirds
+and are never the same crop; `ink` draws those of B over in a fixed style of ink lines and flat colour. testA_target
+keeps the drawing of each testA image, to measure learning.
 """
 
 if __name__ == "__main__":
@@ -50,10 +51,11 @@ PHOTOGRAPHS = {
     "rocket": Photograph("skimage", "data/rocket.jpg", "left", "choose"),
 }
 FOLDERS = ("trainA", "trainB", "testA", "testB", "chooseA")
-SMALLEST_CROP = {"train": 0.5, "test": 0.8, "choose": 0.8}  # of the shorter side of the region
+SIDES = {"train": (0.35, 0.7), "test": (0.5, 0.7), "choose": (0.5, 0.7)}  # of a crop, of the region's shorter side
 # Training shows about two thirds of a picture's side at a time (the paper's augmentation), so test pictures show two
 # thirds of what training pictures show, with strokes that are as wide in pixels.
 TEST_ZOOM = 1.5
+MEAN, CONTRAST = 112, 56  # of every image: of each channel, and of all three about their means
 INK = (0.09, 0.10, 0.25)
 PAPER = (1.0, 0.96, 0.84)
 
@@ -98,7 +100,8 @@ def fill(out: Path, files: dict[str, Path], options: argparse.Namespace) -> None
     photographs = {name: read(file) for name, file in files.items()}
     total = 2 * options.train + 3 * options.test
     with tqdm(crops(photographs, options), total=total, unit="image", disable=not sys.stderr.isatty()) as bar:
-        for folder, name, image in bar:
+        for folder, name, cut in bar:
+            image = even(cut)
             drawn = ink(image, 1.0 if folder.startswith("train") else TEST_ZOOM)
             write(out / folder / name, drawn if folder.endswith("B") else image)
             if folder in ("testA", "chooseA"):
@@ -168,9 +171,9 @@ def crops(photographs: dict[str, np.ndarray], options: argparse.Namespace) -> It
         words = np.random.Philox(key=np.array([options.seed, stream], np.uint64))
         for i in range(options.train if use == "train" else options.test):
             name = list(shared)[i % len(shared)]
-            place = (name, *square(shared[name], words.random_raw(3), SMALLEST_CROP[use]))
+            place = (name, *square(shared[name], words.random_raw(3), SIDES[use]))
             while place in taken:
-                place = (name, *square(shared[name], words.random_raw(3), SMALLEST_CROP[use]))
+                place = (name, *square(shared[name], words.random_raw(3), SIDES[use]))
             taken.add(place)
             _, top, left, side = place
             crop = photographs[name][top : top + side, left : left + side]
@@ -178,14 +181,26 @@ def crops(photographs: dict[str, np.ndarray], options: argparse.Namespace) -> It
             yield folder, f"{i:04d}-{name}.jpg", cv2.resize(crop, (options.size,) * 2, interpolation=way)
 
 
-def square(region: tuple[int, int, int, int], words: np.ndarray, smallest: float) -> tuple[int, int, int]:
-    """Top, left and side of a square in a region, by three random words, uint64 (3,)."""
+def square(region: tuple[int, ...], words: np.ndarray, sides: tuple[float, float]) -> tuple[int, int, int]:
+    """Top, left and side of a square in a region, by three random words, uint64 (3,).
+
+    `sides`: the smallest and the largest side, as shares of the region's shorter one.
+    """
     top, left, height, width = region
     side, y, x = (int(word >> np.uint64(33)) for word in words)
-    longest = min(height, width)
-    shortest = int(longest * smallest)
+    shortest, longest = (int(min(height, width) * share) for share in sides)
     side = shortest + side % (longest - shortest + 1)
     return top + y % (height - side + 1), left + x % (width - side + 1), side
+
+
+def even(image: np.ndarray) -> np.ndarray:
+    """The image with MEAN and CONTRAST, as automatic white balance and exposure give. uint8 HWC RGB in and out.
+
+    The instance norms of the generator take an image's own mean colour and contrast out: no network of this kind can
+    know which tones they gave to the drawing. Where all images share them, there is nothing to know.
+    """
+    spread = image - image.mean((0, 1))
+    return np.clip(np.rint(MEAN + CONTRAST / max(spread.std(), 1.0) * spread), 0, 255).astype(np.uint8)
 
 
 def ink(image: np.ndarray, zoom: float = 1.0) -> np.ndarray:

@@ -13,6 +13,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 NAMES = (
     "data_loading",
     "conversion",
+    "demo",
     "step_time",
     "inference",
     "learning",

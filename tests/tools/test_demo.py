@@ -91,14 +91,15 @@ def finished(out, target=True):
 def test_the_ratio_and_the_sheet(load_tool, tmp_path):
     demo = load_tool("demo")
     finished(tmp_path)
-    said = demo.draw(tmp_path / "images", tmp_path / "translated", tmp_path / "sheet.png", 32)
+    said = demo.told(demo.draw(tmp_path / "images", tmp_path / "translated", tmp_path / "sheet.png", 32))
     assert "input 100.00, translated 60.00; ratio 0.600" in said
     with_target = cv2.imread(str(tmp_path / "sheet.png"))
     inputs = [with_target[24 + 132 * row + 64, 132 * column + 64, 0] for row in range(2) for column in (0, 4)]
     assert inputs == [100, 100, 100, 255]  # three pictures: none is shown twice
 
     finished(tmp_path / "other", target=False)
-    said = demo.draw(tmp_path / "other" / "images", tmp_path / "other" / "translated", tmp_path / "sheet.png", 32)
+    other = tmp_path / "other"
+    said = demo.told(demo.draw(other / "images", other / "translated", tmp_path / "sheet.png", 32))
     assert said.startswith("no figures") and "testA_target" in said
     assert cv2.imread(str(tmp_path / "sheet.png")).shape[1] < with_target.shape[1]
 
@@ -109,7 +110,8 @@ def test_the_figures_stand_beside_what_colour_alone_can_do(load_tool):
     made = 250 - inputs
     true = made.copy()
     true[:, :, 15] = 20  # a line
-    said = load_tool("demo").told(inputs, made, true)
+    demo = load_tool("demo")
+    said = demo.told(load_tool("demoresult").compared(inputs, made, true))
     figures = re.search(r"affine .*: ([\d.]+)\n.*translated ([\d.]+), input ([\d.]+), change of colour ([\d.]+)", said)
     colour, translated, before, coloured = map(float, figures.groups())
     assert 0 < colour < 0.3

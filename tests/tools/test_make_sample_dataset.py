@@ -104,6 +104,26 @@ def test_strokes_are_as_wide_in_a_part_of_a_picture_as_in_the_whole(load_tool):
     assert np.abs(tool.ink(part).astype(int) - inner).max() > 50
 
 
+def test_every_image_has_the_same_mean_colour_and_contrast(run_tool, tmp_path):
+    """But for JPEG, and for what is clipped, which is much in a few pictures of night."""
+    run_tool("make_sample_dataset", tmp_path / "out", *SMALL)
+    found = [
+        pixels(data) for name, data in files(tmp_path / "out").items() if name.split("/")[0] in ("trainA", "testA")
+    ]
+    means = np.stack([image.mean((0, 1)) for image in found])
+    contrasts = np.stack([(image - mean).std() for image, mean in zip(found, means, strict=True)])
+    assert np.abs(means - 112).max() < 10 and np.median(np.abs(means - 112)) < 1.5
+    assert np.abs(contrasts - 56).max() < 30 and np.median(np.abs(contrasts - 56)) < 4
+
+
+def test_white_balance_and_exposure_of_a_photograph_do_not_count(load_tool):
+    even = load_tool("make_sample_dataset").even
+    image = np.random.default_rng(0).integers(60, 140, (32, 32, 3)).astype(np.uint8)
+    warm = np.rint(image * 0.8 + [40, 20, 0]).astype(np.uint8)
+    assert np.abs(even(warm).astype(int) - even(image)).max() <= 2
+    assert (even(np.full((8, 8, 3), 200, np.uint8)) == 112).all()
+
+
 def test_ink_is_a_function_of_the_image_and_visible(load_tool):
     ink = load_tool("make_sample_dataset").ink
     ramp = np.broadcast_to(np.linspace(0, 255, 96).astype(np.uint8)[None, :, None], (96, 96, 3))
