@@ -28,7 +28,8 @@ import readmes
 import tables
 
 HERE = Path(__file__).parent
-READMES = [HERE / "README.md", HERE.parent / "README.md", HERE.parent / "README_CN.md"]
+ROOT = HERE.parent
+READMES = [ROOT / "README.md", ROOT / "README_CN.md", ROOT / "tools" / "README.md", HERE / "README.md"]
 
 STYLE = """
 :root { color-scheme: light; } * { box-sizing: border-box; }

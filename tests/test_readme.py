@@ -93,6 +93,7 @@ def test_the_results_are_those_of_the_records():
     cells = [
         ("learning", f"{result('learning', 'ours: ratio at step 1300'):.3f}"),
         ("learning", f"PyTorch {result('learning', 'torch: ratio at step 1300'):.3f}"),
+        ("learning", f"the best affine change of colour {result('demo', 'ratio, change of colour'):.3f}"),
         ("a training step, light, 256 px", f"{result('step_time', '256 px: ours'):.3g} s"),
         ("a training step, light, 256 px", f"PyTorch {faster_torch(256):.3g} s"),
         ("a training step, light, 64 px", f"{result('step_time', '64 px: ours'):.3g} s"),
@@ -109,6 +110,12 @@ def test_the_results_are_those_of_the_records():
     for row, told in cells:
         [line] = [line for line in figures(ENGLISH).splitlines() if line.startswith(f"| {row}")]
         assert re.search(rf"(?:\| |, ){re.escape(told)}(?:,| \|)", line), (line, told)
+    minutes, seconds = divmod(round(result("demo", "all")), 60)
+    demo = [f"{minutes} min {seconds:02} s", f"{result('demo', 'compilation'):.0f} s", f"{result('demo', 'ratio'):.3f}"]
+    demo += [f"{result('demo', f'edges, {of}'):.3f}" for of in ("translated", "input")]
+    for page, opening in ((ENGLISH, "Learning: "), (CHINESE, "学习效果：`")):
+        [paragraph] = re.findall(rf"^{opening}.*?\n\n", figures(page), re.MULTILINE | re.DOTALL)
+        assert [value for value in demo if value not in " ".join(paragraph.split())] == []
 
 
 def test_what_a_million_steps_cost_is_what_the_records_say():
@@ -133,7 +140,7 @@ def test_a_release_shows_no_figure_of_code_that_has_changed_since():
     heading = re.search(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
     if heading == "Unreleased":
         pytest.skip("no release: records may be of earlier code, and the pages say of which")
-    for page in (ENGLISH, CHINESE, (ROOT / "benchmarks" / "README.md").read_text()):
+    for page in (ENGLISH, CHINESE, *((ROOT / name / "README.md").read_text() for name in ("benchmarks", "tools"))):
         assert CHANGED.findall(page) == []
 
 

@@ -160,7 +160,7 @@ def test_a_plain_form_stands_beside_ours_in_the_same_turns(load):
 
 def test_the_readmes_have_the_tables_and_charts_of_the_committed_records(load):
     readmes, remedy = load("readmes"), "run: python benchmarks/report.py --readme"
-    for readme in (ROOT / "README.md", ROOT / "README_CN.md", BENCHMARKS / "README.md"):
+    for readme in load("report").READMES:
         text = readme.read_text()
         assert readmes.with_tables(text, readme) == text, remedy
         for path, image in readmes.images(text, readme.parent).items():
