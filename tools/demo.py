@@ -37,7 +37,7 @@ from .demoresult import AGAIN, draw, told
 TOOLS = Path(__file__).parent
 SETTINGS_FILE, FIGURES_FILE = "demo.json", "figures.json"
 STEPS_PER_MINUTE = 160  # at the default sizes, on two free cores of a Xeon (AVX-512); see CONTRIBUTING.md
-STEPS, SIZE, CHANNELS = 1300, 64, 32
+STEPS, SIZE, CHANNELS = 1200, 64, 32
 
 
 class StageError(UgatitError):
