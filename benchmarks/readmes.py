@@ -2,7 +2,7 @@
 
     <!-- table: results/NAME.json -->  ...  <!-- end table -->      the table, and the line on machine and versions
     <!-- chart: results/NAME.json -->  ...  <!-- end chart -->      the chart (NAME.svg beside the record), the headline
-    <!-- since: results/NAME.json -->  ...  <!-- end since -->      what has changed since the record, if anything has
+    <!-- since: results/NAME.json,results/OTHER.json -->  ...  <!-- end since -->    what has changed since the records
 
 What has changed (`measured.py`) stands below tables and charts too. The path is that of the record from the README's
 folder. Without the record the place of a table or of what has changed says so, and a chart's stays empty.
@@ -25,6 +25,7 @@ from ugatit_data.files import write_whole
 MARKER = re.compile(r"<!-- (table|chart|since): (\S+) -->\n.*?<!-- end \1 -->", re.DOTALL)
 ALT = {False: "ratio to the hidden true drawings over CPU minutes", True: "误差比随 CPU 分钟数的变化"}
 
+PARAGRAPHS = "\n"  # between them, each of which ends its line
 SHOWN = 3  # names of changed files
 CHANGED = "Measured at commit {commit} of {date}; since then {count} of the {all} measured files changed: {names}."
 ALL_CHANGED = "Measured at commit {commit} of {date}; since then all {all} measured files changed."
@@ -47,8 +48,9 @@ def with_tables(text: str, readme: Path) -> str:
 
     def fill(match: re.Match) -> str:
         kind, name = match.groups()
-        made = makers[kind](readme.parent / name, name, readme.stem.endswith("_CN"))
-        return f"<!-- {kind}: {name} -->\n{made}<!-- end {kind} -->"
+        chinese = readme.stem.endswith("_CN")
+        made = [makers[kind](readme.parent / one, one, chinese) for one in name.split(",")]
+        return f"<!-- {kind}: {name} -->\n{PARAGRAPHS.join(filter(None, made))}<!-- end {kind} -->"
 
     return MARKER.sub(fill, text)
 
