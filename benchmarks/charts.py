@@ -161,7 +161,8 @@ def _curves(axes, record: dict, what: str, x_of: Callable[[dict], list[float]]) 
             axes.plot(x, ratios, color=colour, lw=0.6, alpha=0.6)
         label = f"{name}, mean of {seeds} seeds" if seeds > 1 else f"{name}, one seed"
         axes.plot([*map(statistics.mean, x)], [*map(statistics.mean, ratios)], color=colour, label=label, lw=1.8)
-    axes.axhline(record["options"]["target"], color="#a33", lw=0.8, ls="--")
+    for target in record["options"]["targets"]:
+        axes.axhline(target, color="#a33", lw=0.8, ls="--")
     axes.set(xlabel=what, ylabel="ratio (less is better)", xlim=(0, None))
     axes.grid(alpha=0.3)
 

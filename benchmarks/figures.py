@@ -30,7 +30,7 @@ def of(records: list[dict]) -> list[Figure]:
 
 
 def _learning(record: dict, by_name: dict[str, dict]) -> Iterator[Figure]:
-    target = record["options"]["target"]
+    target = record["options"]["targets"][-1]
     ours = by_name.get(f"ours: cpu_minutes to a ratio of {target:g}")
     value = f"{cells.number(ours['median'])} CPU minutes" if ours else "not reached"
     said = learning_tables.headline(record).replace("*", "")

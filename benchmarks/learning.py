@@ -6,7 +6,7 @@ where the demo takes one. Both begin with the same weights and are given the sam
 is `torch_step.py`. A curve is one implementation with one seed of weights, order and augmentation. The ratio is that
 of `ugatit_train/pictures/likeness.py`, on test pictures.
 
-    python benchmarks/learning.py --out records/learning.json                      # two hours; leave the machine alone
+    python benchmarks/learning.py --out records/learning.json                      # an hour; leave the machine alone
     python benchmarks/learning.py --work bench/try --seeds 1 --steps 60 --every 20
     python benchmarks/learning.py --implementations ours torch "torch bfloat16"    # bfloat16: other numbers, see below
     python benchmarks/report.py records/learning.json --out records                # table and chart
@@ -25,6 +25,7 @@ import argparse
 import contextlib
 import functools
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -68,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     about = {"images": "the demo's sample data", "dataset_id": read_dataset(data).dataset_id}
     about["training"] = training(options, options.seeds[0])
     unique = list({entry["name"]: entry for entry in skipped}.values())
-    found = [*results(curves, options.target), *unique]
+    found = [*results(curves, options.targets), *unique]
     made = [curve for of_seeds in curves.values() for curve in of_seeds]
     files = {str(curve["commit"]): curve["measured"] for curve in made if "measured" in curve}  # not before 0.2.0
     record.finish("learning", options, about, found, PACKAGES, said=said, files=files)
@@ -85,7 +86,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--every", type=arguments.count, default=100, help="steps from one measurement to the next")
     parser.add_argument("--img_size", type=arguments.count, default=demo.SIZE, metavar="PX", help="the demo's")
     parser.add_argument("--ch", type=arguments.count, default=demo.CHANNELS, help="channels of the first layer")
-    parser.add_argument("--target", type=float, default=0.6, metavar="RATIO", help="the minutes to it are a result")
+    parser.add_argument(
+        "--targets", type=float, nargs="+", default=[0.6, 0.5], metavar="RATIO", help="the minutes to each are a result"
+    )
     parser.add_argument("--threads", type=arguments.count, default=arguments.CORES, help="of each implementation")
     known = f"some of {', '.join(map(repr, step_time.IMPLEMENTATIONS))}"
     parser.add_argument(
@@ -187,7 +190,7 @@ def start(asked: dict, descriptor: int) -> None:
         sys.exit(f"{asked['name']}: its process ended with {code}: the same command goes on from its last measurement")
 
 
-def results(curves: dict[str, list[dict]], target: float) -> list[dict]:
+def results(curves: dict[str, list[dict]], targets: list[float]) -> list[dict]:
     """What the record says: the samples of a result are the seeds', in order."""
     found = []
     for name, of_seeds in curves.items():
@@ -207,17 +210,17 @@ def results(curves: dict[str, list[dict]], target: float) -> list[dict]:
                 mark | record.result(f"{name}: ratio at step {step}", "ratio", ratios)
                 | {"tags": tags | {"step": step} | spent}
             )  # fmt: skip
-        found += [mark | entry | {"tags": tags} for entry in summary(name, of_seeds, target)]
+        found += [mark | entry | {"tags": tags} for entry in summary(name, of_seeds, targets)]
     return found
 
 
-def summary(name: str, curves: list[dict], target: float) -> Iterator[dict]:
+def summary(name: str, curves: list[dict], targets: list[float]) -> Iterator[dict]:
     """What the curves of an implementation come to."""
     last = [curve["points"][-1] for curve in curves]
     yield record.result(f"{name}: start", "seconds", [curve["start_s"] for curve in curves])
     yield record.result(f"{name}: a step", "seconds", [point["wall_s"] / point["step"] for point in last])
     yield record.result(f"{name}: a step, CPU", "cpu_seconds", [point["cpu_s"] / point["step"] for point in last])
-    for unit in ("minutes", "cpu_minutes", "steps"):
+    for target, unit in itertools.product(targets, ("minutes", "cpu_minutes", "steps")):
         reached = [when(curve, target, unit) for curve in curves]
         what = f"{name}: {unit} to a ratio of {target:g}"
         if None in reached:

@@ -34,14 +34,15 @@ def clock(seconds: float) -> str:
 
 
 def learning(record: dict) -> str:
-    """When the ratio comes to the target; the ratio on the way; how far apart the first two implementations are."""
+    """When the ratio comes to each target; the ratio on the way; how far apart the first two implementations are."""
     by_name = {entry["name"]: entry for entry in record["results"]}
     curves = curves_of(record)
-    target = f"to a ratio of {record['options']['target']:g}"
     columns = {  # header -> how its result's name ends
-        f"minutes {target}": f"minutes {target}", "CPU minutes": f"cpu_minutes {target}", "steps": f"steps {target}",
-        "seconds a step": "a step", "start, s": "start",
-    }  # fmt: skip
+        f"{shown} to {target:g}": f"{unit} to a ratio of {target:g}"
+        for target in record["options"]["targets"]
+        for shown, unit in (("minutes", "minutes"), ("CPU minutes", "cpu_minutes"), ("steps", "steps"))
+    }
+    columns |= {"seconds a step": "a step", "start, s": "start"}
     rows = []
     for name in dict.fromkeys([*curves, *record["options"]["implementations"]]):
         if name in by_name:  # skipped as a whole
@@ -80,8 +81,12 @@ def _on_the_way(curves: dict[str, list[dict]]) -> str:
 
 
 def headline(record: dict, chinese: bool = False) -> str:
-    """The CPU minutes to the target ratio, of each implementation; or how many seeds did not come to it in how long."""
-    by_name, target = {entry["name"]: entry for entry in record["results"]}, record["options"]["target"]
+    """The CPU minutes to each target, of each implementation; or how many seeds did not come to it in how long."""
+    return ("" if chinese else " ").join(_until(record, target, chinese) for target in record["options"]["targets"])
+
+
+def _until(record: dict, target: float, chinese: bool) -> str:
+    by_name = {entry["name"]: entry for entry in record["results"]}
     found = []
     for name, entries in curves_of(record).items():
         reached = by_name[f"{name}: cpu_minutes to a ratio of {target:g}"]
