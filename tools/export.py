@@ -8,6 +8,7 @@ if __name__ == "__main__":
 
 import argparse
 import contextlib
+import importlib.util
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,6 +134,8 @@ def check(options: argparse.Namespace) -> None:
     file_format = options.export_file_format
     if options.checkpoint.suffix != ".ckpt" or not options.checkpoint.is_file():  # not one of the model zoo's
         runfolder.check_is_there(options.checkpoint)
+    if file_format == "ONNX" and importlib.util.find_spec("onnx") is None:
+        raise BadInputError("ONNX: onnx is not installed: pip install 'ugatit[onnx]'")
     if file_format == "AIR" and options.device_target != "Ascend":
         raise BadInputError(
             "AIR is written on Ascend only: give --device_target Ascend on such a machine, or write MINDIR, "

@@ -1,5 +1,6 @@
 """tools/export.py and tools/translate.py on checkpoints of tiny networks: the files agree, and translate alike."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -249,6 +250,14 @@ def test_bad_input(run_tool, refused, tmp_path, no_mindspore, arguments, words):
     (tmp_path / "file").write_text("x")
     refused(run_tool("export", *arguments, cwd=tmp_path, env=no_mindspore), *words)
     assert sorted(os.listdir(tmp_path)) == ["file", "run"]
+
+
+def test_onnx_that_is_not_installed_is_said_before_any_work(tool, runs, tmp_path, monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *of: None if name == "onnx" else find_spec(name, *of))
+    code, _, said = tool("export", "--checkpoint", runs / "light", "--out", tmp_path / "out", "--format", "ONNX")
+    assert (code, said) == (2, "ugatit export: ONNX: onnx is not installed: pip install 'ugatit[onnx]'\n")
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_size_of_a_full_model_and_a_bad_picture(tool, runs, tmp_path):
