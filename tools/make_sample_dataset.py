@@ -196,8 +196,8 @@ def square(region: tuple[int, ...], words: np.ndarray, sides: tuple[float, float
 def even(image: np.ndarray) -> np.ndarray:
     """The image with MEAN and CONTRAST, as automatic white balance and exposure give. uint8 HWC RGB in and out.
 
-    The instance norms of the generator take an image's own mean colour and contrast out: no network of this kind can
-    know which tones they gave to the drawing. Where all images share them, there is nothing to know.
+    The instance norms of the generator take an image's own mean colour and contrast out: it can only guess by what the
+    image shows which tones they gave to the drawing. Where all images share them, there is nothing to guess.
     """
     spread = image - image.mean((0, 1))
     return np.clip(np.rint(MEAN + CONTRAST / max(spread.std(), 1.0) * spread), 0, 255).astype(np.uint8)
