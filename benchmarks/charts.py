@@ -164,9 +164,9 @@ def _curves(axes, record: dict, what: str, x_of: Callable[[dict], list[float]]) 
     for target in record["options"]["targets"]:
         axes.axhline(target, color="#a33", lw=0.8, ls="--")
     curves = learning_tables.curves_of(record).values()
-    trained = [entry["high"] for entries in curves for entry in entries[1:]]
+    trained = [ratio for entries in curves for entry in entries[1:] for ratio in entry["samples"]]
     if trained:  # the untrained networks' ratio, far above, would press the rest together
-        axes.set_ylim(0.9 * min(entries[-1]["low"] for entries in curves), 1.1 * max(trained))
+        axes.set_ylim(0.9 * min(trained), 1.1 * max(trained))
     axes.set(xlabel=what, ylabel="ratio (less is better)", xlim=(0, None))
     axes.grid(alpha=0.3)
 

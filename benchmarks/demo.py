@@ -34,17 +34,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--work", type=arguments.path, default=Path("bench/demo"), metavar="FOLDER", help="what the demo makes"
     )
-    parser.add_argument("--img_size", type=arguments.count, default=demo.SIZE, metavar="PX", help="the demo's")
-    parser.add_argument("--ch", type=arguments.count, default=demo.CHANNELS, help="channels of the first layer")
-    parser.add_argument("--iteration", type=arguments.count, default=demo.STEPS, help="training steps; the demo's")
-    parser.add_argument("--seed", type=arguments.count_or_none, default=1, help="of everything; the demo's")
+    parser.add_argument("--iteration", type=arguments.count, default=demo.STEPS, help="training steps; fewer to try it")
     options = parser.parse_args(argv)
     if options.work.exists():
         parser.error(f"{options.work} exists: remove it, or give another --work")
-    settings = {name: getattr(options, name) for name in ("img_size", "ch", "iteration", "seed")}
-    words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    words = ["--out", str(options.work), "--iteration", str(options.iteration)]
+    settings = demo.settings_of(demo.parser().parse_args(words))
 
-    command = [sys.executable, str(ROOT / "tools" / "demo.py"), "--out", str(options.work), *words]
+    command = [sys.executable, str(ROOT / "tools" / "demo.py"), *words]
     began = time.perf_counter()
     code = subprocess.run(command, env=os.environ | {"UGATIT_COMPILE_CACHE": "off"}, check=False).returncode
     took = time.perf_counter() - began

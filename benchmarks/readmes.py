@@ -25,7 +25,6 @@ from ugatit_data.files import write_whole
 MARKER = re.compile(r"<!-- (table|chart|since): (\S+) -->\n.*?<!-- end \1 -->", re.DOTALL)
 ALT = {False: "ratio to the hidden true drawings over CPU minutes", True: "误差比随 CPU 分钟数的变化"}
 
-PARAGRAPHS = "\n"  # between them, each of which ends its line
 SHOWN = 3  # names of changed files
 CHANGED = "Measured at commit {commit} of {date}; since then {count} of the {all} measured files changed: {names}."
 ALL_CHANGED = "Measured at commit {commit} of {date}; since then all {all} measured files changed."
@@ -50,7 +49,8 @@ def with_tables(text: str, readme: Path) -> str:
         kind, name = match.groups()
         chinese = readme.stem.endswith("_CN")
         made = [makers[kind](readme.parent / one, one, chinese) for one in name.split(",")]
-        return f"<!-- {kind}: {name} -->\n{PARAGRAPHS.join(filter(None, made))}<!-- end {kind} -->"
+        joined = "\n".join(filter(None, made))  # each ends its line: an empty one between two paragraphs
+        return f"<!-- {kind}: {name} -->\n{joined}<!-- end {kind} -->"
 
     return MARKER.sub(fill, text)
 

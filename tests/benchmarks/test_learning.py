@@ -276,7 +276,8 @@ def two_seeds(learning):
 def test_the_tables_have_each_step_and_say_whether_the_ranges_of_the_seeds_meet(two_seeds):
     summary, way, apart = importlib.import_module("tables").of(two_seeds).split("\n\n")
     assert "| minutes to 0.6 | CPU minutes to 0.6 | steps to 0.6 | seconds a step | start, s |" in summary
-    assert "| 2.5 (2.33-2.67) | 5 (4.67-5.33) | 15 (13.3-16.7) | 6 (6-6) | 60 (60-60) |" in summary
+    [ours] = [line for line in summary.splitlines() if line.startswith("| **ours** |")]
+    assert ours.endswith("| 2.5 (2.33-2.67) | 5 (4.67-5.33) | 15 (13.3-16.7) | 6 (6-6) | 60 (60-60) |")
     assert summary.splitlines()[-2].startswith("| torch | not reached |")
     assert "| torch compiled | skipped: no compiler |" in summary
     assert way.splitlines()[2:] == [

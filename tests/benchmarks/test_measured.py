@@ -173,6 +173,19 @@ def test_a_record_that_is_missing_is_told(readme, tmp_path):
     assert readme("README_CN.md")["since"] == "尚无记录。\n"
 
 
+def test_one_marker_tells_of_several_records(readme, load, tmp_path):
+    """Each in a paragraph of its own; the marker stays, and is filled anew."""
+    (tmp_path / "tools" / "c.py").write_text("c = 2")
+    (tmp_path / "s.json").write_text((tmp_path / "r.json").read_text())
+    marker = "<!-- since: r.json,s.json -->\n<!-- end since -->\n"
+    made = load("readmes").with_tables(marker, tmp_path / "README.md")
+    first, second = made.split("\n\n")
+    assert "`r.json` was measured on" in first and second.startswith("`s.json` was measured on")
+    assert load("readmes").with_tables(made, tmp_path / "README.md") == made
+    (tmp_path / "tools" / "c.py").write_text("c = 1")
+    assert load("readmes").with_tables(made, tmp_path / "README.md") == marker
+
+
 def test_many_changed_files_are_not_all_named(readme, tmp_path):
     for path in ("ugatit_data/a.py", "ugatit_data/b.py", "tools/c.py"):
         (tmp_path / path).write_text("d = 2")
